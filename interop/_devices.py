@@ -1,0 +1,154 @@
+"""Devices: one table from DLPack's device types to names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+# DLDeviceType, dlpack.h 1.3 and what was added after it; unknown numbers are met in the wild and stay numbers.
+NAMES: Final[dict[int, str]] = {
+    1: "cpu",
+    2: "cuda",
+    3: "cuda_host",
+    4: "opencl",
+    7: "vulkan",
+    8: "metal",
+    9: "vpi",
+    10: "rocm",
+    11: "rocm_host",
+    12: "ext_dev",
+    13: "cuda_managed",
+    14: "oneapi",
+    15: "webgpu",
+    16: "hexagon",
+    17: "maia",
+    18: "trn",
+    19: "tpu",
+    20: "tpu_host",
+    21: "ascend",
+}
+NUMBERS: Final = {name: number for number, name in NAMES.items()}
+
+CPU, CUDA, CUDA_HOST, METAL, ROCM, ROCM_HOST, CUDA_MANAGED, ONEAPI = 1, 2, 3, 8, 10, 11, 13, 14
+
+#: Memory that the host can read and write by pointer: ordinary, page-locked and managed memory.
+HOST_ACCESSIBLE: Final = frozenset({CPU, CUDA_HOST, ROCM_HOST, CUDA_MANAGED})
+
+_PATTERN: Final = re.compile(r"([a-z_]+|device\d+)(?::(\d+))?")
+
+#: Asked for what is no string, pair or Device: the loaded adapters, in turn.
+foreign_device: Callable[[object], tuple[int, int] | None] = lambda _: None  # noqa: E731 - replaced by the registry
+
+
+class Device:
+    """Where memory lives: a DLPack device type and an index.
+
+    Parameters
+    ----------
+    device
+        A string (``"cpu"``, ``"cuda"``, ``"cuda:1"``), a DLPack pair ``(type, index)``, or the device object of
+        any loaded framework.
+
+    Raises
+    ------
+    DeviceError
+        If it isn't a device.
+
+    Notes
+    -----
+    It prints as ``cpu`` or ``cuda:0``, and it equals and hashes as that string only; use :meth:`matches` to
+    compare with a framework's own device object.
+
+    Examples
+    --------
+    >>> Device("cuda")
+    Device('cuda:0')
+    >>> Device((1, 0)) == "cpu", Device("cuda:1").dlpack
+    (True, (2, 1))
+    """
+
+    __slots__ = ("index", "type_code")
+
+    type_code: int
+    index: int
+
+    def __new__(cls, device: object, /) -> Device:
+        if isinstance(device, Device):
+            return device
+        pair = parse_device(device)
+        if pair is None:
+            from interop.errors import DeviceError  # noqa: PLC0415 - errors names Device in its messages
+
+            msg = (
+                f"{device!r} is not a device. Pass 'cpu', 'cuda', 'cuda:1', a DLPack pair such as (2, 1), or the "
+                "device object of a framework that is loaded."
+            )
+            raise DeviceError(msg)
+        return device_of_pair(*pair)
+
+    @property
+    def type(self) -> str:
+        """The name of the device type, such as ``"cuda"``."""
+        return NAMES.get(self.type_code, f"device{self.type_code}")
+
+    @property
+    def dlpack(self) -> tuple[int, int]:
+        """The DLPack pair ``(type, index)``."""
+        return (self.type_code, self.index)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether the host can read the memory by pointer (ordinary, page-locked or managed)."""
+        return self.type_code in HOST_ACCESSIBLE
+
+    def matches(self, other: object, /) -> bool:
+        """Tell whether `other`, in any framework's spelling, is this device."""
+        return parse_device(other) == self.dlpack
+
+    def __str__(self) -> str:
+        return "cpu" if self.type_code == CPU and self.index == 0 else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"Device({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Device):
+            return self.dlpack == other.dlpack
+        return str(self) == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (device_of_pair, self.dlpack)
+
+
+_interned: Final[dict[tuple[int, int], Device]] = {}
+
+
+def device_of_pair(type_code: int, index: int = 0) -> Device:
+    """The one Device of a DLPack pair."""
+    pair = (type_code, index)
+    found = _interned.get(pair)
+    if found is None:
+        made = object.__new__(Device)
+        made.type_code, made.index = pair
+        found = _interned.setdefault(pair, made)
+    return found
+
+
+def parse_device(device: object) -> tuple[int, int] | None:
+    """The DLPack pair that `device` spells, or None where it spells none; never raises."""
+    if isinstance(device, Device):
+        return device.dlpack
+    if isinstance(device, str):
+        match = _PATTERN.fullmatch(device)
+        if match is None:
+            return None
+        name, index = match.groups()
+        number = int(name[6:]) if name.startswith("device") else NUMBERS.get(name)
+        return None if number is None else (number, int(index or 0))
+    if isinstance(device, tuple) and len(device) == 2 and all(isinstance(v, int) for v in device):
+        return (int(device[0]), int(device[1]))
+    return foreign_device(device)

@@ -1,0 +1,215 @@
+"""Element types: one table from DLPack's codes to names and to numpy's dtypes.
+
+Every other spelling (a framework's own dtype object) is translated by that framework's adapter, so this
+table is the only place where a name is tied to a DLPack code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+
+class Row(NamedTuple):
+    """One element type: its name, its DLPack triple, and numpy's dtype where numpy can hold it."""
+
+    name: str
+    code: int
+    bits: int
+    lanes: int
+    numpy: np.dtype[Any] | None
+
+
+# DLDataTypeCode, dlpack.h 1.3.
+INT, UINT, FLOAT, HANDLE, BFLOAT, COMPLEX, BOOL = range(7)
+
+_NUMPY_NATIVE: Final = (
+    *((f"int{bits}", INT, bits) for bits in (8, 16, 32, 64)),
+    *((f"uint{bits}", UINT, bits) for bits in (8, 16, 32, 64)),
+    *((f"float{bits}", FLOAT, bits) for bits in (16, 32, 64)),
+    *((f"complex{bits}", COMPLEX, bits) for bits in (64, 128)),
+    ("bool", BOOL, 8),
+)
+
+# Names as ml_dtypes spells them; a version of ml_dtypes that lacks one leaves that row without a numpy dtype.
+_ML_DTYPES: Final = (
+    ("bfloat16", BFLOAT, 16),
+    ("float8_e3m4", 7, 8),
+    ("float8_e4m3", 8, 8),
+    ("float8_e4m3b11fnuz", 9, 8),
+    ("float8_e4m3fn", 10, 8),
+    ("float8_e4m3fnuz", 11, 8),
+    ("float8_e5m2", 12, 8),
+    ("float8_e5m2fnuz", 13, 8),
+    ("float8_e8m0fnu", 14, 8),
+    ("float6_e2m3fn", 15, 6),
+    ("float6_e3m2fn", 16, 6),
+    ("float4_e2m1fn", 17, 4),
+    ("int4", INT, 4),
+    ("uint4", UINT, 4),
+    ("int2", INT, 2),
+    ("uint2", UINT, 2),
+)
+
+# Held by some framework, never by numpy.
+_FOREIGN: Final = (
+    ("complex32", COMPLEX, 32, 1),
+    ("float4_e2m1fn_x2", 17, 4, 2),
+)
+
+
+def _ml_dtype(name: str) -> np.dtype[Any] | None:
+    scalar = getattr(ml_dtypes, name, None)
+    return None if scalar is None else np.dtype(scalar)
+
+
+ROWS: Final[tuple[Row, ...]] = (
+    *(Row(name, code, bits, 1, np.dtype(name)) for name, code, bits in _NUMPY_NATIVE),
+    *(Row(name, code, bits, 1, _ml_dtype(name)) for name, code, bits in _ML_DTYPES),
+    *(Row(name, code, bits, lanes, None) for name, code, bits, lanes in _FOREIGN),
+)
+
+BY_NAME: Final = {row.name: row for row in ROWS}
+BY_TRIPLE: Final = {(row.code, row.bits, row.lanes): row for row in ROWS}
+BY_NUMPY: Final = {row.numpy: row for row in ROWS if row.numpy is not None}
+
+_PYTHON: Final[dict[object, str]] = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
+
+#: Asked for what is no name, no numpy dtype and no Python scalar type: the loaded adapters, in turn.
+foreign_dtype: Callable[[object], str | None] = lambda _: None  # noqa: E731 - replaced by the registry
+
+
+class DType:
+    """An element type: DLPack's code, bits and lanes, under one name.
+
+    Parameters
+    ----------
+    dtype
+        A name (``"bfloat16"``), a numpy dtype or scalar type, Python's ``bool``, ``int``, ``float`` or
+        ``complex`` (which mean numpy's), a ``(code, bits, lanes)`` triple, or the dtype object of any loaded
+        framework.
+
+    Raises
+    ------
+    DTypeError
+        If it isn't an element type that DLPack can name.
+
+    Notes
+    -----
+    It prints as its name, and it equals and hashes as that string only; use :meth:`matches` to compare with a
+    framework's own dtype object.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> DType(np.float32)
+    DType('float32')
+    >>> DType("bfloat16").bits, DType("bfloat16").code
+    (16, 4)
+    >>> DType(float) == "float64"
+    True
+    """
+
+    __slots__ = ("bits", "code", "lanes", "name")
+
+    name: str
+    code: int
+    bits: int
+    lanes: int
+
+    def __new__(cls, dtype: object, /) -> DType:
+        if isinstance(dtype, DType):
+            return dtype
+        found = parse_dtype(dtype)
+        if found is None:
+            from interop.errors import DTypeError  # noqa: PLC0415 - errors names DType in its messages
+
+            msg = (
+                f"{dtype!r} is not an element type that tensors can be exchanged in. Pass a name such as "
+                "'float32' or 'bfloat16', or the dtype object of numpy or of a framework that is loaded."
+            )
+            raise DTypeError(msg)
+        return found
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes from one element to the next; a lone sub-byte element takes a whole byte, as in ml_dtypes."""
+        return (self.bits * self.lanes + 7) // 8
+
+    @property
+    def numpy(self) -> np.dtype[Any] | None:
+        """The numpy dtype of the same elements (ml_dtypes' for the small floats), or None."""
+        row = BY_NAME.get(self.name)
+        return None if row is None else row.numpy
+
+    def matches(self, other: object, /) -> bool:
+        """Tell whether `other`, in any framework's spelling, is this element type."""
+        return parse_dtype(other) is self
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"DType({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, DType):
+            return self.name == other.name
+        return self.name == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dtype_of_triple, (self.code, self.bits, self.lanes))
+
+
+_interned: Final[dict[tuple[int, int, int], DType]] = {}
+
+
+def dtype_of_triple(code: int, bits: int, lanes: int = 1) -> DType:
+    """The one DType of a DLPack triple; codes that this version doesn't know get a descriptive name."""
+    triple = (code, bits, lanes)
+    found = _interned.get(triple)
+    if found is None:
+        made = object.__new__(DType)
+        row = BY_TRIPLE.get(triple)
+        made.name = row.name if row else f"dlpack({code},{bits},{lanes})"
+        made.code, made.bits, made.lanes = triple
+        # setdefault, so that two threads that meet a new triple at once end with one object.
+        found = _interned.setdefault(triple, made)
+    return found
+
+
+def parse_dtype(dtype: object) -> DType | None:
+    """The DType that `dtype` spells, or None where it spells none; never raises."""
+    if isinstance(dtype, DType):
+        return dtype
+    try:
+        name = _PYTHON.get(dtype)
+    except TypeError:  # unhashable: no spelling of a dtype is
+        name = None
+    if name is None and isinstance(dtype, str):
+        name = str(dtype)
+    if name is None and isinstance(dtype, tuple) and len(dtype) == 3 and all(type(v) is int for v in dtype):
+        return dtype_of_triple(*dtype) if dtype in BY_TRIPLE else None
+    if name is None:
+        name = _numpy_name(dtype) or foreign_dtype(dtype)
+    row = BY_NAME.get(name) if name is not None else None
+    return None if row is None else dtype_of_triple(row.code, row.bits, row.lanes)
+
+
+def _numpy_name(dtype: object) -> str | None:
+    if isinstance(dtype, np.dtype):
+        row = BY_NUMPY.get(dtype.newbyteorder("="))
+        return None if row is None else row.name
+    if isinstance(dtype, type) and (issubclass(dtype, np.generic) or dtype.__module__.startswith("ml_dtypes")):
+        try:
+            row = BY_NUMPY.get(np.dtype(dtype))
+        except TypeError:  # an abstract scalar type such as np.floating
+            row = None
+        return None if row is None else row.name
+    return None

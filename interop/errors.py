@@ -1,0 +1,79 @@
+"""The errors: six, each also the builtin exception that callers of the protocols already catch.
+
+Every message says what was passed, why it can't be done, and the call that would work; :func:`message` puts the
+three together, so that no caller forgets one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from interop.protocols import Facts
+
+__all__ = [
+    "CopyError",
+    "DTypeError",
+    "DeviceError",
+    "GradientError",
+    "InteropError",
+    "ReadOnlyError",
+    "UnsupportedError",
+]
+
+
+class InteropError(Exception):
+    """The base of every error that this library raises on purpose."""
+
+
+class UnsupportedError(InteropError, TypeError):
+    """What was passed is no tensor that can be handed over, or the target can't take part.
+
+    Masked, sparse, meta, fake, traced and sharded arrays, strings, malformed capsules.
+    """
+
+
+class NotInstalledError(UnsupportedError, ImportError):
+    """The target framework isn't installed: an :class:`UnsupportedError` that is an ImportError too."""
+
+
+class GradientError(InteropError, BufferError, RuntimeError):
+    """A tensor that takes part in automatic differentiation would leave its framework."""
+
+
+class DeviceError(InteropError, ValueError):
+    """The tensor is on a device where the target can't live, or the device or stream named isn't one."""
+
+
+class DTypeError(InteropError, TypeError):
+    """The target has no element type that is exactly the source's."""
+
+
+class ReadOnlyError(InteropError, BufferError, ValueError):
+    """Readonly memory would be handed to a framework that can't express readonly."""
+
+
+class CopyError(InteropError, BufferError, ValueError):
+    """A copy is needed and ``copy=False`` forbids it."""
+
+
+#: When several errors apply, the first of these wins.
+PRECEDENCE: Final = (UnsupportedError, GradientError, DeviceError, DTypeError, ReadOnlyError, CopyError)
+
+
+def message(what: str, why: str, fix: str) -> str:
+    """Put an error's text together: what was asked, why it can't be, what to type instead."""
+    return f"{what}: {why}. {fix}"
+
+
+def describe_facts(facts: Facts, *, layout: bool = False) -> str:
+    """One line on a tensor for a message: ``a torch tensor, float32 (2, 3) on cpu``."""
+    text = f"a {facts.framework} tensor, {facts.dtype} {facts.shape} on {facts.device}"
+    if layout and facts.strides is not None:
+        text += f", strides {facts.strides}"
+    return text + (", readonly" if facts.readonly else "")
+
+
+def call_text(to: str, **options: object) -> str:
+    """Spell the call that would work: ``interop.to_numpy(x, device='cpu')``."""
+    return f"interop.convert(x, {to!r}{''.join(f', {name}={value!r}' for name, value in options.items())})"

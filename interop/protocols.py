@@ -1,0 +1,207 @@
+"""What an adapter is, as data and verbs, and the protocols that arrays speak.
+
+For authors of array libraries and for type checkers. An adapter *declares* (:class:`Limits` of its framework on a
+device, :class:`Facts` of one object) and *obeys* (export, wrap, empty, assign, ...); it never decides. All
+decisions are the planner's, so a third party's adapter is as good as a built-in one and ``explain`` can't drift
+from ``convert``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from types import CapsuleType
+
+    from interop._devices import Device
+    from interop._dtypes import DType
+    from interop._native import View
+
+__all__ = [
+    "ADAPTER_API",
+    "Adapter",
+    "Facts",
+    "Limits",
+    "SupportsArrayInterface",
+    "SupportsCudaArrayInterface",
+    "SupportsDLPack",
+]
+
+#: The version of the :class:`Adapter` protocol that this release speaks.
+ADAPTER_API: Final = 1
+
+#: What stands between an object and its export, and what undoes it. All but "lazy" take a copy to settle.
+Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a framework can hold on one type of device, now.
+
+    Parameters
+    ----------
+    dtypes
+        Names of the element types that it holds natively.
+    strides
+        ``"any"``, ``"nonnegative"``, ``"dense"`` (a permutation of C order) or ``"c"``.
+    alignment
+        Bytes that the address of the first element must be a multiple of: 1 for any, 0 for the element's own size.
+    max_ndim
+        The most dimensions.
+    readonly
+        Whether an array of the framework can say "do not write" (``"keeps"``) or not (``"drops"``).
+    immutable
+        Whether the library assumes that memory it was given stays constant, and may read it later.
+    """
+
+    dtypes: frozenset[str]
+    strides: Literal["any", "nonnegative", "dense", "c"] = "any"
+    alignment: int = 1
+    max_ndim: int = 64
+    readonly: Literal["keeps", "drops"] = "keeps"
+    immutable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one object without exporting, evaluating, waiting or copying.
+
+    Parameters
+    ----------
+    framework
+        The adapter's name.
+    dtype, device, shape
+        As they are.
+    strides
+        In elements; None where they are unknown before export.
+    ptr
+        Address of the first element; None where it is unknown before export.
+    extent
+        Lowest and highest byte address, half-open; None where unknown.
+    readonly
+        Whether writing through the object is refused or undefined.
+    immutable
+        Whether its framework caches values on the assumption that they never change.
+    grad
+        ``"reverse"`` where it requires grad, ``"forward"`` where it carries a tangent.
+    pending
+        What its own framework has to settle before the memory means what the object says.
+    certain
+        False where one of the above is a guess that only an export could prove; `unknown` says which.
+    unknown
+        The open question in words, empty when `certain`.
+    """
+
+    framework: str
+    dtype: DType
+    device: Device
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None
+    ptr: int | None
+    extent: tuple[int, int] | None
+    readonly: bool
+    immutable: bool = False
+    grad: Literal["none", "reverse", "forward"] = "none"
+    pending: frozenset[Pending] = frozenset()
+    certain: bool = True
+    unknown: str = field(default="", compare=False)
+
+
+@runtime_checkable
+class SupportsDLPack(Protocol):
+    """An object that exports its memory through DLPack."""
+
+    def __dlpack__(self, *, stream: Any = None) -> CapsuleType:
+        """Return a capsule that owns a reference to the memory."""
+        ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return the DLPack device type and index."""
+        ...
+
+
+@runtime_checkable
+class SupportsArrayInterface(Protocol):
+    """An object that describes host memory by NumPy's array interface, version 3."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """The address, shape, strides and type string."""
+        ...
+
+
+@runtime_checkable
+class SupportsCudaArrayInterface(Protocol):
+    """An object that describes CUDA memory by the CUDA array interface."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """The address, shape, strides, type string and stream."""
+        ...
+
+
+class Adapter(Protocol):
+    """One framework: what it can hold, what one of its objects is, and the verbs that move data in and out."""
+
+    api: int
+    name: str
+    modules: tuple[str, ...]
+
+    def claims(self, tp: type, /) -> bool:
+        """Tell whether objects of exactly this type are this framework's; pure in `tp`, the answer is cached."""
+        ...
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Return what the framework can hold on a DLPack device type now, or None where it can't live there."""
+        ...
+
+    def describe(self, x: Any, /) -> Facts:
+        """Find the facts of `x` without export, or raise UnsupportedError with what to call instead."""
+        ...
+
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Return `x` without what is pending ("lazy") or without its graph ("detach"), by the framework's own operation."""
+        ...
+
+    def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
+        """Return a View on the memory of `x`, ordered on `stream`; nothing is pending."""
+        ...
+
+    def wrap(self, view: View, /) -> Any:
+        """Return an array on the memory of `view`, never a copy; a readonly view gives a readonly array where that exists."""
+        ...
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Return uninitialised memory in this dense layout (strides in elements), aligned as :meth:`limits` asks."""
+        ...
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write `src` into `dst`, casting and moving as needed; each is the framework's own array or a View of host memory."""
+        ...
+
+    def current_stream(self, device: Device, /) -> int | None:
+        """Return the handle of the current stream on a device, or None where it has no streams."""
+        ...
+
+    def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
+        """Make a device, and a stream on it, current for the length of a ``with``."""
+        ...
+
+    def retain(self, x: Any, stream: int, /) -> Callable[[], None] | None:
+        """Keep the memory of `x` from reuse until what `stream` has queued is done; return what to run before `x` is dropped."""
+        ...
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """Return the framework's dtype objects with the names of their element types."""
+        ...
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        """Return the DLPack pair of one of the framework's device objects, or None where it is none."""
+        ...
+
+    def fast(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Return hot routes by target: each returns a result or NotImplemented, never raises, never copies."""
+        ...

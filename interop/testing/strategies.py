@@ -1,0 +1,465 @@
+"""Hypothesis strategies for arrays: every element type, shape and memory layout, and values that conversions get wrong.
+
+Values are bit patterns: random ones mixed with signed zeros, infinities, quiet and signalling NaNs with payloads,
+subnormals and extreme integers. One draw costs a handful of choices whatever the array's size, and shrinks to few
+dimensions, small sides, C order, float32 and the numbers 0, 1, 2, ...
+
+Examples
+--------
+>>> import numpy as np
+>>> from hypothesis import given
+>>> from interop.testing.strategies import numpy_arrays
+>>> @given(numpy_arrays(layouts="negative"))
+... def test_reversing_keeps_the_bytes(a):
+...     assert a[...].tobytes() == a.tobytes()
+>>> test_reversing_keeps_the_bytes()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+
+try:
+    from hypothesis import note
+    from hypothesis import strategies as st
+    from hypothesis.strategies import SearchStrategy
+except ImportError as error:
+    _msg = 'interop.testing.strategies needs hypothesis: pip install "tensor-interop[testing]"'
+    raise ImportError(_msg) from error
+
+from interop._dtypes import ROWS
+from interop.testing import fakes
+from interop.testing._layouts import NUMPY_LAYOUTS, TORCH_LAYOUTS, Layout
+from interop.testing._values import random_bits, random_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    import torch
+
+__all__ = [
+    "BUILDERS",
+    "DEFAULT_KINDS",
+    "KINDS",
+    "NUMPY_LAYOUTS",
+    "TORCH_FLAVOURS",
+    "TORCH_LAYOUTS",
+    "Layout",
+    "arrays",
+    "cupy_arrays",
+    "dtypes",
+    "layouts",
+    "numpy_arrays",
+    "producers",
+    "shapes",
+    "torch_tensors",
+]
+
+T = TypeVar("T")
+Shape = tuple[int, ...]
+
+#: Names of element types by kind, the ones that failing tests shrink to first.
+KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "float": ("float32", "float64", "float16"),
+        "int": ("int32", "int64", "int16", "int8"),
+        "uint": ("uint8", "uint16", "uint32", "uint64"),
+        "bool": ("bool",),
+        "complex": ("complex64", "complex128"),
+        "bfloat": ("bfloat16",),
+        "float8": tuple(row.name for row in ROWS if row.name.startswith("float8_")),
+        "subbyte": tuple(row.name for row in ROWS if row.bits < 8),
+    }
+)
+#: The kinds that fill whole bytes.
+DEFAULT_KINDS: Final = tuple(kind for kind in KINDS if kind != "subbyte")
+_NATIVE_KINDS: Final = ("float", "int", "uint", "bool", "complex")
+
+
+def _numpy_names() -> Collection[str]:
+    return {row.name for row in ROWS if row.numpy is not None}
+
+
+def _torch_names() -> Collection[str]:
+    import torch  # noqa: PLC0415 - frameworks are imported by those who ask for them
+
+    return {row.name for row in ROWS if isinstance(getattr(torch, row.name, None), torch.dtype) and row.bits >= 8}
+
+
+def _cupy_names() -> Collection[str]:
+    return {name for kind in _NATIVE_KINDS for name in KINDS[kind]}
+
+
+_NAMES: Final[Mapping[str, Callable[[], Collection[str]]]] = MappingProxyType(
+    {"numpy": _numpy_names, "torch": _torch_names, "cupy": _cupy_names}
+)
+
+
+def dtypes(
+    framework: str = "numpy", *, kinds: Collection[str] = DEFAULT_KINDS, names: Collection[str] | None = None
+) -> SearchStrategy[str]:
+    """Draw names of element types that a framework has.
+
+    Parameters
+    ----------
+    framework
+        ``"numpy"`` (with ml_dtypes), ``"torch"`` or ``"cupy"``; any other together with `names`.
+    kinds
+        Which of :data:`KINDS`.
+    names
+        What the framework has, for one that isn't in the list.
+
+    Examples
+    --------
+    >>> from interop.testing.strategies import dtypes
+    >>> dtypes(kinds=["bool", "bfloat"])
+    sampled_from(['bool', 'bfloat16'])
+    """
+    if names is None:
+        if framework not in _NAMES:
+            msg = f"{framework!r} is none of {', '.join(_NAMES)}: pass names= to say which element types it has"
+            raise ValueError(msg)
+        names = _NAMES[framework]()
+    return st.sampled_from([name for kind in kinds for name in KINDS[kind] if name in names])
+
+
+def shapes(*, min_dims: int = 0, max_dims: int = 4, min_side: int = 0, max_side: int = 4) -> SearchStrategy[Shape]:
+    """Draw shapes: 0-d, of size 0, with sides of 1, and others.
+
+    Parameters
+    ----------
+    min_dims, max_dims
+        Bounds of the number of dimensions.
+    min_side, max_side
+        Bounds of each side.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from interop.testing.strategies import shapes
+    >>> find(shapes(), lambda shape: len(shape) == 2 and 0 not in shape)
+    (1, 1)
+    """
+    return st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
+
+
+_LAYOUTS: Final[Mapping[str, Mapping[str, Layout[Any]]]] = MappingProxyType(
+    {"numpy": NUMPY_LAYOUTS, "torch": TORCH_LAYOUTS, "cupy": NUMPY_LAYOUTS}
+)
+
+
+def layouts(
+    framework: str = "numpy",
+    *,
+    only: Collection[str] | None = None,
+    exclude: Collection[str] = (),
+    dlpack: bool = False,
+) -> SearchStrategy[Layout[Any]]:
+    """Draw memory layouts.
+
+    Parameters
+    ----------
+    framework
+        ``"numpy"``, ``"torch"`` or ``"cupy"``.
+    only, exclude
+        Names to take, or to leave out.
+    dlpack
+        Whether to leave out what DLPack can't describe.
+
+    Examples
+    --------
+    >>> from interop.testing.strategies import layouts
+    >>> layouts(only=["c", "negative"])
+    sampled_from([Layout('c'), Layout('negative')])
+    """
+    table = _LAYOUTS[framework]
+    wanted = [name for name in table if (only is None or name in only) and name not in exclude]
+    return st.sampled_from([table[name] for name in wanted if table[name].dlpack or not dlpack])
+
+
+def _strategy(given: T | SearchStrategy[T] | None, default: Callable[[], SearchStrategy[T]]) -> SearchStrategy[T]:
+    if given is None:
+        return default()
+    return given if isinstance(given, SearchStrategy) else st.just(given)
+
+
+def _layout_strategy(given: str | SearchStrategy[Layout[T]] | None, framework: str) -> SearchStrategy[Layout[T]]:
+    if isinstance(given, str):
+        return layouts(framework, only=[given])
+    return layouts(framework) if given is None else given
+
+
+# Enough that no two arrays of a run are alike; the smaller, the fewer bytes hypothesis has to keep.
+_SEEDS: Final = st.integers(0, 2**32 - 1)
+
+
+def numpy_arrays(
+    *,
+    dtypes: str | SearchStrategy[str] | None = None,
+    shapes: Shape | SearchStrategy[Shape] | None = None,
+    layouts: str | SearchStrategy[Layout[Any]] | None = None,
+    readonly: bool | None = None,
+) -> SearchStrategy[np.ndarray[Any, Any]]:
+    """Draw numpy arrays.
+
+    Parameters
+    ----------
+    dtypes, shapes, layouts
+        One, or a strategy; by default all of them.
+    readonly
+        True and False make it so; None leaves it to the layout, one of which is readonly.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from interop.testing.strategies import numpy_arrays
+    >>> find(numpy_arrays(dtypes="bfloat16", layouts="stepped"), lambda a: a.size >= 3)
+    array([0, 1, 2], dtype=bfloat16)
+    """
+    drawn = st.tuples(
+        _strategy(dtypes, _default_dtypes),
+        _strategy(shapes, _default_shapes),
+        _layout_strategy(layouts, "numpy"),
+        _SEEDS,
+    )
+    return drawn.map(lambda parts: _numpy_array(*parts, readonly=readonly))
+
+
+def _numpy_array(
+    name: str, shape: Shape, layout: Layout[Any], seed: int, *, readonly: bool | None
+) -> np.ndarray[Any, Any]:
+    note(f"a numpy array: {name} {shape}, {layout}, readonly {readonly}, seed {seed}")
+    array: np.ndarray[Any, Any] = layout.build(random_values(name, shape, seed))
+    if readonly is not None:
+        array.flags.writeable = not readonly
+    return array
+
+
+_default_dtypes, _default_shapes = dtypes, shapes
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """What a torch tensor is besides its values.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    apply
+        From a plain tensor to one of this flavour, on the same memory.
+    kinds
+        The kinds of element types that can have it.
+    """
+
+    name: str
+    apply: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    kinds: tuple[str, ...] = DEFAULT_KINDS
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the element types that can have it."""
+        return frozenset(name for kind in self.kinds for name in KINDS[kind])
+
+
+def _neg(tensor: torch.Tensor) -> torch.Tensor:
+    import torch  # noqa: PLC0415
+
+    # Public ways to a negative bit (z.conj().imag) double the strides; this one leaves the layout alone.
+    return torch._neg_view(tensor)  # noqa: SLF001
+
+
+def _parameter(tensor: torch.Tensor) -> torch.Tensor:
+    import torch  # noqa: PLC0415
+
+    return torch.nn.Parameter(tensor)
+
+
+_DIFFERENTIABLE: Final = ("float", "complex", "bfloat")
+
+#: The flavours of torch tensors by name; the values of "conj" and "neg" are the conjugate and negative of the memory.
+TORCH_FLAVOURS: Final[Mapping[str, Flavour]] = MappingProxyType(
+    {
+        flavour.name: flavour
+        for flavour in (
+            Flavour("plain", lambda tensor: tensor),
+            Flavour("conj", lambda tensor: tensor.conj(), ("complex",)),
+            Flavour("neg", _neg, _DIFFERENTIABLE),
+            Flavour("requires_grad", lambda tensor: tensor.requires_grad_(), _DIFFERENTIABLE),
+            Flavour("parameter", _parameter, _DIFFERENTIABLE),
+        )
+    }
+)
+
+# Elements are laid out as integers of their size, so that no arithmetic touches a NaN.
+_CARRIERS: Final = MappingProxyType({1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64, 16: np.complex128})
+
+
+def torch_tensors(
+    *,
+    dtypes: str | SearchStrategy[str] | None = None,
+    shapes: Shape | SearchStrategy[Shape] | None = None,
+    layouts: str | SearchStrategy[Layout[Any]] | None = None,
+    flavours: Collection[str] = ("plain",),
+    device: str = "cpu",
+) -> SearchStrategy[torch.Tensor]:
+    """Draw torch tensors.
+
+    Parameters
+    ----------
+    dtypes, shapes, layouts
+        One, or a strategy; by default all of them. Element types that can't have the flavour are left out.
+    flavours
+        Names in :data:`TORCH_FLAVOURS`.
+    device
+        Where the memory is.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from interop.testing.strategies import torch_tensors
+    >>> find(torch_tensors(dtypes="float32", flavours=["requires_grad"]), lambda t: t.ndim == 1 and len(t) > 1)
+    tensor([0., 1.], requires_grad=True)
+    """
+    names = _strategy(dtypes, lambda: _default_dtypes("torch"))
+
+    def of(flavour: Flavour) -> SearchStrategy[torch.Tensor]:
+        drawn = st.tuples(
+            names if flavour.kinds == DEFAULT_KINDS else names.filter(flavour.names.__contains__),
+            _strategy(shapes, _default_shapes),
+            _layout_strategy(layouts, "torch"),
+            _SEEDS,
+        )
+        return drawn.map(lambda parts: _torch_tensor(*parts, flavour=flavour, device=device))
+
+    return st.one_of([of(TORCH_FLAVOURS[name]) for name in flavours])
+
+
+def _torch_tensor(
+    name: str, shape: Shape, layout: Layout[Any], seed: int, *, flavour: Flavour, device: str
+) -> torch.Tensor:
+    import torch  # noqa: PLC0415
+
+    note(f"a torch tensor: {name} {shape}, {layout}, {flavour.name}, device {device}, seed {seed}")
+    dtype = getattr(torch, name)
+    bits: np.ndarray[Any, Any] = random_bits(name, prod(shape), seed).view(_CARRIERS[dtype.itemsize])
+    # Cloned, so that the memory is torch's own and its storage can be resized.
+    values = torch.from_numpy(bits.reshape(shape)).clone().to(device)
+    return flavour.apply(layout.build(values).view(dtype))
+
+
+def cupy_arrays(
+    *,
+    dtypes: str | SearchStrategy[str] | None = None,
+    shapes: Shape | SearchStrategy[Shape] | None = None,
+    layouts: str | SearchStrategy[Layout[Any]] | None = None,
+) -> SearchStrategy[Any]:
+    """Draw cupy arrays on the current device; drawing needs one.
+
+    Parameters
+    ----------
+    dtypes, shapes, layouts
+        One, or a strategy; by default all of them that cupy has.
+    """
+    host = numpy_arrays(
+        dtypes=_strategy(dtypes, lambda: _default_dtypes("cupy")),
+        shapes=shapes,
+        layouts=_default_layouts("cupy", dlpack=True, exclude=["readonly"]) if layouts is None else layouts,
+    )
+    return host.map(_mirrored)
+
+
+_default_layouts = layouts
+
+
+def _mirrored(array: np.ndarray[Any, Any]) -> Any:
+    """Return a cupy array of the values and strides of `array`, in memory as large as the bytes between its ends."""
+    import cupy  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    low, high = np.lib.array_utils.byte_bounds(array)
+    memory = cupy.empty(high - low + array.itemsize, cupy.uint8)
+    first = memory.data + (array.ctypes.data - low)
+    laid = cupy.ndarray(array.shape, array.dtype, memptr=first, strides=array.strides)
+    laid[...] = cupy.asarray(np.ascontiguousarray(array))
+    return laid
+
+
+#: The builders of arrays by framework.
+BUILDERS: Final[Mapping[str, Callable[..., SearchStrategy[Any]]]] = MappingProxyType(
+    {"numpy": numpy_arrays, "torch": torch_tensors, "cupy": cupy_arrays}
+)
+
+
+def arrays(
+    framework: str,
+    *,
+    builders: Mapping[str, Callable[..., SearchStrategy[Any]]] | None = None,
+    **options: Any,
+) -> SearchStrategy[Any]:
+    """Draw arrays of a framework.
+
+    Parameters
+    ----------
+    framework
+        A name in :data:`BUILDERS`, or in `builders`.
+    builders
+        More builders by name, which go before those of this module.
+    **options
+        What the builder takes: `dtypes`, `shapes`, `layouts` and more.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from interop.testing.strategies import arrays, numpy_arrays
+    >>> builders = {"lists": lambda **options: numpy_arrays(**options).map(lambda a: a.tolist())}
+    >>> find(arrays("lists", builders=builders, dtypes="int32", shapes=(3,)), lambda _: True)
+    [0, 1, 2]
+    """
+    table = {**BUILDERS, **(builders or {})}
+    if framework not in table:
+        msg = f"no builder for {framework!r}, only for {', '.join(table)}: pass builders={{{framework!r}: a function}}"
+        raise ValueError(msg)
+    return table[framework](**options)
+
+
+def producers(
+    *,
+    protocols: Collection[str] = tuple(fakes.PRODUCERS),
+    dtypes: str | SearchStrategy[str] | None = None,
+    shapes: Shape | SearchStrategy[Shape] | None = None,
+    layouts: str | SearchStrategy[Layout[Any]] | None = None,
+    readonly: bool | None = None,
+) -> SearchStrategy[fakes.Fake]:
+    """Draw fakes that speak one protocol each, on numpy arrays; hand their ``source()`` to a consumer.
+
+    Parameters
+    ----------
+    protocols
+        Names in :data:`interop.testing.fakes.PRODUCERS`.
+    dtypes, shapes, layouts, readonly
+        Of the arrays; by default the element types that every protocol has a name for, and the layouts that DLPack
+        can describe.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hypothesis import given
+    >>> from interop.testing.strategies import producers
+    >>> @given(producers(protocols=["legacy DLPack"]))
+    ... def test_numpy_lets_go(fake):
+    ...     np.from_dlpack(fake.source())
+    ...     fake.assert_released()
+    >>> test_numpy_lets_go()
+    """
+    memory = numpy_arrays(
+        dtypes=_strategy(dtypes, lambda: _default_dtypes(kinds=_NATIVE_KINDS)),
+        shapes=shapes,
+        layouts=_default_layouts(dlpack=True) if layouts is None else layouts,
+        readonly=readonly,
+    )
+    return st.tuples(st.sampled_from(list(protocols)), memory).map(lambda pair: fakes.PRODUCERS[pair[0]](pair[1]))

@@ -184,6 +184,13 @@ def dtype_of_triple(code: int, bits: int, lanes: int = 1) -> DType:
     return found
 
 
+def opaque_dtype(name: str, bits: int) -> DType:
+    """A DType for elements that only their own framework understands (quantized, packed): it has a name to refuse it by."""
+    made = object.__new__(DType)
+    made.name, made.code, made.bits, made.lanes = name, HANDLE, bits, 1
+    return made
+
+
 def parse_dtype(dtype: object) -> DType | None:
     """The DType that `dtype` spells, or None where it spells none; never raises."""
     if isinstance(dtype, DType):
@@ -213,3 +220,32 @@ def _numpy_name(dtype: object) -> str | None:
             row = None
         return None if row is None else row.name
     return None
+
+
+#: The kinds in numpy's order of "same_kind": a cast to the same or a later one keeps the kind of number.
+_RANK: Final = {BOOL: 0, UINT: 1, INT: 2, FLOAT: 3, BFLOAT: 3, COMPLEX: 4}
+
+
+def castable(source: DType, target: DType, casting: str) -> bool:
+    """Tell whether numpy's rule `casting` allows a cast; complex to real is never allowed.
+
+    Raises
+    ------
+    UnsupportedError
+        If `casting` is none of numpy's rules.
+    """
+    if casting not in ("no", "equiv", "safe", "same_kind", "unsafe"):
+        from interop.errors import UnsupportedError  # noqa: PLC0415 - errors names DType in its messages
+
+        msg = f"casting={casting!r} is not a rule: pass 'no', 'equiv', 'safe', 'same_kind' or 'unsafe'."
+        raise UnsupportedError(msg)
+    if source.name == target.name:
+        return True
+    if casting in ("no", "equiv") or (source.code == COMPLEX and target.code != COMPLEX):
+        return False
+    if casting == "unsafe":
+        return True
+    if casting == "safe":
+        return source.numpy is not None and target.numpy is not None and np.can_cast(source.numpy, target.numpy, "safe")
+    # The small floats' codes (7 and up) are floats.
+    return _RANK.get(source.code, 3) <= _RANK.get(target.code, 3)

@@ -55,6 +55,8 @@ class Limits:
         Whether an array of the framework can say "do not write" (``"keeps"``) or not (``"drops"``).
     immutable
         Whether the library assumes that memory it was given stays constant, and may read it later.
+    decodes
+        Names of element types that it holds in its own way only (quantized ones), but can cast from.
     """
 
     dtypes: frozenset[str]
@@ -63,6 +65,7 @@ class Limits:
     max_ndim: int = 64
     readonly: Literal["keeps", "drops"] = "keeps"
     immutable: bool = False
+    decodes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,10 @@ class Adapter(Protocol):
         """Write `src` into `dst`, casting and moving as needed; each is the framework's own array or a View of host memory."""
         ...
 
+    def current_device(self, device_type: int, /) -> int:
+        """Return the index of the current device of a DLPack device type."""
+        ...
+
     def current_stream(self, device: Device, /) -> int | None:
         """Return the handle of the current stream on a device, or None where it has no streams."""
         ...
@@ -202,6 +209,10 @@ class Adapter(Protocol):
         """Return the DLPack pair of one of the framework's device objects, or None where it is none."""
         ...
 
-    def fast(self) -> Mapping[str, Callable[[Any], Any]]:
-        """Return hot routes by target: each returns a result or NotImplemented, never raises, never copies."""
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """Return hot routes by exact type and target: each returns a result or NotImplemented.
+
+        A route never raises, never copies, and gives what the plan for the default arguments gives. The target
+        ``"view"`` stands for :func:`interop.view`.
+        """
         ...

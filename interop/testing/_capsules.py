@@ -108,6 +108,7 @@ capsule_rename: Final = _python("PyCapsule_SetName", c_int, ctypes.py_object, c_
 dying_pointer: Final = _python("PyCapsule_GetPointer", c_void_p, c_void_p, c_char_p)
 dying_name: Final = _python("PyCapsule_GetName", c_char_p, c_void_p)
 incref: Final = _python("Py_IncRef", None, ctypes.py_object)
+decref: Final = _python("Py_DecRef", None, ctypes.py_object)
 
 # CPython keeps the pointer to a capsule's name, so names live as long as the process.
 _names: Final[dict[bytes, c_char_p]] = {}

@@ -5,15 +5,17 @@ Memory is read by each framework's own means, never through this library's excha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from interop._dtypes import BY_NAME, BY_NUMPY, BY_TRIPLE
 from interop.testing.fakes import consume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Bits", "assert_allclose", "assert_identical", "bits"]
 
@@ -125,8 +127,8 @@ def assert_identical(x: Any, y: Any, /, *, readers: Mapping[str, Callable[[Any],
     AssertionError: 1 of 2 elements differ, the first at (1,): 0x0000 (0.0) in numpy, 0x8000 (-0.0) in numpy
     """
     a, b = bits(x, readers=readers), bits(y, readers=readers)
-    assert a.dtype == b.dtype, f"element types differ: {a.dtype} in {a.framework}, {b.dtype} in {b.framework}"
-    assert a.shape == b.shape, f"shapes differ: {a.shape} in {a.framework}, {b.shape} in {b.framework}"
+    _same("element types", a, b, a.dtype, b.dtype)
+    _same("shapes", a, b, a.shape, b.shape)
     different = np.flatnonzero((a.rows != b.rows).any(axis=1))
     if different.size:
         first = different[0]
@@ -135,6 +137,12 @@ def assert_identical(x: Any, y: Any, /, *, readers: Mapping[str, Callable[[Any],
             f"{different.size} of {len(a.rows)} elements differ, the first at {index}: "
             f"{_show(a, first)} in {a.framework}, {_show(b, first)} in {b.framework}"
         )
+        raise AssertionError(msg)
+
+
+def _same(what: str, a: Bits, b: Bits, of_a: object, of_b: object) -> None:
+    if of_a != of_b:
+        msg = f"{what} differ: {of_a} in {a.framework}, {of_b} in {b.framework}"
         raise AssertionError(msg)
 
 
@@ -173,7 +181,7 @@ def assert_allclose(
     >>> assert_allclose(third, third.astype(ml_dtypes.bfloat16))
     """
     a, b = bits(x, readers=readers), bits(y, readers=readers)
-    assert a.shape == b.shape, f"shapes differ: {a.shape} in {a.framework}, {b.shape} in {b.framework}"
+    _same("shapes", a, b, a.shape, b.shape)
     if rtol is None:
         rtol = max(_epsilon(a.dtype), _epsilon(b.dtype)) ** 0.75
     np.testing.assert_allclose(_widened(a), _widened(b), rtol=rtol, atol=atol)

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from interop.testing._capsules import IS_COPIED, READ_ONLY, SUBBYTE_PADDED, Fields, Overrides, describe
 from interop.testing.fakes._base import DLPackFake, Fake
+from interop.testing.fakes._client import ExchangeClient
 from interop.testing.fakes._consumer import Consumed, consume, read
 from interop.testing.fakes._devices import FakeCudaArray, FakeDeviceArray, FakeRuntime
 from interop.testing.fakes._dlpack import (
@@ -92,6 +93,7 @@ __all__ = [
     "DLPackFake",
     "DeviceLiar",
     "EitherProducer",
+    "ExchangeClient",
     "ExchangeFake",
     "ExchangeProducer",
     "Fake",

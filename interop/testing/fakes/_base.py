@@ -56,8 +56,12 @@ class Fake:
         """Fail unless each export has ended, and ended once."""
         if self.live:
             gc.collect()
-        assert not self.live, f"{self.live} of {self.exports} exports of {self!r} are still alive"
-        assert not self._tally.repeated, f"{self!r}: a deleter was called {self._tally.repeated} times too often"
+        if self.live:
+            msg = f"{self.live} of {self.exports} exports of {self!r} are still alive"
+            raise AssertionError(msg)
+        if self._tally.repeated:
+            msg = f"{self!r}: a deleter was called {self._tally.repeated} times too often"
+            raise AssertionError(msg)
 
     def __enter__(self) -> Self:
         return self

@@ -39,12 +39,24 @@ class Consumed:
         self._lock = threading.Lock()
         self._managed: Managed | None = managed
 
-    def release(self) -> None:
-        """Call the deleter, unless that is done."""
+    def _taken(self) -> Managed | None:
         with self._lock:
             managed, self._managed = self._managed, None
+        return managed
+
+    def release(self) -> None:
+        """Call the deleter, unless that is done."""
+        managed = self._taken()
         if managed is not None and managed.deleter:
             DELETER(managed.deleter)(ctypes.addressof(managed))
+
+    def surrender(self) -> int:
+        """Return the tensor's address, whose deleter is then up to the caller."""
+        managed = self._taken()
+        if managed is None:
+            msg = "the tensor is released, or surrendered"
+            raise ValueError(msg)
+        return ctypes.addressof(managed)
 
     def array(self) -> np.ndarray[Any, Any]:
         """Return a numpy array on the memory, which has to be the host's; it keeps this object alive."""

@@ -1,0 +1,51 @@
+"""Hand a tensor from one library to another: one call, any library, no surprises."""
+
+from interop._convert import convert, convert_like, explain, to_cupy, to_numpy, to_torch
+from interop._copyto import copyto
+from interop._devices import Device
+from interop._dtypes import DType
+from interop._inspect import device, dtype, framework, shares_memory, view
+from interop._native import View
+from interop._plan import Plan, Step
+from interop._registry import AdapterInfo, adapters, register
+from interop.errors import (
+    CopyError,
+    DeviceError,
+    DTypeError,
+    GradientError,
+    InteropError,
+    ReadOnlyError,
+    UnsupportedError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdapterInfo",
+    "CopyError",
+    "DType",
+    "DTypeError",
+    "Device",
+    "DeviceError",
+    "GradientError",
+    "InteropError",
+    "Plan",
+    "ReadOnlyError",
+    "Step",
+    "UnsupportedError",
+    "View",
+    "adapters",
+    "convert",
+    "convert_like",
+    "copyto",
+    "device",
+    "dtype",
+    "explain",
+    "framework",
+    "register",
+    "shares_memory",
+    "to_cupy",
+    "to_numpy",
+    "to_torch",
+    "view",
+]

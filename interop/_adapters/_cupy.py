@@ -1,0 +1,140 @@
+"""cupy: CUDA and managed memory, every layout; readonly can't be expressed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import cupy
+import numpy as np
+
+from interop import _layout
+from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
+from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
+from interop._native import View, make_view, ndarray_from_view
+from interop.errors import UnsupportedError
+from interop.protocols import ADAPTER_API, Facts, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+#: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
+_DTYPES: Final = frozenset(row.name for row in BY_NUMPY.values() if row.bits >= 8 and row.code < 4) | {  # noqa: PLR2004
+    "bool",
+    "complex64",
+    "complex128",
+    "bfloat16",
+}
+
+
+class CupyAdapter:
+    """The adapter of cupy arrays."""
+
+    api = ADAPTER_API
+    name = "cupy"
+    modules = ("cupy",)
+
+    _limits = Limits(dtypes=_DTYPES, max_ndim=32, readonly="drops")
+
+    def claims(self, tp: type, /) -> bool:
+        """Arrays of every subclass."""
+        return issubclass(tp, cupy.ndarray)
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """CUDA and managed memory; never the host (cupy#7131)."""
+        return self._limits if device_type in (CUDA, CUDA_MANAGED) else None
+
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the array's own attributes."""
+        row = BY_NUMPY.get(np.dtype(x.dtype))
+        if row is None:
+            msg = f"a cupy array of {x.dtype} is no tensor that other libraries know. Pass x.astype('float32')."
+            raise UnsupportedError(msg)
+        return Facts(
+            framework=self.name,
+            dtype=dtype_of_triple(row.code, row.bits, row.lanes),
+            device=device_of_pair(*map(int, x.__dlpack_device__())),
+            shape=x.shape,
+            strides=tuple(step // x.itemsize for step in x.strides),
+            ptr=x.data.ptr,
+            extent=_layout.extent(x.data.ptr, x.shape, x.strides, x.itemsize),
+            readonly=False,
+        )
+
+    def settle(self, x: Any, _what: frozenset[str], /) -> Any:
+        """Nothing is ever lazy, and there is no graph to detach from."""
+        return x
+
+    def export(self, x: Any, facts: Facts, _stream: Any, /) -> View:
+        """Borrow the memory; the View holds cupy's memory pointer, not the array, whose shape can be assigned."""
+        return make_view(
+            x.data.ptr,
+            facts.shape,
+            facts.strides,
+            (facts.dtype.code, facts.dtype.bits, facts.dtype.lanes),
+            facts.device.dlpack,
+            readonly=False,
+            owner=x.data,
+        )
+
+    def wrap(self, view: View, /) -> Any:
+        """Make an array on the View's memory."""
+        low, high = view.extent
+        memory = cupy.cuda.UnownedMemory(low, high - low, view, view.device.index)
+        pointer = cupy.cuda.MemoryPointer(memory, view.ptr - low)
+        strides = tuple(step * view.itemsize for step in view.strides)
+        return cupy.ndarray(view.shape, view.dtype.numpy, pointer, strides)
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Allocate in any dense layout, from the current pool of the device."""
+        steps = tuple(step * dtype.itemsize for step in strides)
+        with cupy.cuda.Device(device.index):
+            memory = cupy.cuda.alloc(_layout.nbytes(shape, dtype.itemsize))
+            return cupy.ndarray(shape, dtype.numpy, memory, steps)
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with cupy's own operations: ``set`` from the host, ``get`` to it, assignment between arrays."""
+        if isinstance(dst, View):
+            dst = ndarray_from_view(dst) if dst.device.is_host else self.wrap(dst)
+        if isinstance(src, View):
+            src = ndarray_from_view(src) if src.device.is_host else self.wrap(src)
+        if isinstance(dst, np.ndarray):
+            dst[...] = src.get()
+        elif isinstance(src, np.ndarray):
+            with cupy.cuda.Device(dst.device.id):
+                dst[...] = cupy.asarray(src)
+        else:
+            dst[...] = src
+
+    def current_device(self, _device_type: int, /) -> int:
+        """Ask the CUDA runtime."""
+        return int(cupy.cuda.runtime.getDevice())
+
+    def current_stream(self, device: Device, /) -> int | None:
+        """The handle of cupy's current stream on a device."""
+        return int(cupy.cuda.get_current_stream(device.index).ptr)
+
+    def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
+        """Make a device, and a stream on it, current."""
+        if stream is None:
+            return cupy.cuda.Device(device.index)  # type: ignore[no-any-return]
+        return cupy.cuda.ExternalStream(stream, device.index)  # type: ignore[no-any-return]
+
+    def retain(self, _x: Any, _stream: int, /) -> Callable[[], None] | None:
+        """cupy's pool has no way to say that another stream reads a block."""
+        return None
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """cupy's dtype objects are numpy's."""
+        return {}
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        """Return the pair of a ``cupy.cuda.Device``."""
+        return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """No hot routes."""
+        return {}
+
+
+adapter: Final = CupyAdapter()

@@ -1,0 +1,51 @@
+"""What adapters of frameworks in host memory share: no streams, and numpy as the copier of any two layouts."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interop._native import ndarray_from_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interop._devices import Device
+    from interop._native import View
+
+
+class HostOnly:
+    """The verbs of a framework that has no devices beside the host and no streams."""
+
+    def current_device(self, _device_type: int, /) -> int:
+        """The host is device 0."""
+        return 0
+
+    def current_stream(self, _device: Device, /) -> int | None:
+        """The host has no streams."""
+        return None
+
+    def using(self, _device: Device, _stream: int | None, /) -> AbstractContextManager[None]:
+        """There is nothing to make current."""
+        return nullcontext()
+
+    def retain(self, _x: Any, _stream: int, /) -> Callable[[], None] | None:
+        """Host memory lives as long as its owner."""
+        return None
+
+
+def copy_values(dst: np.ndarray[Any, Any], src: np.ndarray[Any, Any]) -> None:
+    """Write `src` into `dst` in one pass, cast as numpy casts.
+
+    A cast that overflows or meets NaN gives what the hardware gives, without a warning: the caller asked for
+    the element type by name.
+    """
+    with np.errstate(all="ignore"):
+        np.copyto(dst, src, casting="unsafe")
+
+
+def copy_on_host(dst: View, src: View) -> None:
+    """Write one View of host memory into another, whatever their layouts and element types."""
+    copy_values(ndarray_from_view(dst.with_readonly(False)), ndarray_from_view(src))

@@ -1,0 +1,215 @@
+"""numpy: host memory, every layout, readonly kept; the small floats through ml_dtypes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from interop import _layout
+from interop._adapters._host import HostOnly, copy_values
+from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
+from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
+from interop._native import IdentityRoute, NdarrayViewRoute, View, ndarray_from_view, view_from_ndarray
+from interop.errors import UnsupportedError
+from interop.protocols import ADAPTER_API, Facts, Limits, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Array = np.ndarray[Any, Any]
+
+#: ndarray types that mean nothing but their numbers; other subclasses may carry masks or units.
+_PLAIN: Final = (np.ndarray, np.memmap, np.matrix, np.recarray, np.char.chararray)
+
+#: 32 before numpy 2.
+_MAX_NDIM: Final = 64 if int(np.__version__.split(".")[0]) >= 2 else 32  # noqa: PLR2004 - numpy's own limits
+
+_HOST: Final = device_of_pair(CPU)
+
+
+class NumpyAdapter(HostOnly):
+    """The adapter of numpy arrays."""
+
+    api = ADAPTER_API
+    name = "numpy"
+    modules = ("numpy",)
+
+    _limits = Limits(dtypes=frozenset(row.name for row in BY_NUMPY.values()), max_ndim=_MAX_NDIM)
+
+    def claims(self, tp: type, /) -> bool:
+        """Arrays, and the subclasses that mean nothing but their numbers."""
+        return tp in _PLAIN
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Any host memory, in any layout."""
+        return self._limits if device_type in HOST_ACCESSIBLE else None
+
+    def describe(self, x: Array, /) -> Facts:
+        """Read the facts off the array's own attributes."""
+        dtype = self._dtype(x.dtype)
+        pending: set[Pending] = set()
+        if not x.dtype.isnative:
+            pending.add("byteorder")
+        if any(step % x.itemsize for step in x.strides):
+            pending.add("strides")
+        strides = tuple(step // x.itemsize for step in x.strides)
+        ptr = x.__array_interface__["data"][0]
+        return Facts(
+            framework=self.name,
+            dtype=dtype,
+            device=_HOST,
+            shape=x.shape,
+            strides=strides,
+            ptr=ptr,
+            extent=_layout.extent(ptr, x.shape, x.strides, x.itemsize),
+            readonly=not x.flags.writeable,
+            pending=frozenset(pending),
+        )
+
+    def _dtype(self, dtype: np.dtype[Any]) -> DType:
+        row = BY_NUMPY.get(dtype.newbyteorder("="))
+        if row is None:
+            raise UnsupportedError(_dtype_text(dtype))
+        return dtype_of_triple(row.code, row.bits, row.lanes)
+
+    def settle(self, x: Any, _what: frozenset[str], /) -> Any:
+        """Nothing is ever lazy, and there is no graph to detach from."""
+        return x
+
+    def export(self, x: Array, _facts: Facts, _stream: Any, /) -> View:
+        """Borrow the array's memory; the View holds the array."""
+        return view_from_ndarray(x)
+
+    def wrap(self, view: View, /) -> Array:
+        """Make an ndarray on the View's memory, readonly if the View is."""
+        return ndarray_from_view(view)
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], _device: Device, /) -> Array:
+        """Allocate in any dense layout."""
+        if dtype.numpy is None:
+            msg = f"numpy has no element type {dtype}"
+            raise UnsupportedError(msg)
+        order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+        memory = np.empty([shape[axis] for axis in order], dtype.numpy)
+        return memory.transpose(np.argsort(order)) if order else memory
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with numpy's own copyto."""
+        copy_values(_as_ndarray(dst), _as_ndarray(src))
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """Numpy's dtype objects need no table: the table of dtypes knows them."""
+        return {}
+
+    def native_device(self, _device: object, /) -> tuple[int, int] | None:
+        """Numpy's device is the string ``"cpu"``."""
+        return None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """Numpy to itself, and to a View."""
+        return {(np.ndarray, "numpy"): IdentityRoute(), (np.ndarray, "view"): NdarrayViewRoute()}
+
+
+class ScalarAdapter(NumpyAdapter):
+    """The adapter of numpy's scalars: readonly 0-d sources, whose value is always written out.
+
+    It has a name of its own because a scalar isn't an ndarray: ``to_numpy`` has something to do.
+    """
+
+    name = "numpy scalar"
+    family = "numpy"
+
+    def claims(self, tp: type, /) -> bool:
+        """Every scalar type."""
+        return issubclass(tp, np.generic)
+
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the scalar."""
+        return Facts(
+            framework=self.name,
+            dtype=self._dtype(x.dtype),
+            device=_HOST,
+            shape=(),
+            strides=(),
+            ptr=None,
+            extent=None,
+            readonly=True,
+            # Not every scalar type has a buffer, so none is borrowed.
+            pending=frozenset({"encoded"}),
+        )
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """No hot routes."""
+        return {}
+
+
+class SubclassAdapter(NumpyAdapter):
+    """The adapter of ndarray subclasses that may mean more than their numbers: it refuses them by name."""
+
+    name = "numpy subclass"
+    family = "numpy"
+
+    def claims(self, tp: type, /) -> bool:
+        """Every subclass that isn't known to be plain."""
+        return issubclass(tp, np.ndarray) and tp not in _PLAIN
+
+    def describe(self, x: Array, /) -> Facts:
+        """Refuse, naming what helps."""
+        raise UnsupportedError(_subclass_text(x))
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """No hot routes."""
+        return {}
+
+
+def _as_ndarray(x: Any) -> Array:
+    if isinstance(x, View):
+        return ndarray_from_view(x)
+    return np.asarray(x)
+
+
+def _subclass_text(x: Array) -> str:
+    tp = type(x)
+    name = f"{tp.__module__}.{tp.__qualname__}"
+    if isinstance(x, np.ma.MaskedArray):
+        return f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to ignore the mask."
+    return f"a {name} may mean more than its numbers (a unit, a mask). Pass numpy.asarray(x) if the numbers are all."
+
+
+_KINDS: Final = {
+    "O": "Python objects",
+    "S": "byte strings",
+    "U": "strings",
+    "T": "strings",
+    "M": "datetimes",
+    "m": "timedeltas",
+    "V": "structures or raw bytes",
+}
+
+_KIND_FIXES: Final = {
+    "O": "Pass x.astype(float), or whatever type the objects are.",
+    "M": "Pass x.view('int64'), the counts of its unit.",
+    "m": "Pass x.view('int64'), the counts of its unit.",
+    "V": "Pass one field, x['name'], or the bytes, x.view('uint8').",
+}
+
+
+def _dtype_text(dtype: np.dtype[Any]) -> str:
+    what = _KINDS.get(dtype.kind, f"elements of type {dtype}")
+    fix = _KIND_FIXES.get(dtype.kind, "Pass x.astype('float64').")
+    if dtype.kind in "SUT":
+        fix = "Encode them as numbers first."
+    return f"a numpy array of {what} ({dtype}) is no tensor that other libraries know. {fix}"
+
+
+adapter: Final = NumpyAdapter()
+scalars: Final = ScalarAdapter()
+subclasses: Final = SubclassAdapter()
+
+
+def numpy_source(tp: type) -> NumpyAdapter | None:
+    """The adapter of what is numpy's without being a plain array: scalars, and subclasses that may mean more."""
+    if issubclass(tp, np.generic):
+        return scalars
+    return subclasses if issubclass(tp, np.ndarray) else None

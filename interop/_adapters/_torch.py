@@ -1,0 +1,307 @@
+"""torch: host and CUDA memory; everything that its own exports get wrong is looked at here.
+
+Its exports skip or lack checks: the C exchange API and ``__dlpack__`` hand out the un-negated memory of a
+negative-bit view, and null pointers for fake and zero tensors; ``numpy()`` inside ``functionalize`` returns
+uninitialised memory; a DLPack export hangs on the live tensor, so that ``t.data = other`` leaves it stale.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch.autograd import forward_ad
+
+from interop import _layout
+from interop._adapters._host import copy_on_host
+from interop._adapters._torch_routes import hot_routes_of_torch
+from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
+from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
+from interop._native import ExchangeAPI, View, make_view
+from interop.errors import UnsupportedError
+from interop.protocols import ADAPTER_API, Facts, Limits, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from interop._devices import Device
+
+#: torch's element types by our names; which of them exist depends on the version.
+DTYPES: Final[dict[Any, str]] = {
+    getattr(torch, name): name for name in BY_NAME if isinstance(getattr(torch, name, None), torch.dtype)
+}
+BY_OUR_NAME: Final = {name: dtype for dtype, name in DTYPES.items()}
+
+#: Shells without arithmetic: torch can store them, and neither cast nor exchange them.
+_SHELLS: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn_x2"})
+
+_QUANTIZED: Final = {
+    getattr(torch, name): name for name in ("quint8", "qint8", "qint32", "quint4x2", "quint2x4") if hasattr(torch, name)
+}
+
+#: Layouts that aren't strided memory, and what makes it of them.
+_LAYOUT_FIXES: Final = {
+    "torch.jagged": "x.to_padded_tensor(0.0)",
+    "torch._mkldnn": "x.to_dense()",
+}
+
+_API: Final = ExchangeAPI.of(torch.Tensor)
+
+
+class TorchAdapter:
+    """The adapter of torch tensors."""
+
+    api = ADAPTER_API
+    name = "torch"
+    modules = ("torch",)
+
+    _room = Limits(
+        dtypes=frozenset(BY_OUR_NAME) - _SHELLS,
+        strides="nonnegative",
+        # c10::complex<double> is declared with 16-byte alignment, so that the compiler may use aligned loads;
+        # torch itself accepts misaligned memory without a word.
+        alignment=0,
+        readonly="drops",
+        decodes=frozenset(_QUANTIZED.values()),
+    )
+
+    def claims(self, tp: type, /) -> bool:
+        """Tensors of every subclass; those that trace or fake are refused by name."""
+        return issubclass(tp, torch.Tensor)
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Host memory, and CUDA where this build has it."""
+        if device_type == CPU or (device_type == CUDA and torch.cuda.is_available()):
+            return self._room
+        return None
+
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the tensor, or refuse what isn't plain strided memory."""
+        _refuse_unplain(x)
+        dtype = _dtype(x)
+        try:
+            ptr = x.data_ptr()
+        except RuntimeError as err:  # functorch's wrappers have no storage of their own
+            raise UnsupportedError(_wrapped_text(x)) from err
+        shape, strides = tuple(x.shape), tuple(x.stride())
+        if ptr == 0 and x.numel() > 0:
+            raise UnsupportedError(_null_text(x))
+        pending: set[Pending] = set()
+        if x.is_conj():
+            pending.add("conj")
+        if x.is_neg():
+            pending.add("neg")
+        if x.is_quantized:
+            pending.add("encoded")
+        size = x.element_size()
+        return Facts(
+            framework=self.name,
+            dtype=dtype,
+            device=_device(x.device),
+            shape=shape,
+            strides=strides,
+            ptr=ptr,
+            extent=_layout.extent(ptr, shape, tuple(step * size for step in strides), size),
+            readonly=False,
+            grad=_grad(x),
+            pending=frozenset(pending),
+        )
+
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Detach from the graph; nothing is ever lazy."""
+        if "detach" not in what:
+            return x
+        # detach() keeps a forward-mode tangent.
+        return forward_ad.unpack_dual(x).primal.detach() if _has_tangent(x) else x.detach()
+
+    def export(self, x: Any, facts: Facts, _stream: Any, /) -> View:
+        """Borrow the memory; the View holds the storage, and the storage can't be resized any more."""
+        if facts.device.type_code == CPU:
+            _lock_storage(x)
+        if facts.strides is None or facts.ptr is None:
+            msg = f"a tensor's strides and address are always known: {facts}"
+            raise AssertionError(msg)
+        dtype = facts.dtype
+        return make_view(
+            facts.ptr,
+            facts.shape,
+            facts.strides,
+            (dtype.code, dtype.bits, dtype.lanes),
+            facts.device.dlpack,
+            readonly=False,
+            owner=x.untyped_storage(),
+        )
+
+    def wrap(self, view: View, /) -> Any:
+        """Make a tensor on the View's memory."""
+        view = _without_odd_strides(view)
+        if _API is not None:
+            return _API.wrap(view)
+        # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only.
+        return torch.utils.dlpack.from_dlpack(view.with_readonly(False).__dlpack__())
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Allocate in any dense layout."""
+        return torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with ``copy_``, which casts, moves, resolves bits, records the graph and counts versions."""
+        if isinstance(dst, View):
+            dst = self.wrap(dst)
+        if isinstance(src, View):
+            if src.device.is_host and dst.device.type == "cpu" and not dst.requires_grad and not _can_wrap(src):
+                dst_view = self.export(dst, self.describe(dst), None)
+                copy_on_host(dst_view, src)
+                return
+            src = self.wrap(src)
+        elif src.is_quantized:
+            src = src.dequantize()
+        dst.copy_(src)
+
+    def current_device(self, device_type: int, /) -> int:
+        """Ask torch, for CUDA."""
+        return int(torch.cuda.current_device()) if device_type == CUDA else 0
+
+    def current_stream(self, device: Device, /) -> int | None:
+        """The handle of torch's current stream on a CUDA device."""
+        if device.type_code != CUDA:
+            return None
+        return int(torch.cuda.current_stream(device.index).cuda_stream)
+
+    def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
+        """Make a CUDA device, and a stream on it, current."""
+        if stream is None:
+            return torch.cuda.device(device.index)  # type: ignore[no-any-return]
+        external = torch.cuda.ExternalStream(stream, device=device.index)
+        return torch.cuda.stream(external)
+
+    def retain(self, x: Any, stream: int, /) -> Callable[[], None] | None:
+        """Tell torch's allocator that a stream reads the memory."""
+        x.record_stream(torch.cuda.ExternalStream(stream, device=x.device))
+        return None
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """Return torch's element types."""
+        return DTYPES
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        """Return the pair of a ``torch.device``."""
+        return _device(device).dlpack if isinstance(device, torch.device) else None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """Return the hot routes, which need the exchange API."""
+        return {} if _API is None else hot_routes_of_torch(_API, self._room)
+
+
+@cache
+def _overrides_dispatch(tp: type) -> bool:
+    base = torch.Tensor.__torch_dispatch__
+    return getattr(tp, "__torch_dispatch__", base) != base
+
+
+def _refuse_unplain(x: Any) -> None:
+    tp = type(x)
+    if x.layout != torch.strided:
+        fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
+        msg = f"a torch tensor of layout {x.layout}, shape {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
+        raise UnsupportedError(msg)
+    if x.is_nested:
+        msg = "a nested torch tensor is not one block of strided memory. Pass x.to_padded_tensor(0.0)."
+        raise UnsupportedError(msg)
+    if x.device.type == "meta":
+        msg = f"a meta tensor {tuple(x.shape)} has no memory. Make it real: torch.empty_like(x, device='cpu')."
+        raise UnsupportedError(msg)
+    if _overrides_dispatch(tp):
+        msg = (
+            f"a {tp.__module__}.{tp.__qualname__} overrides __torch_dispatch__ (a fake, traced or wrapped tensor), so its "
+            "memory isn't its values. Hand over the plain tensor that it wraps."
+        )
+        raise UnsupportedError(msg)
+    if torch._is_functional_tensor(x):  # noqa: SLF001 - numpy() returns uninitialised memory for these, and nothing public tells
+        raise UnsupportedError(_wrapped_text(x))
+
+
+def _wrapped_text(x: Any) -> str:
+    return (
+        f"a tensor {tuple(x.shape)} inside torch.func or functorch (vmap, grad, jvp, functionalize) is a wrapper without "
+        "memory of its own. Convert outside of the transformed function."
+    )
+
+
+def _null_text(x: Any) -> str:
+    return (
+        f"a torch tensor {tuple(x.shape)}, {x.dtype}, has a null pointer (a fake tensor, or a zero tensor that was never "
+        "filled). Pass torch.zeros_like(x) for a zero tensor; leave the fake mode for a fake one."
+    )
+
+
+def _dtype(x: Any) -> DType:
+    name = DTYPES.get(x.dtype) or _QUANTIZED.get(x.dtype)
+    if name is None:
+        return opaque_dtype(str(x.dtype).removeprefix("torch."), 8 * x.element_size())
+    row = BY_NAME.get(name)
+    return opaque_dtype(name, 8 * x.element_size()) if row is None else dtype_of_triple(row.code, row.bits, row.lanes)
+
+
+_DEVICE_TYPES: Final = {"cpu": CPU, "cuda": CUDA, "mps": METAL, "xpu": ONEAPI}
+
+
+def _device(device: Any) -> Device:
+    number = _DEVICE_TYPES.get(device.type)
+    if number is None:
+        msg = f"torch's device {device} has no DLPack device type. Move the tensor first: x.cpu()."
+        raise UnsupportedError(msg)
+    if device.index is None:
+        return device_of_pair(number, torch.cuda.current_device() if number == CUDA else 0)
+    return device_of_pair(number, device.index)
+
+
+def _native_device(device: Device) -> Any:
+    return torch.device("cpu") if device.is_host else torch.device(device.type, device.index)
+
+
+def _has_tangent(x: Any) -> bool:
+    # _current_level is below 0 outside of dual_level(), where no tensor can carry a tangent.
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None  # noqa: SLF001
+
+
+def _grad(x: Any) -> Any:
+    if x.requires_grad:
+        return "reverse"
+    return "forward" if _has_tangent(x) else "none"
+
+
+def _lock_storage(x: Any) -> None:
+    """Make the storage refuse ``resize_``, which would free the memory under a View; ``numpy()`` is what locks it."""
+    if not x.untyped_storage().resizable():
+        return
+    torch.empty(0, dtype=torch.uint8).set_(x.untyped_storage()).numpy()
+
+
+def _without_odd_strides(view: View) -> View:
+    """Give axes of length 1, whose stride means nothing, a stride that torch's size arithmetic takes.
+
+    torch refuses, and before 2.13 aborted on, a negative stride even there (pytorch#188023, numpy#23349).
+    """
+    if all(step >= 0 for step in view.strides):
+        return view
+    dtype = view.dtype
+    return make_view(
+        view.ptr,
+        view.shape,
+        _layout.c_strides(view.shape) if view.size == 0 else tuple(max(step, 0) for step in view.strides),
+        (dtype.code, dtype.bits, dtype.lanes),
+        view.device.dlpack,
+        readonly=view.readonly,
+        owner=view,
+    )
+
+
+def _can_wrap(view: View) -> bool:
+    aligned = view.ptr % view.itemsize == 0
+    return view.dtype.name in BY_OUR_NAME and aligned and _layout.fits(view.shape, view.strides, "nonnegative")
+
+
+adapter: Final = TorchAdapter()

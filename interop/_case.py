@@ -1,0 +1,217 @@
+"""One conversion as data, and the small questions about it that the planner asks.
+
+A :class:`Case` holds the facts of the source, the limits of both frameworks and the caller's options. Everything
+here is pure; :mod:`interop._refusals` says what can't be done, :mod:`interop._plan` what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from interop import _layout
+from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
+
+if TYPE_CHECKING:
+    from interop._dtypes import DType
+    from interop._options import Options
+    from interop.protocols import Facts, Limits
+
+#: Why each pending thing needs a copy by the source's own framework ("lazy" needs none).
+PENDING: Final = {
+    "conj": "the conjugate bit is set: the memory holds the conjugate of the values",
+    "neg": "the negative bit is set: the memory holds the negative of the values",
+    "byteorder": "the elements are in the other byte order",
+    "strides": "its strides are no multiple of the element size, which DLPack can't express",
+    "encoded": "the memory isn't plain elements: only its own framework can decode it",
+}
+
+_STRIDES: Final = {
+    "nonnegative": "negative strides",
+    "dense": "strides with gaps or overlap",
+    "c": "strides other than C order",
+}
+
+#: Every allocator that is met aligns to at least this many bytes; more has to be seen to be believed.
+ALLOCATORS_ALIGN: Final = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One conversion: what is there, what is wanted, and what both sides can hold.
+
+    Parameters
+    ----------
+    facts
+        The source.
+    options
+        What the caller asked for.
+    target
+        The name of the target framework.
+    device
+        Where the result lives.
+    source_limits, limits
+        What the source's framework can hold where the source is, and the target's where the result lives.
+    """
+
+    facts: Facts
+    options: Options
+    target: str
+    device: Device
+    source_limits: Limits | None
+    limits: Limits | None
+
+    @cached_property
+    def same(self) -> bool:
+        """Whether source and target are one framework."""
+        return self.facts.framework == self.target
+
+    @cached_property
+    def moves(self) -> bool:
+        """Whether the data goes to another device."""
+        return not same_place(self.facts.device, self.device)
+
+    @cached_property
+    def dtype(self) -> DType:
+        """The element type of the result."""
+        return self.options.dtype or self.facts.dtype
+
+    @cached_property
+    def casts(self) -> bool:
+        """Whether the element type changes."""
+        return self.dtype.name != self.facts.dtype.name
+
+    @cached_property
+    def room(self) -> Limits:
+        """The limits of the target; only asked for once the device has been found to be one of the target's."""
+        if self.limits is None:
+            msg = f"{self.target} has no limits on {self.device}"
+            raise AssertionError(msg)
+        return self.limits
+
+    def source_casts_to(self, dtype: str) -> bool:
+        """Whether the source's framework can cast to an element type."""
+        limits = self.source_limits
+        return limits is not None and self.facts.dtype.name in limits.dtypes | limits.decodes and dtype in limits.dtypes
+
+    @cached_property
+    def source_casts(self) -> bool:
+        """Whether the source's framework can make the result's element type."""
+        return self.source_casts_to(self.dtype.name)
+
+    @cached_property
+    def target_casts(self) -> bool:
+        """Whether the target's framework can read the source's elements, to cast them itself."""
+        return "encoded" not in self.facts.pending and self.facts.dtype.name in self.room.dtypes
+
+    @cached_property
+    def unsettled(self) -> bool:
+        """Whether only a copy by the source's own framework gives memory that means what the object says."""
+        return bool(self.facts.pending & PENDING.keys())
+
+    @cached_property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a copy is needed, in words; empty where none is."""
+        return (*self._asked_for(), *(() if self.same else self._needed_by_target()))
+
+    def _asked_for(self) -> Iterator[str]:
+        facts, options = self.facts, self.options
+        if options.copy is True:
+            yield "copy=True asks for a fresh allocation"
+        if self.casts:
+            yield f"dtype: {facts.dtype} to {self.dtype}"
+        if self.moves:
+            yield f"device: {facts.device} to {self.device}"
+        if options.order is not None and not self._in_order(options.order):
+            yield f"order={options.order!r} was asked for and the strides are {facts.strides}"
+        if options.writable is True and facts.readonly:
+            yield "writable=True was asked for and the source is readonly"
+
+    def _needed_by_target(self) -> Iterator[str]:
+        facts, room = self.facts, self.room
+        yield from (PENDING[what] for what in sorted(facts.pending & PENDING.keys()))
+        if facts.strides is not None and not _layout.fits(facts.shape, facts.strides, room.strides):
+            yield f"{self.target} can't hold {_STRIDES[room.strides]} such as {facts.strides}"
+        if not self._aligned():
+            yield f"{self.target} wants the address to be a multiple of {room.alignment or facts.dtype.itemsize} bytes"
+        if facts.readonly and self.options.writable is None and room.readonly == "drops":
+            yield f"the source is readonly, which {self.target} can't express"
+        if room.immutable and not facts.readonly and self.options.copy is None:
+            yield f"{self.target} assumes that memory it was given never changes, and this is writable"
+
+    def _in_order(self, order: str) -> bool:
+        if self.facts.strides is None or "strides" in self.facts.pending:
+            return False
+        follows = _layout.is_c if order == "C" else _layout.is_f
+        return follows(self.facts.shape, self.facts.strides)
+
+    def _aligned(self) -> bool:
+        if self.facts.ptr is None or 0 in self.facts.shape:
+            return True
+        return self.facts.ptr % (self.room.alignment or self.facts.dtype.itemsize) == 0
+
+    @cached_property
+    def fresh_strides(self) -> tuple[int, ...]:
+        """Strides of a copy: dense, in the order asked for, else in the source's where the target can hold it."""
+        shape, strides = self.facts.shape, self.facts.strides
+        only_c = self.room.strides == "c"
+        if self.options.order == "F" and not only_c:
+            return _layout.f_strides(shape)
+        if self.options.order == "C" or strides is None or only_c:
+            return _layout.c_strides(shape)
+        return _layout.compact_strides(shape, strides)
+
+    @cached_property
+    def fresh_readonly(self) -> bool:
+        """Whether a fresh result is marked readonly: the caller promised not to write, and the target can say so."""
+        return self.options.writable is False and self.room.readonly == "keeps"
+
+    @cached_property
+    def alias_readonly(self) -> bool:
+        """Whether a result on the source's memory is readonly."""
+        return self.room.readonly == "keeps" and (self.facts.readonly or self.options.writable is False)
+
+    def spelled(self, **changes: object) -> dict[str, object]:
+        """The caller's options as keywords, with some changed: the call that a message names."""
+        options = self.options
+        given: dict[str, object] = {
+            "device": None if options.device is None else str(self.device),
+            "dtype": None if options.dtype is None else options.dtype.name,
+            "order": options.order,
+            "copy": options.copy,
+            "writable": options.writable,
+            "detach": options.detach or None,
+            **changes,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def same_place(a: Device, b: Device) -> bool:
+    """Tell whether memory on `a` is already memory on `b`: the same device, or reachable from it by pointer."""
+    if a.is_host and b.is_host:
+        return True
+    if {a.type_code, b.type_code} == {CUDA, CUDA_MANAGED}:
+        return True
+    return a.dlpack == b.dlpack
+
+
+def result_device(
+    facts: Facts,
+    asked: tuple[int, int | None] | None,
+    limits: Callable[[int], Limits | None],
+    current: Callable[[int], int],
+) -> Device:
+    """Where the result lives: where the source is, unless a device was named."""
+    if asked is None:
+        device = facts.device
+    else:
+        type_code, index = asked
+        if index is None:
+            index = facts.device.index if facts.device.type_code == type_code else current(type_code)
+        device = device_of_pair(type_code, index)
+    if device.is_host and limits(device.type_code) is None:
+        # Page-locked and managed memory is ordinary memory to a framework that doesn't know better.
+        return device_of_pair(CPU)
+    return device

@@ -1,0 +1,373 @@
+"""The front door: convert, to_numpy and its siblings, convert_like, explain.
+
+Each public function stands behind a hot route: where nothing but the defaults is asked for and an adapter has
+composed a route for the exact type, the native door takes it; everything else goes down the stair of plan, execute
+and adapters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+from interop import _options
+from interop._adapters._protocol import ProtocolAdapter
+from interop._case import Case, result_device, same_place
+from interop._execute import execute
+from interop._native import convert_door, door
+from interop._plan import Plan, Step, make_plan
+from interop._registry import adapter_for, target_adapter
+from interop.errors import CopyError, DeviceError, InteropError, call_text, describe_facts, message
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import cupy
+    import numpy as np
+    import torch
+
+    from interop._options import Options, Order
+    from interop.protocols import Adapter, Facts
+
+
+class ConvertOptions(TypedDict, total=False):
+    """The options of every conversion; :func:`convert` tells what each value means."""
+
+    device: object
+    dtype: object
+    order: Order | None
+    copy: bool | None
+    writable: bool | None
+    detach: bool
+    stream: Any
+
+
+@overload
+def convert(x: Any, to: Literal["numpy"], /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
+@overload
+def convert(x: Any, to: Literal["torch"], /, **options: Unpack[ConvertOptions]) -> torch.Tensor: ...
+@overload
+def convert(x: Any, to: Literal["cupy"], /, **options: Unpack[ConvertOptions]) -> cupy.ndarray: ...
+@overload
+def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
+@convert_door
+def convert(
+    x: Any,
+    to: str | ModuleType,
+    /,
+    *,
+    device: object = None,
+    dtype: object = None,
+    order: Order | None = None,
+    copy: bool | None = None,
+    writable: bool | None = None,
+    detach: bool = False,
+    stream: Any = None,
+) -> Any:
+    """Hand a tensor to another framework: on the same memory where that is possible.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks DLPack, an array interface or the buffer protocol.
+    to
+        A framework's name (``"numpy"``, ``"torch"``, ...), its module, or an array-api-compat namespace of it.
+    device
+        None leaves the data where it is, and raises where the target can't live there. A device (``"cpu"``,
+        ``"cuda"``, ``"cuda:1"``, a framework's own device object, a DLPack pair) moves it there if it isn't there.
+    dtype
+        None keeps exactly the element type. A name or any framework's dtype object casts; complex to real is refused.
+    order
+        None keeps the strides; ``"C"`` or ``"F"`` gives contiguous memory in that order, by a copy if need be.
+    copy
+        None gives a view where possible, else a copy; False gives a view or raises before a byte moves; True gives
+        a fresh allocation that shares no byte with the source.
+    writable
+        None is as the source is. True copies a readonly source. False is a promise not to write: readonly memory
+        can be aliased by a framework that can't express readonly; where it can, the result is readonly.
+    detach
+        Hand over the values of a tensor that requires grad, without its graph.
+    stream
+        None orders the data against the target framework's current stream on its device; also a framework's stream,
+        an object with ``__cuda_stream__``, a handle, or -1 for data that is ordered already.
+
+    Returns
+    -------
+    array
+        Of the target framework; `x` itself where it is of that framework and nothing has to be done.
+
+    Raises
+    ------
+    UnsupportedError
+        `x` is no tensor that can be handed over (masked, sparse, fake, ...), or the target isn't installed.
+    GradientError
+        It requires grad and ``detach`` wasn't said.
+    DeviceError, DTypeError, ReadOnlyError, CopyError
+        The target can't live on its device, has no such element type, can't express readonly, or a copy is needed
+        and ``copy=False`` forbids it. The message names the call that works.
+
+    See Also
+    --------
+    explain : what a conversion would do, and why, without doing it.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> t = interop.convert(np.arange(3.0), "torch")
+    >>> t.mul_(2)
+    tensor([0., 2., 4.], dtype=torch.float64)
+    >>> interop.convert(t, "numpy", copy=False)
+    array([0., 2., 4.])
+    """
+    options = _options.parse(
+        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
+    )
+    return _convert(x, target_adapter(to), options)
+
+
+@door("numpy")
+def to_numpy(
+    x: Any,
+    /,
+    *,
+    device: object = None,
+    dtype: object = None,
+    order: Order | None = None,
+    copy: bool | None = None,
+    writable: bool | None = None,
+    detach: bool = False,
+    stream: Any = None,
+) -> np.ndarray[Any, Any]:
+    """Hand a tensor to numpy; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. Memory of a GPU needs ``device="cpu"``.
+
+    Returns
+    -------
+    numpy.ndarray
+        On the memory of `x` where possible. bfloat16, float8 and the other small floats keep their type, as
+        ml_dtypes' extension of numpy. Readonly where the source is.
+
+    Examples
+    --------
+    >>> import torch, interop
+    >>> interop.to_numpy(torch.tensor([1.5, 2.5], dtype=torch.bfloat16))
+    array([1.5, 2.5], dtype=bfloat16)
+    """
+    options = _options.parse(
+        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
+    )
+    converted: np.ndarray[Any, Any] = _convert(x, target_adapter("numpy"), options)
+    return converted
+
+
+@door("torch")
+def to_torch(
+    x: Any,
+    /,
+    *,
+    device: object = None,
+    dtype: object = None,
+    order: Order | None = None,
+    copy: bool | None = None,
+    writable: bool | None = None,
+    detach: bool = False,
+    stream: Any = None,
+) -> torch.Tensor:
+    """Hand a tensor to torch; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. torch can't express readonly: a readonly source is copied unless ``writable=False``
+        promises that nobody writes.
+
+    Returns
+    -------
+    torch.Tensor
+        On the memory of `x` where possible.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> interop.to_torch(np.eye(2, dtype="float32"))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    options = _options.parse(
+        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
+    )
+    converted: torch.Tensor = _convert(x, target_adapter("torch"), options)
+    return converted
+
+
+@door("cupy")
+def to_cupy(
+    x: Any,
+    /,
+    *,
+    device: object = None,
+    dtype: object = None,
+    order: Order | None = None,
+    copy: bool | None = None,
+    writable: bool | None = None,
+    detach: bool = False,
+    stream: Any = None,
+) -> cupy.ndarray:
+    """Hand a tensor to cupy; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. Host memory needs ``device="cuda"`` or ``device="cuda:1"``.
+
+    Returns
+    -------
+    cupy.ndarray
+        On the memory of `x` where possible.
+    """
+    options = _options.parse(
+        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
+    )
+    return _convert(x, target_adapter("cupy"), options)
+
+
+def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
+    """Hand a tensor to the framework of another one, on the other one's device.
+
+    Parameters
+    ----------
+    x
+        As in :func:`convert`.
+    ref
+        The array whose framework and device the result has.
+    **options
+        As in :func:`convert`; ``device`` overrides that of `ref`.
+
+    Returns
+    -------
+    array
+        Of the framework of `ref`.
+
+    Examples
+    --------
+    >>> import numpy as np, torch, interop
+    >>> interop.convert_like(np.ones(2), torch.zeros(1))
+    tensor([1., 1.], dtype=torch.float64)
+    """
+    reference = adapter_for(ref)
+    options.setdefault("device", reference.describe(ref).device)
+    return _convert(x, target_adapter(getattr(reference, "family", reference.name)), _options.parse(**options))
+
+
+def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Plan:
+    """Tell what :func:`convert` with the same arguments would do, and why; nothing moves.
+
+    Parameters
+    ----------
+    x, to, **options
+        As in :func:`convert`.
+
+    Returns
+    -------
+    Plan
+        ``print(plan)`` is for people, its fields are for programs. What is no tensor is a failed plan.
+
+    Raises
+    ------
+    InteropError
+        Only for arguments that no conversion takes: an unknown target, an option that isn't one.
+
+    Notes
+    -----
+    It never exports, evaluates, waits or copies. Where that leaves something open (a lazy array, an object that only
+    speaks a protocol), ``plan.certain`` is False and the open question stands in ``plan.cautions``.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> print(interop.explain(np.zeros(3)[::-1], "torch"))
+    numpy -> torch: 24 bytes copied
+      1. numpy exports its memory
+      2. torch copies the values to a fresh array
+      why: torch can't hold negative strides such as (-1,)
+    """
+    target = target_adapter(to)
+    parsed = _options.parse(**options)
+    try:
+        source = adapter_for(x)
+        if _is_kept(source, target, parsed):
+            steps = (Step("keep", target.name, "nothing has to be done"),)
+            return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=steps)
+        facts = source.describe(x)
+    except InteropError as err:
+        return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))
+    plan = make_plan(_case(facts, source, target, parsed))
+    if facts.certain or isinstance(plan.error, DeviceError):
+        return plan
+    steps = (
+        Step("export", source.name, f"{source.name} exports its memory"),
+        Step("wrap", target.name, f"{target.name} takes the memory if it can, else copies it"),
+    )
+    return Plan(
+        source.name, target.name, ok=True, error=None, certain=False, zero_copy=True, steps=steps, cautions=plan.cautions
+    )
+
+
+def _is_kept(source: Adapter, target: Adapter, options: Options) -> bool:
+    """Whether the object itself is the answer, unseen: even one that couldn't leave its framework."""
+    return source.name == target.name and options.asks_nothing
+
+
+def _convert(x: Any, target: Adapter, options: Options) -> Any:
+    source = adapter_for(x)
+    if _is_kept(source, target, options):
+        return x
+    facts, opened = source.describe(x), x
+    if not facts.certain:
+        opened, facts = _open(x, facts, source, target, options)
+    case = _case(facts, source, target, options)
+    plan = make_plan(case)
+    if plan.error is not None:
+        raise plan.error
+    return x if plan.steps[0].do == "keep" else execute(plan, case, opened, source, target)
+
+
+def _case(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
+    device = result_device(facts, options.device, target.limits, target.current_device)
+    return Case(
+        facts=facts,
+        options=options,
+        target=target.name,
+        device=device,
+        source_limits=source.limits(facts.device.type_code),
+        limits=target.limits(device.type_code),
+    )
+
+
+def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts]:
+    """Export an object that only speaks a protocol: what it is shows then.
+
+    A move to the host is the producer's to make, since nobody else knows its device.
+    """
+    case = _case(facts, source, target, options)
+    guess = make_plan(case)
+    if isinstance(guess.error, DeviceError):
+        raise guess.error
+    to_host = case.device.is_host and not same_place(facts.device, case.device)
+    if to_host and options.copy is False:
+        fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."
+        raise CopyError(message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix))
+    if not isinstance(source, ProtocolAdapter):
+        settled = source.settle(x, frozenset({"lazy"}))
+        return settled, source.describe(settled)
+    view = source.open(x, case.device if to_host else None, options.stream)
+    return view, source.describe(view)

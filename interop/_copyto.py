@@ -1,0 +1,102 @@
+"""Writing into memory that exists, through the operation of the framework that it belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from interop._convert import convert, to_numpy
+from interop._dtypes import castable
+from interop._inspect import shares_memory
+from interop._native import View
+from interop._registry import adapter_for
+from interop.errors import (
+    CopyError,
+    DTypeError,
+    GradientError,
+    ReadOnlyError,
+    UnsupportedError,
+    describe_facts,
+    message,
+)
+
+if TYPE_CHECKING:
+    from interop._dtypes import DType
+    from interop.protocols import Adapter, Facts
+
+Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
+
+
+def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
+    """Write the values of one tensor into another, of any framework, on any device.
+
+    Parameters
+    ----------
+    dst
+        What is written. Its framework's own operation writes, so that torch counts the version and records the graph.
+    src
+        What is read; its shape must broadcast to that of `dst`.
+    casting
+        What may be cast, in numpy's words: ``"no"``, ``"equiv"``, ``"safe"``, ``"same_kind"`` or ``"unsafe"``.
+
+    Raises
+    ------
+    ReadOnlyError
+        `dst` is readonly.
+    DTypeError
+        `casting` forbids the cast.
+    CopyError
+        The shapes don't broadcast.
+    GradientError
+        `src` requires grad and belongs to another framework, or `dst` is a leaf that requires grad.
+
+    Examples
+    --------
+    >>> import numpy as np, torch, interop
+    >>> a = np.zeros((2, 2))
+    >>> interop.copyto(a, torch.tensor([1.0, 2.0]))
+    >>> a
+    array([[1., 2.],
+           [1., 2.]])
+    """
+    if not adapter_for(dst).describe(dst).certain or isinstance(dst, View):
+        # No operation of its own to write with: its memory is written as an ndarray.
+        dst = to_numpy(dst, copy=False)
+    into, source = adapter_for(dst), adapter_for(src)
+    there, here = into.describe(dst), source.describe(src)
+    if there.readonly:
+        raise ReadOnlyError(message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy."))
+    if here.framework != into.name:
+        src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
+        here = into.describe(src)
+    _check(there, here, casting)
+    if shares_memory(dst, src) and (there.ptr, there.strides) != (here.ptr, here.strides):
+        src = convert(src, into.name, copy=True)
+    try:
+        into.assign(dst, src)
+    except Exception as err:
+        what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
+        if there.grad != "none":
+            fix = "Write into x.detach(), which shares its memory."
+            raise GradientError(message(what, str(err), fix)) from err
+        raise UnsupportedError(message(what, str(err), "Write into a fresh array and convert that.")) from err
+
+
+def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
+    """None where the destination's framework has the source's element type, else the destination's own type."""
+    limits = into.limits(there.device.type_code)
+    return None if limits is None or here.dtype.name in limits.dtypes else there.dtype
+
+
+def _check(there: Facts, here: Facts, casting: Casting) -> None:
+    what = f"can't write {describe_facts(here)} into {describe_facts(there)}"
+    if not castable(here.dtype, there.dtype, casting):
+        why = f"casting={casting!r} forbids {here.dtype} to {there.dtype}"
+        raise DTypeError(message(what, why, "casting='unsafe' allows every cast but complex to real."))
+    try:
+        fits = np.broadcast_shapes(here.shape, there.shape) == there.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise CopyError(message(what, f"{here.shape} doesn't broadcast to {there.shape}", "Reshape the source."))

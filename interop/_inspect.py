@@ -1,0 +1,137 @@
+"""Questions about one or two tensors: view, framework, device, dtype, shares_memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from interop import _options
+from interop._adapters._protocol import ProtocolAdapter
+from interop._case import Case, same_place
+from interop._dtypes import BY_NAME, HANDLE
+from interop._native import view_door
+from interop._refusals import refusal
+from interop._registry import adapter_for
+from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from interop._devices import Device
+    from interop._dtypes import DType
+    from interop._native import View
+    from interop.protocols import Facts
+
+#: A View can describe whatever DLPack can.
+_ROOM: Final = Limits(dtypes=frozenset(BY_NAME))
+_AS_IT_IS: Final = _options.Options(copy=False)
+
+
+@view_door
+def view(x: Any, /, *, stream: Any = None) -> View:
+    """Look at the memory of a tensor without a framework: pointer, shape, strides, dtype, device, readonly.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    stream
+        For device memory, the stream that the data is to be ordered on; None leaves it unordered (``v.ordered``).
+
+    Returns
+    -------
+    View
+        It keeps the memory alive and exports it again through every protocol. It never copies.
+
+    Raises
+    ------
+    UnsupportedError, GradientError, CopyError
+        Where the memory isn't the values (a conjugate bit, another byte order), or the object isn't a plain tensor.
+
+    Notes
+    -----
+    Nothing stops ``torch.Tensor.resize_`` from freeing the memory under a View: convert to an array where somebody
+    might call it.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> v = interop.view(np.zeros((2, 3), "float32"))
+    >>> v.shape, v.strides, v.dtype, v.device, v.readonly
+    ((2, 3), (3, 1), DType('float32'), Device('cpu'), False)
+    """
+    source = adapter_for(x)
+    facts = source.describe(x)
+    if not facts.certain and isinstance(source, ProtocolAdapter):
+        return source.open(x, None, stream)
+    room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
+    error = refusal(Case(facts, _AS_IT_IS, "view", facts.device, source.limits(facts.device.type_code), room))
+    if error is not None:
+        raise error
+    return source.export(x, facts, stream)
+
+
+def framework(x: Any, /) -> str:
+    """Name the framework that a tensor belongs to, as :func:`interop.convert` takes it.
+
+    Examples
+    --------
+    >>> import torch, interop
+    >>> interop.framework(torch.zeros(1))
+    'torch'
+    """
+    adapter = adapter_for(x)
+    return str(getattr(adapter, "family", adapter.name))
+
+
+def device(x: Any, /) -> Device:
+    """Tell where the memory of a tensor is.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> interop.device(np.zeros(1))
+    Device('cpu')
+    """
+    return _facts(x).device
+
+
+def dtype(x: Any, /) -> DType:
+    """Tell the element type of a tensor.
+
+    Examples
+    --------
+    >>> import torch, interop
+    >>> interop.dtype(torch.zeros(1, dtype=torch.bfloat16))
+    DType('bfloat16')
+    """
+    return _facts(x).dtype
+
+
+def shares_memory(x: Any, y: Any, /) -> bool:
+    """Tell whether the memory of two tensors, of any frameworks, overlaps.
+
+    Returns
+    -------
+    bool
+        False is certain. True says that the ranges of addresses overlap: two interleaved views, of the even and of
+        the odd elements, count as sharing.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> a = np.zeros(4)
+    >>> interop.shares_memory(a, interop.to_torch(a)[2:])
+    True
+    >>> interop.shares_memory(a[:2], a[2:])
+    False
+    """
+    a, b = _facts(x), _facts(y)
+    if a.extent is None or b.extent is None or not same_place(a.device, b.device):
+        return False
+    return a.extent[0] < b.extent[1] and b.extent[0] < a.extent[1]
+
+
+def _facts(x: Any) -> Facts:
+    source = adapter_for(x)
+    facts = source.describe(x)
+    if not facts.certain and isinstance(source, ProtocolAdapter):
+        return source.describe(source.open(x, None, None))
+    return facts

@@ -1,0 +1,58 @@
+"""The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, hot routes.
+
+It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
+"""
+
+from interop._native._import import ExchangeAPI, view_from_capsule, view_from_dlpack
+from interop._native._interfaces import (
+    has_buffer,
+    view_from_array_interface,
+    view_from_buffer,
+    view_from_cuda_array_interface,
+)
+from interop._native._ndarray import ndarray_from_view, view_from_ndarray
+from interop._native._routes import (
+    CallRoute,
+    Cell,
+    ExchangeRoute,
+    Guards,
+    IdentityRoute,
+    LockedNdarrayRoute,
+    NdarrayRoute,
+    NdarrayViewRoute,
+    Route,
+    clear_hot_routes,
+    convert_door,
+    door,
+    hot_routes,
+    view_door,
+)
+from interop._native._view import View, make_view
+
+__all__ = [
+    "CallRoute",
+    "Cell",
+    "ExchangeAPI",
+    "ExchangeRoute",
+    "Guards",
+    "IdentityRoute",
+    "LockedNdarrayRoute",
+    "NdarrayRoute",
+    "NdarrayViewRoute",
+    "Route",
+    "View",
+    "clear_hot_routes",
+    "convert_door",
+    "door",
+    "has_buffer",
+    "hot_routes",
+    "make_view",
+    "ndarray_from_view",
+    "view_door",
+    "view_from_array_interface",
+    "view_from_buffer",
+    "view_from_capsule",
+    "view_from_cuda_array_interface",
+    "view_from_dlpack",
+    "view_from_ndarray",
+]

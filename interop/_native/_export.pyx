@@ -1,0 +1,181 @@
+"""From a description of memory and its owner to a managed DLPack tensor, bare or in a capsule.
+
+One block of C memory holds the struct, the shape and the strides. Its deleter may be called on any thread, without
+the GIL, in a forked child, and after the interpreter has gone (numpy#22507 was a fatal abort): it takes the GIL
+itself, and where that can't be done any more it leaks rather than crash.
+"""
+
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from interop._native.dlpack cimport (
+    DLPACK_MAJOR,
+    DLPACK_MINOR,
+    DLManagedTensor,
+    DLManagedTensorVersioned,
+    DLTensor,
+    kDLCPU,
+    kDLCUDAHost,
+    kDLCUDAManaged,
+    kDLROCMHost,
+)
+
+cdef extern from *:
+    """
+    #if defined(_WIN32)
+    #include <process.h>
+    #define interop_pid() ((long) _getpid())
+    #else
+    #include <unistd.h>
+    #define interop_pid() ((long) getpid())
+    #endif
+
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define interop_finalizing() Py_IsFinalizing()
+    #else
+    #define interop_finalizing() _Py_IsFinalizing()
+    #endif
+
+    static void interop_release(PyObject *owner) {
+        /* Taking the GIL after finalization has begun hangs or ends the thread: leak instead. */
+        if (!Py_IsInitialized() || interop_finalizing()) return;
+        PyGILState_STATE state = PyGILState_Ensure();
+        /* A deleter can run while an exception is on its way, which the owner's finalizer must not replace. */
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        Py_DECREF(owner);
+        PyErr_Restore(type, value, traceback);
+        PyGILState_Release(state);
+    }
+    """
+    long interop_pid() noexcept nogil
+    void interop_release(void* owner) noexcept nogil
+
+
+cdef struct Context:
+    # What a managed tensor's manager_ctx points to.
+    void* owner
+    long pid
+    bint on_host
+    # Set by the deleter, while somebody watches.
+    bint* deleted
+
+
+cdef struct LegacyBlock:
+    DLManagedTensor managed
+    Context context
+
+
+cdef struct VersionedBlock:
+    DLManagedTensorVersioned managed
+    Context context
+
+
+cdef bint host_accessible(int device_type) noexcept nogil:
+    return device_type in (kDLCPU, kDLCUDAHost, kDLROCMHost, kDLCUDAManaged)
+
+
+cdef inline void release(Context* context) noexcept nogil:
+    if context.deleted != NULL:
+        context.deleted[0] = True
+    # Device memory freed in a forked child would go to a driver that doesn't exist there.
+    if context.on_host or context.pid == interop_pid():
+        interop_release(context.owner)
+
+
+cdef void delete_legacy(DLManagedTensor* managed) noexcept nogil:
+    if managed != NULL:
+        release(<Context*> managed.manager_ctx)
+        free(managed)
+
+
+cdef void delete_versioned(DLManagedTensorVersioned* managed) noexcept nogil:
+    if managed != NULL:
+        release(<Context*> managed.manager_ctx)
+        free(managed)
+
+
+cdef inline void fill(DLTensor* into, const DLTensor* tensor, int64_t* lengths) noexcept:
+    # Shape and strides are copied behind the struct; strides are never NULL (dlpack#178).
+    cdef size_t size = tensor.ndim * sizeof(int64_t)
+    into[0] = tensor[0]
+    into.shape = lengths
+    into.strides = lengths + tensor.ndim
+    memcpy(into.shape, tensor.shape, size)
+    memcpy(into.strides, tensor.strides, size)
+
+
+cdef inline void own(Context* context, const DLTensor* tensor, object owner) noexcept:
+    Py_INCREF(owner)
+    context.owner = <void*> owner
+    context.pid = interop_pid()
+    context.on_host = host_accessible(tensor.device.device_type)
+    context.deleted = NULL
+
+
+cdef void watch(DLManagedTensorVersioned* managed, bint* deleted) noexcept:
+    """Have the deleter of a tensor of ours set a flag, or (NULL) no longer."""
+    (<Context*> managed.manager_ctx).deleted = deleted
+
+
+cdef DLManagedTensor* export_legacy(const DLTensor* tensor, object owner) except NULL:
+    """Make a legacy managed tensor that holds a reference to `owner`."""
+    cdef LegacyBlock* block = <LegacyBlock*> malloc(sizeof(LegacyBlock) + 2 * tensor.ndim * sizeof(int64_t))
+    if block == NULL:
+        raise MemoryError
+    fill(&block.managed.dl_tensor, tensor, <int64_t*> (block + 1))
+    own(&block.context, tensor, owner)
+    block.managed.manager_ctx = &block.context
+    block.managed.deleter = delete_legacy
+    return &block.managed
+
+
+cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t flags, object owner) except NULL:
+    """Make a versioned managed tensor that holds a reference to `owner`."""
+    cdef VersionedBlock* block = <VersionedBlock*> malloc(sizeof(VersionedBlock) + 2 * tensor.ndim * sizeof(int64_t))
+    if block == NULL:
+        raise MemoryError
+    fill(&block.managed.dl_tensor, tensor, <int64_t*> (block + 1))
+    own(&block.context, tensor, owner)
+    block.managed.version.major = DLPACK_MAJOR
+    block.managed.version.minor = DLPACK_MINOR
+    block.managed.flags = flags
+    block.managed.manager_ctx = &block.context
+    block.managed.deleter = delete_versioned
+    return &block.managed
+
+
+# The consumer renames the capsule and owns the tensor from then on; one that nobody consumed still has its first name
+# and is freed with the capsule (an empty destructor leaks: quadrants#598; one that ignores the name: pytorch#9260).
+
+cdef void destroy_legacy_capsule(object capsule) noexcept:
+    if PyCapsule_IsValid(capsule, b"dltensor"):
+        delete_legacy(<DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor"))
+
+
+cdef void destroy_versioned_capsule(object capsule) noexcept:
+    if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
+        delete_versioned(<DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned"))
+
+
+cdef object legacy_capsule(const DLTensor* tensor, object owner):
+    """Make a capsule named "dltensor"."""
+    cdef DLManagedTensor* managed = export_legacy(tensor, owner)
+    try:
+        return PyCapsule_New(managed, b"dltensor", destroy_legacy_capsule)
+    except BaseException:
+        delete_legacy(managed)
+        raise
+
+
+cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object owner):
+    """Make a capsule named "dltensor_versioned"."""
+    cdef DLManagedTensorVersioned* managed = export_versioned(tensor, flags, owner)
+    try:
+        return PyCapsule_New(managed, b"dltensor_versioned", destroy_versioned_capsule)
+    except BaseException:
+        delete_versioned(managed)
+        raise

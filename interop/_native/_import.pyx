@@ -1,0 +1,433 @@
+"""From what producers hand out to a View: capsules, ``__dlpack__``, and the C exchange API."""
+
+cimport cython
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
+
+from interop._native._export cimport export_versioned, host_accessible, watch
+from interop._native._view cimport MAX_AXES, View, c_order, empty_view, new_view
+from interop._native.dlpack cimport (
+    DLPACK_MAJOR,
+    DLPACK_MINOR,
+    FLAG_READ_ONLY,
+    FLAG_SUBBYTE_PADDED,
+    DLManagedTensor,
+    DLManagedTensorVersioned,
+    DLPackExchangeAPI,
+    DLPackExchangeAPIHeader,
+    DLTensor,
+    kDLBool,
+    kDLMetal,
+)
+
+import inspect
+import os
+import weakref
+
+from interop._devices import device_of_pair
+from interop._dtypes import dtype_of_triple
+from interop.errors import DeviceError, DTypeError, UnsupportedError
+
+cdef extern from "Python.h":
+    void PyErr_Clear()
+    object PyObject_CallOneArg(object function, object argument)
+
+
+cdef class _Managed:
+    """Owns a managed tensor of another library; its deleter runs when this goes."""
+
+    cdef DLManagedTensor* legacy
+    cdef DLManagedTensorVersioned* versioned
+    cdef bint on_host
+    cdef object pid
+
+    def __dealloc__(self):
+        # Device memory freed in a forked child would go to a driver that doesn't exist there.
+        if not self.on_host and self.pid != os.getpid():
+            return
+        if self.legacy != NULL and self.legacy.deleter != NULL:
+            self.legacy.deleter(self.legacy)
+        if self.versioned != NULL and self.versioned.deleter != NULL:
+            self.versioned.deleter(self.versioned)
+
+    cdef int set_place(self, const DLTensor* tensor) except -1:
+        self.on_host = host_accessible(tensor.device.device_type)
+        self.pid = None if self.on_host else os.getpid()
+        return 0
+
+
+cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object owner):
+    """Check what a producer describes, and make a View of it with the byte offset folded into the pointer.
+
+    Raises
+    ------
+    UnsupportedError, DTypeError
+        Where the description can't be true or can't be expressed.
+    """
+    cdef View view
+    cdef int axis, ndim = tensor.ndim
+    check_dtype(tensor, flags)
+    if ndim < 0 or ndim > MAX_AXES:
+        raise UnsupportedError(f"a DLPack tensor of {ndim} axes can't be taken: 0 to {MAX_AXES} are. Reshape it first.")
+    if ndim > 0 and tensor.shape == NULL:
+        raise UnsupportedError(f"the producer's DLPack tensor has {ndim} axes and no shape. This is a bug of the producer.")
+    view = empty_view(ndim, owner)
+    memcpy(view.tensor.shape, tensor.shape, ndim * sizeof(int64_t))
+    if tensor.strides != NULL:
+        memcpy(view.tensor.strides, tensor.strides, ndim * sizeof(int64_t))
+    else:
+        # NULL means C order in every version (numpy before 2.4: numpy#29872).
+        c_order(ndim, view.tensor.shape, view.tensor.strides)
+    view.tensor.data = tensor.data
+    view.tensor.device = tensor.device
+    view.tensor.dtype = tensor.dtype
+    view.flags = flags
+    view.ordered = ordered
+    check_size(view, tensor)
+    if tensor.device.device_type == kDLMetal:
+        # There `data` is a buffer object, not an address (pytorch#182924).
+        view.tensor.byte_offset = tensor.byte_offset
+    elif tensor.data != NULL:
+        # Consumers that forgot this read other memory (pytorch#168177, cuda-python#2592, warp#1573).
+        view.tensor.data = <char*> tensor.data + tensor.byte_offset
+    return view
+
+
+cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
+    cdef int bits = tensor.dtype.bits * tensor.dtype.lanes
+    name = dtype_of_triple(tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes)
+    if bits == 0:
+        raise DTypeError(f"the producer's DLPack element type {name} has no bits. This is a bug of the producer.")
+    if tensor.dtype.code == kDLBool and tensor.dtype.bits != 8:
+        raise DTypeError(f"booleans of {tensor.dtype.bits} bits are packed. Ask the producer for 8-bit booleans.")
+    if bits % 8 and not flags & FLAG_SUBBYTE_PADDED:
+        raise DTypeError(f"elements of {bits} bits ({name}) are packed. Ask the producer for one of whole bytes, such as int8.")
+    return 0
+
+
+cdef int check_size(View view, const DLTensor* tensor) except -1:
+    """Refuse shapes and strides whose arithmetic leaves 64 bits: no such memory exists."""
+    cdef int axis
+    cdef bint empty = False
+    # In Python's integers: this is no place to overflow.
+    size = itemsize = view.itemsize_()
+    reach = 0
+    for axis in range(view.tensor.ndim):
+        length = view.tensor.shape[axis]
+        if length < 0:
+            raise UnsupportedError(f"the producer's DLPack tensor has a negative length, shape {view.shape}. This is its bug.")
+        empty = empty or length == 0
+        size *= length
+        reach += max(length - 1, 0) * abs(<object> view.tensor.strides[axis])
+    if empty:
+        return 0
+    if max(size, (reach + 1) * itemsize) > INT64_MAX:
+        raise UnsupportedError(f"a tensor of shape {view.shape} and strides {view.strides} can't exist. This is a bug of the producer.")
+    if tensor.data == NULL:
+        raise UnsupportedError(
+            f"the producer hands out a null pointer for a tensor of shape {view.shape} (a fake, traced or unfilled one). "
+            "Hand over a tensor that has memory."
+        )
+    return 0
+
+
+def view_from_capsule(capsule, /, *, bint ordered=True, bint legacy_readonly=True):
+    """Consume a DLPack capsule.
+
+    Parameters
+    ----------
+    capsule
+        Named "dltensor" or "dltensor_versioned"; it is consumed, also where the tensor is refused.
+    ordered
+        Whether the data was ordered on the consumer's stream.
+    legacy_readonly
+        A legacy capsule can't say whether the memory may be written: what to take it for.
+    """
+    if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
+        return view_from_versioned(capsule, ordered)
+    if PyCapsule_IsValid(capsule, b"dltensor"):
+        return view_from_legacy(capsule, ordered, legacy_readonly)
+    if PyCapsule_IsValid(capsule, b"used_dltensor_versioned") or PyCapsule_IsValid(capsule, b"used_dltensor"):
+        raise UnsupportedError("this DLPack capsule has been consumed: each is good for one consumer. Export again.")
+    raise UnsupportedError(f"{capsule!r} is no DLPack capsule: those are named 'dltensor' or 'dltensor_versioned'.")
+
+
+cdef View view_from_versioned(capsule, bint ordered):
+    cdef _Managed owner = _Managed()
+    cdef DLManagedTensorVersioned* managed
+    with cython.critical_section(capsule):
+        managed = <DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned")
+        PyCapsule_SetName(capsule, b"used_dltensor_versioned")
+    owner.versioned = managed
+    owner.on_host = True
+    if managed.version.major != DLPACK_MAJOR:
+        # Of another major version nothing but the deleter may be touched.
+        raise UnsupportedError(
+            f"a DLPack tensor of version {managed.version.major}.{managed.version.minor} can't be read: this release knows "
+            f"version {DLPACK_MAJOR}. Ask the producer for max_version=({DLPACK_MAJOR}, {DLPACK_MINOR})."
+        )
+    owner.set_place(&managed.dl_tensor)
+    return adopt(&managed.dl_tensor, managed.flags, ordered, owner)
+
+
+cdef View view_from_legacy(capsule, bint ordered, bint readonly):
+    cdef _Managed owner = _Managed()
+    cdef DLManagedTensor* managed
+    with cython.critical_section(capsule):
+        managed = <DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor")
+        PyCapsule_SetName(capsule, b"used_dltensor")
+    owner.legacy = managed
+    owner.set_place(&managed.dl_tensor)
+    return adopt(&managed.dl_tensor, FLAG_READ_ONLY if readonly else 0, ordered, owner)
+
+
+# __dlpack__: which keywords a type takes is worked out once.
+
+_NEWEST = (DLPACK_MAJOR, DLPACK_MINOR)
+_KEYWORDS = ("stream", "max_version", "dl_device", "copy")
+_accepted = weakref.WeakKeyDictionary()
+
+
+cdef object keywords_of(tp):
+    found = _accepted.get(tp)
+    if found is not None:
+        return found
+    try:
+        parameters = inspect.signature(tp.__dlpack__).parameters.values()
+    except (TypeError, ValueError):
+        # A builtin without a signature: assume all, and see (call_dlpack) whether it takes them.
+        return None
+    if any([parameter.kind is parameter.VAR_KEYWORD for parameter in parameters]):
+        found = frozenset(_KEYWORDS)
+    else:
+        found = frozenset(_KEYWORDS) & {parameter.name for parameter in parameters}
+    _accepted[tp] = found
+    return found
+
+
+cdef object call_dlpack(x, dict wanted):
+    """Call ``x.__dlpack__`` with those of the wanted keywords that its type takes.
+
+    Which those are is a matter of the signature, not of trying: a TypeError raised inside a producer is a bug to be
+    reported, not an old version of the protocol.
+    """
+    tp = type(x)
+    method = tp.__dlpack__
+    accepted = keywords_of(tp)
+    if accepted is not None:
+        return method(x, **{name: value for name, value in wanted.items() if name in accepted})
+    try:
+        capsule = method(x, **wanted)
+    except TypeError as err:
+        # Only a call that works with fewer keywords proves that the keywords were at fault.
+        try:
+            capsule = method(x, **{name: value for name, value in wanted.items() if name == "stream"})
+        except TypeError:
+            raise err from None
+        _accepted[tp] = frozenset({"stream"})
+        return capsule
+    _accepted[tp] = frozenset(_KEYWORDS)
+    return capsule
+
+
+def view_from_dlpack(x, /, *, stream=None, dl_device=None):
+    """Export an object through its ``__dlpack__``.
+
+    Parameters
+    ----------
+    x
+        The producer.
+    stream
+        The consumer's stream, for device memory.
+    dl_device
+        Where the data is wanted; the producer moves it.
+
+    Raises
+    ------
+    UnsupportedError, DeviceError, DTypeError
+        If the producer refuses, or what it hands out can't be taken.
+    """
+    cdef View view
+    wanted = {"max_version": _NEWEST}
+    if stream is not None:
+        wanted["stream"] = stream
+    if dl_device is not None:
+        wanted["dl_device"] = dl_device
+    name = f"{type(x).__module__}.{type(x).__qualname__}"
+    try:
+        capsule = call_dlpack(x, wanted)
+    except Exception as err:
+        said = f"{type(err).__name__}: {err}"
+        if dl_device is not None:
+            raise DeviceError(f"a {name} can't be moved to {device_of_pair(*dl_device)}: its __dlpack__ raised {said}.") from err
+        raise UnsupportedError(f"a {name} can't be exported: its __dlpack__ raised {said}.") from err
+    try:
+        view = view_from_capsule(capsule, ordered=stream is not None)
+    except (UnsupportedError, DTypeError) as err:
+        raise type(err)(f"what a {name} exports can't be taken: {err}") from None
+    if dl_device is not None:
+        if not host_accessible(view.tensor.device.device_type) and view.__dlpack_device__() != tuple(dl_device):
+            # tvm_ffi was seen to ignore the keyword.
+            raise DeviceError(f"a {name} was asked for {device_of_pair(*dl_device)} and exported {view.device}. This is its bug.")
+    else:
+        check_device(x, view, name)
+    view.ordered = view.ordered or host_accessible(view.tensor.device.device_type)
+    return view
+
+
+cdef int check_device(x, View view, str name) except -1:
+    """Compare what the object says of its device with what its capsule says."""
+    if not hasattr(type(x), "__dlpack_device__"):
+        return 0
+    try:
+        kind, index = x.__dlpack_device__()
+        kind = int(kind)
+    except Exception as err:
+        raise DeviceError(f"the __dlpack_device__ of a {name} failed: {type(err).__name__}: {err}.") from err
+    # Page-locked memory of torch is (3, 0) for the object and the host's for the capsule (pytorch#136250).
+    if kind == view.tensor.device.device_type or (
+        host_accessible(kind) and host_accessible(view.tensor.device.device_type)
+    ):
+        return 0
+    raise DeviceError(
+        f"a {name} says that it is on {device_of_pair(kind, int(index or 0))} and exports memory on {view.device}. "
+        "This is a bug of the producer."
+    )
+
+
+# The C exchange API.
+
+cdef class ExchangeAPI:
+    """The DLPack C exchange API of one type.
+
+    It goes round the checks of ``__dlpack__``: what a type's Python method refuses (a graph, a conjugate bit), its C
+    functions hand out. Whoever uses it looks at those things first, and uses it for exactly that type.
+    """
+
+    def __init__(self):
+        raise TypeError("ExchangeAPI.of(type) finds it")
+
+    @staticmethod
+    def of(tp, /):
+        """Find the API of a type, or None where it has none of a version that is known.
+
+        A newer API leads to the older ones that the type also offers.
+        """
+        cdef ExchangeAPI found
+        cdef DLPackExchangeAPIHeader* header = NULL
+        # The second spelling was used before DLPack 1.3 settled the name (cuda-python#1630).
+        value = getattr(tp, "__dlpack_c_exchange_api__", None)
+        if value is None:
+            value = getattr(tp, "__c_dlpack_exchange_api__", None)
+        if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
+            header = <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
+        elif type(value) is int:
+            header = <DLPackExchangeAPIHeader*> <uintptr_t> value
+        while header != NULL and header.version.major != DLPACK_MAJOR:
+            header = header.prev_api
+        if header == NULL:
+            return None
+        found = ExchangeAPI.__new__(ExchangeAPI)
+        found.api = <DLPackExchangeAPI*> header
+        found.holder = value
+        return found
+
+    @property
+    def version(self):
+        """Major and minor version."""
+        return (self.api.header.version.major, self.api.header.version.minor)
+
+    def export(self, x, /):
+        """Export an object: the View owns a managed tensor."""
+        cdef _Managed owner = _Managed()
+        cdef DLManagedTensorVersioned* managed = NULL
+        owner.on_host = True
+        if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
+            raise_pending(f"a {type(x).__qualname__} can't be exported")
+        owner.versioned = managed
+        owner.set_place(&managed.dl_tensor)
+        return adopt(&managed.dl_tensor, managed.flags, host_accessible(managed.dl_tensor.device.device_type), owner)
+
+    def peek(self, x, owner, /):
+        """Describe an object without a managed tensor; `owner` keeps the memory alive."""
+        cdef DLTensor tensor
+        if self.api.dltensor_from_py_object_no_sync == NULL:
+            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} doesn't describe without owning: use export.")
+        if self.api.dltensor_from_py_object_no_sync(<void*> x, &tensor) != 0:
+            raise_pending(f"a {type(x).__qualname__} can't be described")
+        return adopt(&tensor, 0, host_accessible(tensor.device.device_type), owner)
+
+    def wrap(self, View view not None, /):
+        """Make an object of the type on a View's memory."""
+        return self.c_wrap(&view.tensor, view.flags & FLAG_READ_ONLY != 0, view.owner)
+
+    def current_work_stream(self, int device_type, int device_index, /):
+        """The handle of the stream that the library works on; 0 is the default one."""
+        cdef void* stream = NULL
+        if self.api.current_work_stream(device_type, device_index, &stream) != 0:
+            raise_pending(f"no current stream on {device_of_pair(device_type, device_index)}")
+        return <uintptr_t> stream
+
+    cdef bint c_describe(self, object x, DLTensor* tensor):
+        """Describe an object as :meth:`peek` does, pointer at the first element; False where anything is odd."""
+        if self.api.dltensor_from_py_object_no_sync == NULL:
+            return False
+        if self.api.dltensor_from_py_object_no_sync(<void*> x, tensor) != 0:
+            PyErr_Clear()
+            return False
+        if tensor.ndim > MAX_AXES or (tensor.strides == NULL and tensor.ndim != 0) or tensor.dtype.lanes != 1:
+            return False
+        if tensor.device.device_type != kDLMetal and tensor.data != NULL:
+            tensor.data = <char*> tensor.data + tensor.byte_offset
+            tensor.byte_offset = 0
+        return True
+
+    cdef object c_wrap(self, const DLTensor* tensor, bint readonly, object owner):
+        """Make an object of the type on memory that `owner` keeps alive."""
+        cdef uint64_t flags = FLAG_READ_ONLY if readonly else 0
+        cdef bint deleted = False
+        cdef void* made = NULL
+        cdef DLManagedTensorVersioned* managed
+        if tensor.dtype.bits < 8 and tensor.dtype.lanes == 1:
+            flags |= FLAG_SUBBYTE_PADDED
+        managed = export_versioned(tensor, flags, owner)
+        # Whether a failed call has taken the tensor isn't said: torch does or doesn't, by where it failed.
+        watch(managed, &deleted)
+        if self.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL:
+            if not deleted:
+                watch(managed, NULL)
+                managed.deleter(managed)
+            raise_pending("the memory can't be wrapped")
+        if not deleted:
+            watch(managed, NULL)
+        result = <object> made
+        # The call gave us the reference.
+        _decref(result)
+        return result
+
+
+cdef extern from "Python.h":
+    void _decref "Py_DECREF" (object)
+
+
+cdef int raise_pending(str what) except -1:
+    """Raise the exception that a C function has left, as the cause of ours."""
+    cdef object error
+    try:
+        _raise_set()
+    except Exception as err:
+        error = err
+        raise UnsupportedError(f"{what}: {type(err).__name__}: {err}") from err
+    raise UnsupportedError(f"{what}: the library gave no reason")
+
+
+cdef extern from *:
+    """
+    static PyObject *interop_raise_set(void) {
+        if (PyErr_Occurred()) return NULL;
+        Py_RETURN_NONE;
+    }
+    """
+    object _raise_set "interop_raise_set" ()

@@ -1,0 +1,148 @@
+"""From the array interfaces and the buffer protocol to a View."""
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
+from cpython.object cimport PyTypeObject
+from libc.stdint cimport uintptr_t
+
+import re
+import sys
+
+from interop._native._view import make_view
+from interop.errors import DTypeError, UnsupportedError
+
+cdef extern from "Python.h":
+    ctypedef struct PyBufferProcs:
+        void* bf_getbuffer
+    ctypedef struct BufferType "PyTypeObject":
+        PyBufferProcs* tp_as_buffer
+
+_CODES = {"b": 6, "i": 0, "u": 1, "f": 2, "c": 5}
+_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
+_TYPESTR = re.compile(r"([<>|=])([a-zA-Z])(\d+)")
+_OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
+
+# Formats of PEP 3118 by kind; sizes are the buffer's own itemsize, since native sizes vary.
+_FORMAT_KINDS = {"?": "b", "e": "f", "f": "f", "d": "f", "Zf": "c", "Zd": "c"}
+_FORMAT_KINDS.update(dict.fromkeys("bhilqn", "i"))
+_FORMAT_KINDS.update(dict.fromkeys("BHILQN", "u"))
+_FORMAT = re.compile(r"([@=<>!]?)(Z?[a-zA-Z?])")
+
+
+def has_buffer(tp, /):
+    """Tell whether objects of a type have the buffer protocol."""
+    cdef PyBufferProcs* procs = (<BufferType*> <void*> tp).tp_as_buffer
+    return procs != NULL and procs.bf_getbuffer != NULL
+
+
+def view_from_buffer(x, /):
+    """Borrow the memory of an object with the buffer protocol; the View holds the buffer."""
+    try:
+        memory = memoryview(x)
+    except (TypeError, BufferError) as err:
+        raise UnsupportedError(f"a {type(x).__qualname__} gives no buffer: {err}") from err
+    match = _FORMAT.fullmatch(memory.format)
+    kind = None if match is None else _FORMAT_KINDS.get(match[2])
+    if kind is None or memory.itemsize not in _SIZES[kind]:
+        raise DTypeError(f"the buffer of a {type(x).__qualname__} has elements of format {memory.format!r}, which are no numbers.")
+    if match[1] in (_OTHER_ORDER, "!") and memory.itemsize > 1 and not (match[1] == "!" and _OTHER_ORDER == "<"):
+        raise DTypeError(f"the buffer of a {type(x).__qualname__} is in the other byte order ({memory.format!r}). Swap it first.")
+    if memory.suboffsets:
+        raise UnsupportedError(f"the buffer of a {type(x).__qualname__} is a table of pointers. Copy it to one block first.")
+    return make_view(
+        <uintptr_t> PyMemoryView_GET_BUFFER(memory).buf,
+        memory.shape or (),
+        element_strides(memory.strides or (), memory.itemsize, type(x).__qualname__),
+        (_CODES[kind], 8 * memory.itemsize, 1),
+        (1, 0),
+        readonly=memory.readonly,
+        owner=memory,
+    )
+
+
+def view_from_array_interface(x, /):
+    """Take the word of ``__array_interface__``; the View holds the object, since the interface owns nothing."""
+    try:
+        described = x.__array_interface__
+    except Exception as err:
+        raise UnsupportedError(f"the __array_interface__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}") from err
+    name = f"__array_interface__ of a {type(x).__qualname__}"
+    parts = Parts(described, name)
+    data = parts.data
+    if not isinstance(data, tuple):
+        # An object with a buffer, or the exporting object's own; `offset` counts there only.
+        buffer = view_from_buffer(x if data is None else data)
+        return parts.view(buffer.ptr + parts.offset, buffer.readonly, (1, 0), (x, described, buffer), buffer.nbytes - parts.offset)
+    return parts.view(data[0], bool(data[1]), (1, 0), (x, described), None)
+
+
+def view_from_cuda_array_interface(x, /, *, int device_index=0):
+    """Take the word of ``__cuda_array_interface__``; returns the View, unordered, and the stream to wait for or None."""
+    try:
+        described = x.__cuda_array_interface__
+    except Exception as err:
+        raise UnsupportedError(f"the __cuda_array_interface__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}") from err
+    name = f"__cuda_array_interface__ of a {type(x).__qualname__}"
+    parts = Parts(described, name)
+    if not isinstance(parts.data, tuple):
+        raise UnsupportedError(f"the {name} has no pointer: {parts.data!r}.")
+    stream = described.get("stream")
+    if stream is not None and (not isinstance(stream, int) or stream == 0):
+        raise UnsupportedError(f"the {name} names the stream {stream!r}, which the protocol disallows.")
+    view = parts.view(parts.data[0], bool(parts.data[1]), (2, device_index), (x, described), None)
+    return view, stream
+
+
+class Parts:
+    """The fields of an array interface, checked."""
+
+    def __init__(self, described, name):
+        if not isinstance(described, dict) or not {"shape", "typestr"} <= described.keys():
+            raise UnsupportedError(f"the {name} is no dictionary with a shape and a typestr: {described!r}.")
+        if described.get("mask") is not None:
+            raise UnsupportedError(f"the {name} has a mask, which no other library would see. Fill in the masked values first.")
+        self.name = name
+        self.shape = tuple(described["shape"])
+        if not all([isinstance(length, int) and length >= 0 for length in self.shape]):
+            raise UnsupportedError(f"the {name} has the shape {self.shape}.")
+        self.code, self.itemsize = self.parse(described["typestr"])
+        self.data = described.get("data")
+        self.offset = described.get("offset", 0)
+        strides = described.get("strides")
+        self.strides = None if strides is None else element_strides(tuple(strides), self.itemsize, name)
+
+    def parse(self, typestr):
+        match = _TYPESTR.fullmatch(typestr) if isinstance(typestr, str) else None
+        if match is None:
+            raise UnsupportedError(f"the {self.name} has the typestr {typestr!r}.")
+        order, kind, size = match[1], match[2], int(match[3])
+        if size not in _SIZES.get(kind, ()):
+            raise DTypeError(f"the {self.name} has elements of type {typestr!r}, which no tensor has.")
+        if order == _OTHER_ORDER and size > 1:
+            raise DTypeError(f"the {self.name} is in the other byte order ({typestr!r}). Swap it first, or pass numpy.asarray(x).")
+        return _CODES[kind], size
+
+    def view(self, ptr, readonly, device, owner, room):
+        size = self.itemsize
+        for length in self.shape:
+            size *= length
+        if size and (not isinstance(ptr, int) or ptr == 0):
+            raise UnsupportedError(f"the {self.name} has the pointer {ptr!r} for an array of shape {self.shape}.")
+        if room is not None and size > room:
+            raise UnsupportedError(f"the {self.name} describes {size} bytes and its buffer has {room}.")
+        return make_view(
+            ptr or 0,
+            self.shape,
+            self.strides,
+            (self.code, 8 * self.itemsize, 1),
+            device,
+            readonly=readonly,
+            owner=owner,
+            ordered=device[0] == 1,
+        )
+
+
+cdef tuple element_strides(tuple strides, itemsize, name):
+    if any([step % itemsize for step in strides]):
+        raise UnsupportedError(f"the strides of {name}, {strides} bytes, are no multiple of its element's {itemsize}. Copy it first.")
+    return tuple([step // itemsize for step in strides])

@@ -1,0 +1,186 @@
+"""Between ndarrays and Views, by numpy's C API: no protocol, no Python objects on the way."""
+
+cimport numpy as cnp
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
+
+from interop._native._view cimport MAX_AXES, View, empty_view
+from interop._native.dlpack cimport (
+    FLAG_READ_ONLY,
+    FLAG_SUBBYTE_PADDED,
+    DLDataType,
+    DLTensor,
+    kDLCPU,
+)
+
+import numpy as np
+
+from interop._dtypes import ROWS
+from interop.errors import DTypeError, UnsupportedError
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArray_Descr
+    object PyArray_NewFromDescr(
+        PyTypeObject* subtype,
+        PyArray_Descr* descr,
+        int nd,
+        const cnp.npy_intp* dims,
+        const cnp.npy_intp* strides,
+        void* data,
+        int flags,
+        PyObject* obj,
+    )
+    int PyArray_SetBaseObject(cnp.ndarray array, PyObject* base) except -1
+    bint PyArray_ISNOTSWAPPED(cnp.ndarray array) noexcept
+    bint PyArray_Check(object array) noexcept
+    int PyArray_TYPE(cnp.ndarray array) noexcept
+    PyTypeObject* _NDARRAY "&PyArray_Type"
+    enum:
+        NPY_ARRAY_WRITEABLE
+
+cdef enum:
+    TYPE_NUMBERS = 1024
+    CODES = 32
+
+# numpy's type number -> DLPack's triple (bits 0: none). ml_dtypes' types have numbers from 256 on.
+cdef DLDataType _triples[TYPE_NUMBERS]
+# DLPack's code and the length of its bits as a binary number -> numpy's dtype. The objects live in _keep.
+cdef PyObject* _descrs[CODES][16]
+cdef list _keep = []
+cdef int _max_ndim = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
+
+
+cdef inline int width(int bits) noexcept:
+    """The length of `bits` as a binary number; no two element types of one code share it."""
+    cdef int length = 0
+    while bits:
+        bits >>= 1
+        length += 1
+    return length
+
+
+cdef int fill_tables() except -1:
+    memset(_triples, 0, sizeof(_triples))
+    memset(_descrs, 0, sizeof(_descrs))
+    for row in ROWS:
+        if row.numpy is None or row.code >= CODES:
+            continue
+        _keep.append(row.numpy)
+        _descrs[row.code][width(row.bits)] = <PyObject*> row.numpy
+        add_triple(row.numpy.num, row)
+    # C has several names for one width (long, long long); numpy gives each a number.
+    names = {row.numpy.name: row for row in ROWS if row.numpy is not None}
+    for character in "bBhHiIlLqQ":
+        dtype = np.dtype(character)
+        add_triple(dtype.num, names[dtype.name])
+    return 0
+
+
+cdef int add_triple(int number, row) except -1:
+    if 0 <= number < TYPE_NUMBERS:
+        _triples[number].code = row.code
+        _triples[number].bits = row.bits
+        _triples[number].lanes = row.lanes
+    return 0
+
+
+fill_tables()
+
+
+cdef inline PyObject* descr_of(DLDataType dtype) noexcept:
+    return _descrs[dtype.code][width(dtype.bits)] if dtype.lanes == 1 and dtype.code < CODES and dtype.bits <= 128 else NULL
+
+
+cdef bint numpy_holds(DLDataType dtype) noexcept:
+    """Whether numpy, with ml_dtypes, has an element type."""
+    return descr_of(dtype) != NULL
+
+
+cdef bint ndarray_shares(object array, const void* data) noexcept:
+    """Whether an object is an ndarray whose first element is at `data`."""
+    return PyArray_Check(array) and cnp.PyArray_DATA(<cnp.ndarray> array) == data
+
+
+cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcept:
+    """Describe an ndarray in `tensor`, which has room for MAX_AXES axes; False where DLPack can't express it."""
+    cdef cnp.ndarray a = <cnp.ndarray> array
+    cdef int number = PyArray_TYPE(a)
+    cdef int axis, ndim = cnp.PyArray_NDIM(a)
+    cdef int64_t itemsize
+    cdef cnp.npy_intp step
+    if number < 0 or number >= TYPE_NUMBERS or _triples[number].bits == 0 or not PyArray_ISNOTSWAPPED(a):
+        return False
+    tensor.dtype = _triples[number]
+    itemsize = (tensor.dtype.bits + 7) // 8
+    for axis in range(ndim):
+        step = cnp.PyArray_STRIDES(a)[axis]
+        if step % itemsize:
+            return False
+        tensor.shape[axis] = cnp.PyArray_DIMS(a)[axis]
+        tensor.strides[axis] = step // itemsize
+    tensor.ndim = ndim
+    tensor.data = cnp.PyArray_DATA(a)
+    tensor.device.device_type = kDLCPU
+    tensor.device.device_id = 0
+    tensor.byte_offset = 0
+    readonly[0] = not cnp.PyArray_ISWRITEABLE(a)
+    return True
+
+
+cpdef View view_from_ndarray(object array):
+    """Borrow the memory of an ndarray; the View holds the array."""
+    cdef View view
+    cdef bint readonly = False
+    if not PyArray_Check(array):
+        raise UnsupportedError(f"a {type(array).__qualname__} is no ndarray.")
+    view = empty_view(cnp.PyArray_NDIM(<cnp.ndarray> array), array)
+    if not borrow_ndarray(array, &view.tensor, &readonly):
+        raise DTypeError(f"DLPack can't express an ndarray of {array.dtype} with strides of {array.strides} bytes. Copy it first.")
+    if readonly:
+        view.flags |= FLAG_READ_ONLY
+    if view.tensor.dtype.bits < 8:
+        view.flags |= FLAG_SUBBYTE_PADDED
+    return view
+
+
+cdef object new_ndarray(const DLTensor* tensor, bint readonly, object owner):
+    """Make an ndarray on memory that `owner` keeps alive; the element type is one that numpy holds."""
+    cdef cnp.npy_intp[MAX_AXES] dims
+    cdef cnp.npy_intp[MAX_AXES] steps
+    cdef int64_t itemsize = (tensor.dtype.bits + 7) // 8
+    cdef PyObject* descr = descr_of(tensor.dtype)
+    cdef int axis
+    for axis in range(tensor.ndim):
+        dims[axis] = tensor.shape[axis]
+        steps[axis] = tensor.strides[axis] * itemsize
+    # The call takes a reference to the dtype.
+    Py_INCREF(<object> descr)
+    array = PyArray_NewFromDescr(
+        _NDARRAY, <PyArray_Descr*> descr, tensor.ndim, dims, NULL if tensor.data == NULL else steps, tensor.data,
+        0 if readonly else NPY_ARRAY_WRITEABLE, NULL,
+    )
+    if tensor.data != NULL:
+        Py_INCREF(owner)
+        PyArray_SetBaseObject(<cnp.ndarray> array, <PyObject*> owner)
+    elif readonly:
+        array.flags.writeable = False
+    return array
+
+
+def ndarray_from_view(View view not None, /):
+    """Make an ndarray on a View's host memory, readonly if the View is.
+
+    Raises
+    ------
+    DTypeError, UnsupportedError
+        If numpy has no such element type, or not so many axes.
+    """
+    if not numpy_holds(view.tensor.dtype):
+        raise DTypeError(f"numpy has no element type {view.dtype}. Ask for another dtype.")
+    if view.tensor.ndim > _max_ndim:
+        raise UnsupportedError(f"numpy has at most {_max_ndim} axes, and this has {view.tensor.ndim}. Reshape it first.")
+    return new_ndarray(&view.tensor, view.flags & FLAG_READ_ONLY != 0, view.owner if view.owner is not None else view)

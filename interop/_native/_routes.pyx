@@ -1,0 +1,413 @@
+"""Hot routes: what the doors try first, and the generic parts that adapters compose them from.
+
+A route takes one object and returns the result, or NotImplemented where anything about the object is unusual; it
+never raises and never copies. No framework is known here: an adapter hands in the callables, and the answers that
+let an object pass.
+"""
+
+from cpython.object cimport PyObject, PyObject_RichCompareBool, PyTypeObject, Py_EQ
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
+
+import functools
+
+from interop._native.dlpack cimport DLTensor, kDLBool, kDLComplex, kDLCPU, kDLInt
+from interop._native._import cimport ExchangeAPI
+from interop._native._ndarray cimport borrow_ndarray, ndarray_shares, new_ndarray, numpy_holds, view_from_ndarray
+from interop._native._view cimport View, new_view
+
+cdef extern from "Python.h":
+    object PyObject_CallOneArg(object function, object argument)
+    object PyObject_CallFunctionObjArgs(object function, ...)
+
+
+# Target name -> exact type -> route.
+cdef dict _tables = {}
+
+
+def hot_routes(str target, /):
+    """The table of hot routes to one target, by exact type."""
+    return _tables.setdefault(target, {})
+
+
+def clear_hot_routes():
+    """Empty every table; the doors keep the tables themselves."""
+    for table in _tables.values():
+        table.clear()
+
+
+cdef class Route:
+    """The base of all routes."""
+
+    cdef object run(self, object x):
+        return NotImplemented
+
+    def __call__(self, x, /):
+        return self.run(x)
+
+
+cdef class IdentityRoute(Route):
+    """An object of the target framework is its own result."""
+
+    cdef object run(self, object x):
+        return x
+
+
+cdef class CallRoute(Route):
+    """A route written in Python.
+
+    Parameters
+    ----------
+    function
+        Takes the object; returns the result or NotImplemented.
+    """
+
+    cdef object function
+
+    def __init__(self, function):
+        self.function = function
+
+    cdef object run(self, object x):
+        return PyObject_CallOneArg(self.function, x)
+
+
+cdef class Cell:
+    """A value in a dictionary, and what it must equal: global state that changes what an object is.
+
+    Parameters
+    ----------
+    namespace
+        The dictionary, such as a module's.
+    key
+        The name.
+    wanted
+        What it must equal for an object to pass.
+    """
+
+    cdef dict namespace
+    cdef str key
+    cdef object wanted
+
+    def __init__(self, dict namespace not None, str key not None, wanted):
+        self.namespace = namespace
+        self.key = key
+        self.wanted = wanted
+
+    cdef bint holds(self) except -1:
+        return PyObject_RichCompareBool(self.namespace.get(self.key), self.wanted, Py_EQ)
+
+
+cdef class Guards:
+    """Questions that an object must answer as wanted, or it is no case for a hot route.
+
+    Parameters
+    ----------
+    attributes
+        Pairs of a descriptor and the answer wanted, compared by identity.
+    methods
+        Pairs of a callable of the object and the answer wanted.
+    complex_methods
+        The same, asked of complex tensors only.
+    cells
+        Global state, as :class:`Cell`.
+    """
+
+    cdef tuple attributes, methods, complex_methods, cells
+
+    def __init__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
+        self.attributes = attributes
+        self.methods = methods
+        self.complex_methods = complex_methods
+        self.cells = cells
+
+    cdef bint passes(self, object x, bint is_complex) except -1:
+        cdef tuple pair
+        cdef object tp = type(x)
+        for pair in self.attributes:
+            if pair[0].__get__(x, tp) is not pair[1]:
+                return False
+        for pair in self.methods:
+            if PyObject_CallOneArg(pair[0], x) is not pair[1]:
+                return False
+        if is_complex:
+            for pair in self.complex_methods:
+                if PyObject_CallOneArg(pair[0], x) is not pair[1]:
+                    return False
+        for cell in self.cells:
+            if not (<Cell> cell).holds():
+                return False
+        return True
+
+
+cdef class ExchangeRoute(Route):
+    """From a type with a C exchange API to a View, for host memory.
+
+    Parameters
+    ----------
+    api
+        The type's exchange API: its non-owning description is taken, and shape and strides are copied.
+    owner
+        Gives what keeps the memory alive, called with the object.
+    guards
+        What the exchange API doesn't look at.
+    """
+
+    cdef ExchangeAPI api
+    cdef object owner
+    cdef Guards guards
+
+    def __init__(self, ExchangeAPI api not None, *, owner, Guards guards not None):
+        self.api = api
+        self.owner = owner
+        self.guards = guards
+
+    cdef bint peek(self, object x, DLTensor* tensor):
+        """Fill in `tensor`, which borrows from `x`, or return False; host memory with an address only."""
+        if not self.api.c_describe(x, tensor):
+            return False
+        if tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return False
+        return self.guards.passes(x, tensor.dtype.code == kDLComplex)
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        try:
+            if self.peek(x, &tensor):
+                return new_view(&tensor, 0, True, PyObject_CallOneArg(self.owner, x))
+        except Exception:
+            pass
+        return NotImplemented
+
+
+cdef class LockedNdarrayRoute(Route):
+    """From a type with a C exchange API to an ndarray whose memory can't be freed by a resize.
+
+    Where the owner is locked against it already, the ndarray is made straight on the memory. Else the framework's own
+    call to numpy is made, which locks the owner: for element types that numpy lacks, on the same bits as integers.
+
+    Parameters
+    ----------
+    source
+        How to look at an object.
+    lock
+        The framework's own call to numpy.
+    unlocked
+        Asks an owner; False says that it can't be resized.
+    reinterpret, as_integers
+        The framework's call for the same bits as another element type, and that type by element size.
+    """
+
+    cdef ExchangeRoute source
+    cdef object lock, unlocked, reinterpret
+    cdef dict as_integers
+
+    def __init__(self, ExchangeRoute source not None, *, lock, unlocked, reinterpret, dict as_integers not None):
+        self.source = source
+        self.lock = lock
+        self.unlocked = unlocked
+        self.reinterpret = reinterpret
+        self.as_integers = as_integers
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        try:
+            if self.source.peek(x, &tensor) and numpy_holds(tensor.dtype):
+                return self.convert(x, &tensor)
+        except Exception:
+            pass
+        return NotImplemented
+
+    cdef object convert(self, object x, DLTensor* tensor):
+        cdef object owner = PyObject_CallOneArg(self.source.owner, x)
+        cdef object integers, array
+        if PyObject_CallOneArg(self.unlocked, owner) is False:
+            return new_ndarray(tensor, False, owner)
+        if tensor.dtype.code <= kDLComplex and tensor.dtype.code != 4 or tensor.dtype.code == kDLBool:
+            array = PyObject_CallOneArg(self.lock, x)
+            # An array on other memory is a copy, or what a tracing wrapper returns: uninitialised.
+            return array if ndarray_shares(array, tensor.data) else NotImplemented
+        integers = self.as_integers.get(tensor.dtype.bits // 8)
+        if integers is None:
+            return NotImplemented
+        PyObject_CallOneArg(self.lock, self.reinterpret(x, integers))
+        return new_ndarray(tensor, False, owner)
+
+
+cdef class NdarrayViewRoute(Route):
+    """From exactly an ndarray to a View."""
+
+    cdef object run(self, object x):
+        try:
+            return view_from_ndarray(x)
+        except Exception:
+            return NotImplemented
+
+
+cdef class NdarrayRoute(Route):
+    """From exactly an ndarray to a type with a C exchange API that can't express readonly or negative strides.
+
+    Parameters
+    ----------
+    api
+        The target's exchange API.
+    dtypes
+        The DLPack triples of the element types that the target holds.
+    """
+
+    cdef ExchangeAPI api
+    # One bit for each power of two of bits, by code: bit 3 is 8 bits.
+    cdef uint32_t allowed[32]
+
+    def __init__(self, ExchangeAPI api not None, *, dtypes):
+        self.api = api
+        for index in range(32):
+            self.allowed[index] = 0
+        for code, bits, lanes in dtypes:
+            if lanes == 1 and code < 32:
+                self.allowed[code] |= 1 << int(bits).bit_length()
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[64] shape
+        cdef int64_t[64] strides
+        cdef bint readonly
+        cdef int axis
+        cdef unsigned int bits, width
+        tensor.shape = shape
+        tensor.strides = strides
+        if not borrow_ndarray(x, &tensor, &readonly) or readonly:
+            return NotImplemented
+        bits = tensor.dtype.bits
+        width = 0
+        while bits >> width:
+            width += 1
+        if tensor.dtype.code >= 32 or not self.allowed[tensor.dtype.code] & (1 << width):
+            return NotImplemented
+        if <uintptr_t> tensor.data % (tensor.dtype.bits // 8):
+            return NotImplemented
+        for axis in range(tensor.ndim):
+            if strides[axis] < 0:
+                return NotImplemented
+        try:
+            return self.api.c_wrap(&tensor, False, x)
+        except Exception:
+            return NotImplemented
+
+
+def door(str target, /):
+    """Put a hot route in front of a function: it is called only where the route doesn't take the object.
+
+    Parameters
+    ----------
+    target
+        The target framework's name, whose table of routes is asked.
+    """
+    cdef dict table = hot_routes(target)
+
+    def decorate(slow):
+        def entry(
+            x,
+            /,
+            *,
+            device=None,
+            dtype=None,
+            order=None,
+            copy=None,
+            writable=None,
+            detach=False,
+            stream=None,
+        ):
+            cdef object route, result
+            if (
+                device is None
+                and dtype is None
+                and order is None
+                and copy is None
+                and writable is None
+                and detach is False
+                and stream is None
+            ):
+                route = table.get(type(x))
+                if route is not None:
+                    result = (<Route> route).run(x)
+                    if result is not NotImplemented:
+                        return result
+            return slow(
+                x,
+                device=device,
+                dtype=dtype,
+                order=order,
+                copy=copy,
+                writable=writable,
+                detach=detach,
+                stream=stream,
+            )
+
+        return functools.update_wrapper(entry, slow)
+
+    return decorate
+
+
+def convert_door(slow, /):
+    """The same for a function that takes the target's name."""
+
+    def entry(
+        x,
+        to,
+        /,
+        *,
+        device=None,
+        dtype=None,
+        order=None,
+        copy=None,
+        writable=None,
+        detach=False,
+        stream=None,
+    ):
+        cdef object table, route, result
+        if (
+            device is None
+            and dtype is None
+            and order is None
+            and copy is None
+            and writable is None
+            and detach is False
+            and stream is None
+            and type(to) is str
+        ):
+            table = _tables.get(to)
+            if table is not None:
+                route = (<dict> table).get(type(x))
+                if route is not None:
+                    result = (<Route> route).run(x)
+                    if result is not NotImplemented:
+                        return result
+        return slow(
+            x,
+            to,
+            device=device,
+            dtype=dtype,
+            order=order,
+            copy=copy,
+            writable=writable,
+            detach=detach,
+            stream=stream,
+        )
+
+    return functools.update_wrapper(entry, slow)
+
+
+def view_door(slow, /):
+    """The same for a function whose only option is a stream."""
+    cdef dict table = hot_routes("view")
+
+    def entry(x, /, *, stream=None):
+        cdef object route, result
+        if stream is None:
+            route = table.get(type(x))
+            if route is not None:
+                result = (<Route> route).run(x)
+                if result is not NotImplemented:
+                    return result
+        return slow(x, stream=stream)
+
+    return functools.update_wrapper(entry, slow)

@@ -1,0 +1,543 @@
+"""The View: memory without a framework, and every protocol to hand it on."""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_ANY_CONTIGUOUS,
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_F_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_ND,
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+)
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from interop._native._export cimport host_accessible, legacy_capsule, versioned_capsule
+from interop._native.dlpack cimport (
+    FLAG_IS_COPIED,
+    FLAG_READ_ONLY,
+    FLAG_SUBBYTE_PADDED,
+    DLTensor,
+    kDLBool,
+    kDLComplex,
+    kDLCPU,
+    kDLCUDA,
+    kDLCUDAManaged,
+    kDLFloat,
+    kDLInt,
+    kDLMetal,
+    kDLUInt,
+)
+
+from interop._devices import Device, device_of_pair
+from interop._dtypes import dtype_of_triple
+from interop.errors import UnsupportedError
+
+# Formats of the buffer protocol (PEP 3118) by code and bits; the small floats have none.
+cdef dict _FORMATS = {
+    (kDLBool, 8): b"?",
+    (kDLInt, 8): b"b",
+    (kDLInt, 16): b"h",
+    (kDLInt, 32): b"i",
+    (kDLInt, 64): b"q",
+    (kDLUInt, 8): b"B",
+    (kDLUInt, 16): b"H",
+    (kDLUInt, 32): b"I",
+    (kDLUInt, 64): b"Q",
+    (kDLFloat, 16): b"e",
+    (kDLFloat, 32): b"f",
+    (kDLFloat, 64): b"d",
+    (kDLComplex, 64): b"Zf",
+    (kDLComplex, 128): b"Zd",
+}
+
+# Kinds of the array interfaces' type strings.
+cdef dict _KINDS = {kDLBool: "b", kDLInt: "i", kDLUInt: "u", kDLFloat: "f", kDLComplex: "c"}
+
+
+cdef class _Memory:
+    """A block of host memory, freed with its last reference."""
+
+    cdef void* block
+
+    def __dealloc__(self):
+        free(self.block)
+
+
+@cython.final
+@cython.freelist(64)
+cdef class View:
+    """Memory and what it means: pointer, shape, strides, element type, device, readonly, and what keeps it alive.
+
+    :func:`interop.view` makes them. A View hands its memory on through ``__dlpack__``, the DLPack C exchange API,
+    ``__array_interface__`` and the buffer protocol (host memory), and ``__cuda_array_interface__`` (CUDA memory),
+    with truthful flags. It never copies, but for ``__dlpack__(copy=True)``.
+
+    Attributes
+    ----------
+    ptr : int
+        Address of the first element.
+    shape : tuple of int
+    strides : tuple of int
+        In elements.
+    dtype : DType
+    device : Device
+    itemsize, ndim, size, nbytes : int
+        Bytes of an element, axes, elements, bytes of all elements.
+    readonly : bool
+        Whether the memory may be written.
+    contiguous : bool
+        Whether the layout is C order.
+    extent : tuple of int
+        Lowest and highest byte address, half-open.
+    owner : object
+        What keeps the memory alive.
+    ordered : bool
+        For device memory, whether it was ordered on a stream when the View was made.
+    copied : bool
+        Whether the producer said that it made a copy for this View.
+    """
+
+    def __cinit__(self):
+        self.tensor.shape = NULL
+
+    def __init__(self):
+        raise TypeError("interop.view(x) makes a View")
+
+    def __dealloc__(self):
+        if self.tensor.shape != NULL and self.tensor.shape != self.lengths:
+            free(self.tensor.shape)
+
+    cdef int reserve(self, int ndim) except -1:
+        """Make room for shape and strides."""
+        self.tensor.ndim = ndim
+        self.tensor.shape = self.lengths
+        if ndim > INLINE_AXES:
+            self.tensor.shape = <int64_t*> malloc(2 * ndim * sizeof(int64_t))
+            if self.tensor.shape == NULL:
+                raise MemoryError
+        self.tensor.strides = self.tensor.shape + ndim
+        return 0
+
+    cdef int64_t itemsize_(self) noexcept:
+        return (self.tensor.dtype.bits * self.tensor.dtype.lanes + 7) // 8
+
+    cdef int64_t size_(self) noexcept:
+        cdef int64_t size = 1
+        cdef int axis
+        for axis in range(self.tensor.ndim):
+            size *= self.tensor.shape[axis]
+        return size
+
+    cdef void bounds(self, int64_t* low, int64_t* high) noexcept:
+        """Reach below and above the first element, in elements; the last element counts."""
+        cdef int axis
+        cdef int64_t reach
+        low[0] = high[0] = 0
+        for axis in range(self.tensor.ndim):
+            if self.tensor.shape[axis] == 0:
+                low[0] = high[0] = 0
+                return
+            reach = (self.tensor.shape[axis] - 1) * self.tensor.strides[axis]
+            if reach < 0:
+                low[0] += reach
+            else:
+                high[0] += reach
+        high[0] += 1
+
+    @property
+    def ptr(self):
+        return <uintptr_t> self.tensor.data
+
+    @property
+    def shape(self):
+        cdef int axis
+        return tuple([self.tensor.shape[axis] for axis in range(self.tensor.ndim)])
+
+    @property
+    def strides(self):
+        cdef int axis
+        return tuple([self.tensor.strides[axis] for axis in range(self.tensor.ndim)])
+
+    @property
+    def dtype(self):
+        return dtype_of_triple(self.tensor.dtype.code, self.tensor.dtype.bits, self.tensor.dtype.lanes)
+
+    @property
+    def device(self):
+        return device_of_pair(self.tensor.device.device_type, self.tensor.device.device_id)
+
+    @property
+    def itemsize(self):
+        return self.itemsize_()
+
+    @property
+    def ndim(self):
+        return self.tensor.ndim
+
+    @property
+    def size(self):
+        return self.size_()
+
+    @property
+    def nbytes(self):
+        return self.size_() * self.itemsize_()
+
+    @property
+    def readonly(self):
+        return self.flags & FLAG_READ_ONLY != 0
+
+    @property
+    def copied(self):
+        return self.flags & FLAG_IS_COPIED != 0
+
+    @property
+    def byte_offset(self):
+        """Bytes from the buffer to the first element, where `ptr` is no address (Metal); 0 elsewhere."""
+        return self.tensor.byte_offset
+
+    @property
+    def contiguous(self):
+        return follows_c(&self.tensor)
+
+    @property
+    def extent(self):
+        cdef int64_t low, high
+        cdef int64_t itemsize = self.itemsize_()
+        self.bounds(&low, &high)
+        start = <uintptr_t> self.tensor.data
+        return (start + low * itemsize, start + high * itemsize)
+
+    def with_readonly(self, bint readonly=True, /):
+        """The same memory, readonly or not."""
+        cdef uint64_t flags = self.flags & ~(<uint64_t> FLAG_READ_ONLY)
+        return new_view(&self.tensor, flags | (FLAG_READ_ONLY if readonly else 0), self.ordered, self.owner)
+
+    def with_device(self, int device_type, int device_index=0, /):
+        """The same memory under another device's name, such as page-locked memory as the host's."""
+        cdef View view = new_view(&self.tensor, self.flags, self.ordered, self.owner)
+        view.tensor.device.device_type = device_type
+        view.tensor.device.device_id = device_index
+        return view
+
+    def with_owner(self, owner, /):
+        """The same memory, kept alive by something else."""
+        return new_view(&self.tensor, self.flags, self.ordered, owner)
+
+    def __repr__(self):
+        text = f"View({self.dtype}, {self.shape}, strides={self.strides}, {self.device}"
+        return text + (", readonly)" if self.readonly else ")")
+
+    # DLPack. What leaves here is a BufferError, never a TypeError: consumers retry on TypeError.
+
+    def __dlpack_device__(self):
+        """Return DLPack's device type and index."""
+        return (self.tensor.device.device_type, self.tensor.device.device_id)
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """Return a capsule on the memory, versioned if `max_version` allows it.
+
+        Parameters
+        ----------
+        stream
+            None or -1 for host memory; for device memory the consumer's stream, which the owner's own ``__dlpack__``
+            is asked to order the data on.
+        max_version
+            The newest version that the consumer takes; None means a legacy capsule, which can't say readonly.
+        dl_device
+            None or the device where the memory is.
+        copy
+            True copies host memory.
+
+        Raises
+        ------
+        BufferError
+            Where it can't be done.
+        """
+        cdef View view = self
+        if dl_device is not None:
+            self.check_device(dl_device)
+        if copy is True:
+            view = self.copy()
+        elif copy is not None and copy is not False:
+            raise BufferError(f"copy={copy!r} is none of True, False and None")
+        self.order(stream)
+        if not takes_versioned(max_version):
+            if view.flags & FLAG_READ_ONLY:
+                raise BufferError("readonly memory can't go into a legacy capsule, which can't say so: ask for max_version=(1, 0)")
+            return legacy_capsule(&view.tensor, view.owner)
+        return versioned_capsule(&view.tensor, view.flags & ~(<uint64_t> FLAG_IS_COPIED) | (FLAG_IS_COPIED if copy is True else 0), view.owner)
+
+    cdef int check_device(self, dl_device) except -1:
+        try:
+            kind, index = dl_device
+            here = self.tensor.device.device_type == int(kind) and self.tensor.device.device_id == int(index)
+            on_host = int(kind) == kDLCPU and host_accessible(self.tensor.device.device_type)
+        except Exception as err:
+            raise BufferError(f"dl_device={dl_device!r} is no pair of device type and index") from err
+        if not (here or on_host):
+            raise BufferError(f"the memory is on {self.device}, and a View moves nothing to {dl_device}")
+        return 0
+
+    cdef int order(self, stream) except -1:
+        """See that device memory is ordered on `stream`, by whoever knows how."""
+        if stream is None or stream == -1:
+            return 0
+        if host_accessible(self.tensor.device.device_type):
+            raise BufferError(f"host memory has no streams: stream={stream!r}")
+        try:
+            # The capsule is dropped at once: only the ordering is wanted.
+            self.owner.__dlpack__(stream=stream)
+        except Exception as err:
+            raise BufferError(f"the owner of this View can't order it on stream {stream!r}: {err}") from err
+        return 0
+
+    cdef View copy(self):
+        """Copy host memory, in C order."""
+        if not host_accessible(self.tensor.device.device_type):
+            raise BufferError(f"a View copies host memory only, and this is on {self.device}")
+        cdef View view = empty_view(self.tensor.ndim, None)
+        cdef int64_t itemsize = self.itemsize_()
+        cdef _Memory memory = _Memory()
+        cdef char* out
+        memory.block = malloc(self.size_() * itemsize + 64)
+        if memory.block == NULL:
+            raise MemoryError
+        out = <char*> ((<uintptr_t> memory.block + 63) & ~(<uintptr_t> 63))
+        view.owner = memory
+        view.flags = self.flags & FLAG_SUBBYTE_PADDED
+        view.tensor.data = out
+        view.tensor.dtype = self.tensor.dtype
+        view.tensor.device.device_type = kDLCPU
+        view.tensor.device.device_id = 0
+        view.tensor.byte_offset = 0
+        memcpy(view.tensor.shape, self.tensor.shape, self.tensor.ndim * sizeof(int64_t))
+        c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
+        if self.size_() != 0:
+            copy_axes(&out, <const char*> self.tensor.data, &self.tensor, 0, itemsize)
+        return view
+
+    # Array interfaces and buffers. Absent (AttributeError) where the memory isn't of their kind.
+
+    @property
+    def __array_interface__(self):
+        if not host_accessible(self.tensor.device.device_type):
+            raise AttributeError(f"__array_interface__ is for host memory, and this is on {self.device}")
+        return self.interface(<uintptr_t> self.tensor.data)
+
+    @property
+    def __cuda_array_interface__(self):
+        if self.tensor.device.device_type not in (kDLCUDA, kDLCUDAManaged):
+            raise AttributeError(f"__cuda_array_interface__ is for CUDA memory, and this is on {self.device}")
+        described = self.interface(<uintptr_t> self.tensor.data if self.size_() else 0)
+        described["stream"] = None
+        return described
+
+    cdef dict interface(self, address):
+        kind = _KINDS.get(self.tensor.dtype.code)
+        if kind is None or self.tensor.dtype.lanes != 1 or self.tensor.dtype.bits < 8:
+            raise AttributeError(f"an array interface has no type string for {self.dtype}")
+        cdef int64_t itemsize = self.itemsize_()
+        order = "|" if itemsize == 1 else "<" if LITTLE_ENDIAN else ">"
+        return {
+            "shape": self.shape,
+            "typestr": f"{order}{kind}{itemsize}",
+            "data": (address, self.readonly),
+            "strides": None if follows_c(&self.tensor) else tuple([step * itemsize for step in self.strides]),
+            "version": 3,
+        }
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        cdef int axis
+        cdef Py_ssize_t* lengths
+        cdef int64_t itemsize = self.itemsize_()
+        cdef bint c_order = follows_c(&self.tensor)
+        if not host_accessible(self.tensor.device.device_type):
+            raise BufferError(f"a buffer is host memory, and this is on {self.device}")
+        format = _FORMATS.get((self.tensor.dtype.code, self.tensor.dtype.bits))
+        if format is None or self.tensor.dtype.lanes != 1:
+            raise BufferError(f"the buffer protocol has no format for {self.dtype}: use interop.to_numpy")
+        if flags & PyBUF_WRITABLE and self.flags & FLAG_READ_ONLY:
+            raise BufferError("the memory is readonly")
+        if not c_order:
+            if flags & PyBUF_C_CONTIGUOUS == PyBUF_C_CONTIGUOUS or flags & PyBUF_STRIDES != PyBUF_STRIDES:
+                raise BufferError("the memory isn't in C order")
+            if flags & PyBUF_ANY_CONTIGUOUS == PyBUF_ANY_CONTIGUOUS and not follows_f(&self.tensor):
+                raise BufferError("the memory isn't contiguous")
+        if flags & PyBUF_F_CONTIGUOUS == PyBUF_F_CONTIGUOUS and not follows_f(&self.tensor):
+            raise BufferError("the memory isn't in Fortran order")
+        lengths = <Py_ssize_t*> malloc(2 * self.tensor.ndim * sizeof(Py_ssize_t) + 1)
+        if lengths == NULL:
+            raise MemoryError
+        for axis in range(self.tensor.ndim):
+            lengths[axis] = self.tensor.shape[axis]
+            lengths[self.tensor.ndim + axis] = self.tensor.strides[axis] * itemsize
+        buffer.buf = self.tensor.data
+        buffer.obj = self
+        buffer.len = self.size_() * itemsize
+        buffer.readonly = self.flags & FLAG_READ_ONLY != 0
+        buffer.itemsize = itemsize
+        buffer.format = <char*> format if flags & PyBUF_FORMAT else NULL
+        buffer.ndim = self.tensor.ndim
+        buffer.shape = lengths if flags & PyBUF_ND else NULL
+        buffer.strides = lengths + self.tensor.ndim if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        buffer.suboffsets = NULL
+        buffer.internal = lengths
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        free(buffer.internal)
+
+
+import sys
+
+cdef bint LITTLE_ENDIAN = sys.byteorder == "little"
+
+
+cdef bint takes_versioned(max_version) except -1:
+    if max_version is None:
+        return False
+    try:
+        return int(max_version[0]) >= 1
+    except Exception as err:
+        raise BufferError(f"max_version={max_version!r} is no pair of major and minor") from err
+
+
+cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept:
+    """Fill in the strides of C order."""
+    cdef int64_t step = 1
+    cdef int axis
+    for axis in range(ndim - 1, -1, -1):
+        strides[axis] = step
+        if shape[axis] > 1:
+            step *= shape[axis]
+
+
+cdef bint follows_c(const DLTensor* tensor) noexcept:
+    cdef int64_t step = 1
+    cdef int axis
+    cdef bint follows = True
+    for axis in range(tensor.ndim - 1, -1, -1):
+        if tensor.shape[axis] == 0:
+            return True
+        if tensor.shape[axis] != 1:
+            follows = follows and tensor.strides[axis] == step
+            step *= tensor.shape[axis]
+    return follows
+
+
+cdef bint follows_f(const DLTensor* tensor) noexcept:
+    cdef int64_t step = 1
+    cdef int axis
+    cdef bint follows = True
+    for axis in range(tensor.ndim):
+        if tensor.shape[axis] == 0:
+            return True
+        if tensor.shape[axis] != 1:
+            follows = follows and tensor.strides[axis] == step
+            step *= tensor.shape[axis]
+    return follows
+
+
+cdef void copy_axes(char** out, const char* data, const DLTensor* tensor, int axis, int64_t itemsize) noexcept:
+    """Write the elements from `axis` inwards to `out`, in C order."""
+    cdef int64_t index
+    cdef int64_t step
+    if axis == tensor.ndim:
+        memcpy(out[0], data, itemsize)
+        out[0] += itemsize
+        return
+    step = tensor.strides[axis] * itemsize
+    if axis == tensor.ndim - 1 and step == itemsize:
+        memcpy(out[0], data, tensor.shape[axis] * itemsize)
+        out[0] += tensor.shape[axis] * itemsize
+        return
+    for index in range(tensor.shape[axis]):
+        copy_axes(out, data + index * step, tensor, axis + 1, itemsize)
+
+
+cdef View empty_view(int ndim, object owner):
+    """A View with room for `ndim` axes, to be filled in."""
+    cdef View view = View.__new__(View)
+    view.reserve(ndim)
+    view.tensor.byte_offset = 0
+    view.flags = 0
+    view.ordered = True
+    view.owner = owner
+    return view
+
+
+cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner):
+    """A View of what `tensor` describes; shape and strides are copied."""
+    cdef View view = View.__new__(View)
+    cdef int64_t* shape
+    view.reserve(tensor.ndim)
+    shape = view.tensor.shape
+    memcpy(shape, tensor.shape, tensor.ndim * sizeof(int64_t))
+    memcpy(shape + tensor.ndim, tensor.strides, tensor.ndim * sizeof(int64_t))
+    view.tensor.data = tensor.data
+    view.tensor.device = tensor.device
+    view.tensor.dtype = tensor.dtype
+    view.tensor.byte_offset = tensor.byte_offset
+    view.flags = flags
+    view.ordered = ordered
+    view.owner = owner
+    return view
+
+
+def make_view(
+    ptr,
+    tuple shape not None,
+    tuple strides,
+    tuple dtype not None,
+    tuple device not None,
+    /,
+    *,
+    bint readonly,
+    owner,
+    bint ordered=True,
+    uint64_t byte_offset=0,
+):
+    """Make a View from parts that an adapter vouches for.
+
+    Parameters
+    ----------
+    ptr
+        Address of the first element.
+    shape, strides
+        In elements; None for the strides of C order.
+    dtype, device
+        DLPack's triple and pair.
+    readonly
+        Whether the memory may be written.
+    owner
+        What keeps the memory alive.
+    ordered
+        Whether device memory is ordered.
+    byte_offset
+        For Metal only, where `ptr` is no address.
+    """
+    cdef int ndim = len(shape)
+    if ndim > MAX_AXES:
+        raise UnsupportedError(f"a View has at most {MAX_AXES} axes, and this has {ndim}. Reshape it first.")
+    cdef View view = empty_view(ndim, owner)
+    cdef int axis
+    for axis in range(ndim):
+        view.tensor.shape[axis] = shape[axis]
+    if strides is None:
+        c_order(ndim, view.tensor.shape, view.tensor.strides)
+    else:
+        if len(strides) != ndim:
+            raise UnsupportedError(f"shape {shape} and strides {strides} differ in length.")
+        for axis in range(ndim):
+            view.tensor.strides[axis] = strides[axis]
+    view.tensor.data = <void*> <uintptr_t> ptr
+    view.tensor.dtype.code, view.tensor.dtype.bits, view.tensor.dtype.lanes = dtype
+    view.tensor.device.device_type, view.tensor.device.device_id = device
+    view.tensor.byte_offset = byte_offset
+    view.flags = FLAG_READ_ONLY if readonly else 0
+    if view.tensor.dtype.bits < 8 and view.tensor.dtype.lanes == 1:
+        view.flags |= FLAG_SUBBYTE_PADDED
+    view.ordered = ordered
+    return view

@@ -1,0 +1,234 @@
+"""The plan: what a conversion does, step by step, and why.
+
+:func:`make_plan` is pure: it looks at data only, so that ``explain`` prints exactly what ``convert`` runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from interop import _layout
+from interop._case import ALLOCATORS_ALIGN, Case
+from interop._refusals import refusal
+
+if TYPE_CHECKING:
+    from interop._devices import Device
+    from interop._dtypes import DType
+    from interop.errors import InteropError
+
+Verb = Literal["keep", "detach", "settle", "restrict", "copy", "export", "wrap", "transfer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens.
+
+    Attributes
+    ----------
+    do
+        What: an object is kept, detached, settled, restricted (marked readonly), copied, exported, wrapped or
+        transferred.
+    by
+        The framework that does it.
+    text
+        The same in words.
+    dtype, strides, device
+        Of the array that a copy or transfer writes.
+    readonly
+        Whether what an export hands on may be written.
+    allocate
+        The framework whose memory a copy or transfer writes into.
+    """
+
+    do: Verb
+    by: str
+    text: str
+    dtype: DType | None = None
+    strides: tuple[int, ...] | None = None
+    device: Device | None = None
+    readonly: bool = False
+    allocate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a conversion does, or why it can't be done.
+
+    Attributes
+    ----------
+    source, target
+        Names of the frameworks.
+    ok
+        Whether ``convert`` with the same arguments succeeds.
+    error
+        A fresh instance of the error that ``convert`` would raise, or None.
+    certain
+        Whether the rest is exact; where not, the last of `cautions` is the open question.
+    zero_copy
+        Whether the result is on the source's memory, or is the source itself.
+    copied_bytes, transferred_bytes
+        Bytes that copies, and moves between devices, write.
+    steps
+        What happens, in order.
+    reasons
+        Why a copy is needed, in words; empty for a view.
+    cautions
+        What else to know.
+    """
+
+    source: str
+    target: str
+    ok: bool
+    error: InteropError | None
+    certain: bool = True
+    zero_copy: bool = False
+    copied_bytes: int = 0
+    transferred_bytes: int = 0
+    steps: tuple[Step, ...] = ()
+    reasons: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        lines = [f"{self.source} -> {self.target}: {self._verdict()}"]
+        lines += [f"  {number}. {step.text}" for number, step in enumerate(self.steps, 1)]
+        lines += [f"  why: {reason}" for reason in self.reasons]
+        lines += [f"  note: {caution}" for caution in self.cautions]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        if self.error is not None:
+            return f"refused, {type(self.error).__name__}: {self.error}"
+        if self.zero_copy:
+            kept = any(step.do == "keep" for step in self.steps)
+            what = "the object itself" if kept else "zero-copy"
+        else:
+            counts = ((self.copied_bytes, "bytes copied"), (self.transferred_bytes, "bytes moved between devices"))
+            what = ", ".join(f"{count:,} {words}" for count, words in counts if count) or "a copy of 0 bytes"
+        return what if self.certain else f"{what} (as far as can be told before the export)"
+
+
+def make_plan(case: Case) -> Plan:
+    """Plan one conversion."""
+    source, target = case.facts.framework, case.target
+    questions = () if case.facts.certain else (case.facts.unknown,)
+    error = refusal(case)
+    if error is not None:
+        return Plan(source, target, ok=False, error=error, certain=case.facts.certain, cautions=questions)
+    steps = _steps(case)
+    if not case.same and case.room.alignment > ALLOCATORS_ALIGN and steps[-1].do == "wrap" and case.reasons:
+        questions += (f"whether {source}'s allocator gives the alignment that {target} needs",)
+    return Plan(
+        source=source,
+        target=target,
+        ok=True,
+        error=None,
+        certain=not questions,
+        zero_copy=not case.reasons,
+        copied_bytes=_written(case, steps, "copy"),
+        transferred_bytes=_written(case, steps, "transfer"),
+        steps=steps,
+        reasons=case.reasons,
+        cautions=(*_cautions(case), *questions),
+    )
+
+
+def _written(case: Case, steps: tuple[Step, ...], verb: Verb) -> int:
+    return sum(_layout.nbytes(case.facts.shape, s.dtype.itemsize) for s in steps if s.do == verb and s.dtype is not None)
+
+
+def _cautions(case: Case) -> tuple[str, ...]:
+    facts, alias = case.facts, not case.reasons and not case.same
+    found = []
+    if alias and facts.readonly and case.room.readonly == "drops":
+        found.append(f"{case.target} shows readonly memory as writable: you promised not to write")
+    if alias and case.room.immutable and not facts.readonly:
+        found.append(f"{case.target} may cache what it read: don't write to the source while the result lives")
+    if alias and facts.strides is not None and not facts.readonly:
+        overlap = any(stride == 0 and n > 1 for n, stride in zip(facts.shape, facts.strides, strict=True))
+        if overlap and 0 not in facts.shape:
+            found.append("several indices share one element (a stride is 0): a write shows at each of them")
+    return tuple(found)
+
+
+def _steps(case: Case) -> tuple[Step, ...]:
+    head = _head(case)
+    if case.moves:
+        return (*head, *_transfer(case), *_restrict(case))
+    if case.reasons and case.same:
+        return (*head, _fresh(case, "source"), *_restrict(case))
+    if case.reasons and (case.unsettled or (case.casts and case.source_casts)):
+        return (*head, *_copy_by_source(case))
+    if case.reasons:
+        return (*head, _export(case), _fresh(case, "target"), *_restrict(case))
+    if case.same:
+        return (*head, *_restrict(case, already=case.facts.readonly)) or (_keep(case),)
+    return (*head, _export(case, readonly=case.alias_readonly), _wrap(case))
+
+
+def _head(case: Case) -> tuple[Step, ...]:
+    source = case.facts.framework
+    head = []
+    if "lazy" in case.facts.pending and not case.same:
+        head.append(Step("settle", source, f"{source} evaluates the array"))
+    if case.facts.grad != "none" and case.options.detach:
+        head.append(Step("detach", source, f"{source} detaches the values from the graph"))
+    return tuple(head)
+
+
+def _keep(case: Case) -> Step:
+    return Step("keep", case.target, "nothing has to be done")
+
+
+def _export(case: Case, *, readonly: bool = True) -> Step:
+    return Step("export", case.facts.framework, f"{case.facts.framework} exports its memory", readonly=readonly)
+
+
+def _wrap(case: Case) -> Step:
+    how = "takes the memory as it is, readonly" if case.alias_readonly else "takes the memory as it is"
+    return Step("wrap", case.target, f"{case.target} {how}")
+
+
+def _restrict(case: Case, *, already: bool = False) -> tuple[Step, ...]:
+    if not case.fresh_readonly or already:
+        return ()
+    return (Step("restrict", case.target, f"{case.target} marks the result readonly", readonly=True),)
+
+
+def _fresh(case: Case, side: Literal["source", "target"], dtype: DType | None = None) -> Step:
+    """One pass over the data into a fresh array, cast on the way."""
+    by = case.facts.framework if side == "source" else case.target
+    device = case.facts.device if side == "source" and not case.same else case.device
+    dtype = dtype or case.dtype
+    verb = f"casts to {dtype} in" if dtype.name != case.facts.dtype.name else "copies the values to"
+    return Step("copy", by, f"{by} {verb} a fresh array", dtype, case.fresh_strides, device, allocate=by)
+
+
+def _copy_by_source(case: Case) -> tuple[Step, ...]:
+    """Where only the source's framework can read its values or it casts: it writes, the target takes the result."""
+    if case.casts and not case.source_casts:
+        return (_fresh(case, "source", case.facts.dtype), _export(case), _fresh(case, "target"), *_restrict(case))
+    return (_fresh(case, "source"), _export(case, readonly=case.fresh_readonly), _wrap(case))
+
+
+def _transfer(case: Case) -> tuple[Step, ...]:
+    """One move between devices: cast before it where that narrows, written by the side that knows the device."""
+    source, target, facts = case.facts.framework, case.target, case.facts
+    narrows = case.dtype.itemsize < facts.dtype.itemsize
+    cast_first = case.casts and case.source_casts and (narrows or not case.target_casts)
+    first: tuple[Step, ...] = ()
+    if cast_first and not case.same:
+        first = (_fresh(case, "source"),)
+    elif case.unsettled and not case.same:
+        first = (_fresh(case, "source", facts.dtype),)
+    by = source if case.device.is_host else target
+    if by == target and not case.same:
+        first += (_export(case),)
+    text = f"{by} moves the values from {facts.device} to {case.device}"
+    cast_last = case.casts and by == source and not (case.source_casts or case.same)
+    dtype = facts.dtype if cast_last else case.dtype
+    move = Step("transfer", by, text, dtype, case.fresh_strides, case.device, allocate=target)
+    return (*first, move, *((_fresh(case, "target"),) if cast_last else ()))

@@ -1,0 +1,125 @@
+"""What can't be done, and what to call instead: one function an error, in the order in which errors win."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interop._dtypes import COMPLEX
+from interop.errors import (
+    CopyError,
+    DeviceError,
+    DTypeError,
+    GradientError,
+    InteropError,
+    ReadOnlyError,
+    UnsupportedError,
+    call_text,
+    describe_facts,
+    message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interop._case import Case
+
+#: The element type to ask for where the source's own has no equal; "float32" where none is named.
+_HELPFUL: Final = {"complex32": "complex64", "int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
+
+_RAW_BYTES: Final = "No dtype= helps; to hand over the raw bytes, pass x.view() of an 8-bit integer type, such as uint8."
+
+
+def refusal(case: Case) -> InteropError | None:
+    """Return a fresh instance of the error that stands against a conversion, or None."""
+    return next((error for check in _CHECKS if (error := check(case)) is not None), None)
+
+
+def _what(case: Case) -> str:
+    asked = ", ".join(f"{name}={value!r}" for name, value in case.spelled().items())
+    return f"can't hand {describe_facts(case.facts, layout=True)} to {case.target}" + (f" with {asked}" if asked else "")
+
+
+def _call(case: Case, **changes: object) -> str:
+    return call_text(case.target, **case.spelled(**changes))
+
+
+def _gradient(case: Case) -> InteropError | None:
+    if case.facts.grad == "none" or case.same or case.options.detach:
+        return None
+    carries = "requires grad" if case.facts.grad == "reverse" else "carries a forward-mode tangent"
+    why = f"it {carries}, and {case.target} knows nothing of its graph"
+    fix = f"{_call(case, detach=True)} hands over the values without the graph."
+    return GradientError(message(_what(case), why, fix))
+
+
+def _device(case: Case) -> InteropError | None:
+    if case.limits is not None:
+        return None
+    if case.options.device is not None:
+        why = f"{case.target} has no memory on {case.device}"
+        return DeviceError(message(_what(case), why, f"Name a device that {case.target} has, or leave device= out."))
+    why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
+    there = "cuda:0" if case.facts.device.is_host else "cpu"
+    return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))
+
+
+def _dimensions(case: Case) -> InteropError | None:
+    ndim = len(case.facts.shape)
+    if case.same or ndim <= case.room.max_ndim:
+        return None
+    why = f"{case.target} holds at most {case.room.max_ndim} dimensions and this has {ndim}"
+    return UnsupportedError(message(_what(case), why, "Reshape it to fewer dimensions first."))
+
+
+def _dtype(case: Case) -> InteropError | None:
+    if case.same and not case.reasons:
+        return None
+    source, target = case.facts.dtype, case.dtype
+    if case.casts and source.code == COMPLEX and target.code != COMPLEX:
+        why = f"a cast from {source} to {target} would drop the imaginary part"
+        return DTypeError(message(_what(case), why, "Take the real part or the absolute value of x first."))
+    if target.name not in case.room.dtypes:
+        why = f"{case.target} has no element type {target}"
+        return DTypeError(message(_what(case), why, _helpful_dtype(case)))
+    if case.casts and not (case.source_casts or case.target_casts):
+        why = f"neither {case.facts.framework} nor {case.target} can compute {target} from {source}"
+        return DTypeError(message(_what(case), why, _helpful_dtype(case)))
+    return None
+
+
+def _helpful_dtype(case: Case) -> str:
+    name = _HELPFUL.get(case.facts.dtype.name, "float32")
+    if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
+        return f"{_call(case, dtype=name)} converts the values."
+    return _RAW_BYTES
+
+
+def _readonly(case: Case) -> InteropError | None:
+    options = case.options
+    if not case.facts.readonly or options.copy is not False:
+        return None
+    if options.writable is True:
+        why = "it is readonly, writable memory takes a copy, and copy=False forbids one"
+        return ReadOnlyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
+    if options.writable is None and not case.same and case.room.readonly == "drops":
+        why = f"it is readonly, {case.target} can't express that, and copy=False forbids a copy"
+        fix = f"{_call(case, writable=False)} is your promise not to write; {_call(case, copy=None)} copies."
+        return ReadOnlyError(message(_what(case), why, fix))
+    return None
+
+
+def _copy(case: Case) -> InteropError | None:
+    if case.options.copy is not False or not case.reasons:
+        return None
+    why = "a copy is needed, which copy=False forbids: " + "; ".join(case.reasons)
+    return CopyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
+
+
+_CHECKS: Final[tuple[Callable[[Case], InteropError | None], ...]] = (
+    _gradient,
+    _device,
+    _dimensions,
+    _dtype,
+    _readonly,
+    _copy,
+)

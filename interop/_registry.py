@@ -1,0 +1,315 @@
+"""Which adapter speaks for a type, and which for a target: one table of rows, loaded on demand.
+
+An adapter loads when its framework is already imported or is the named target, never before: this library imports
+no framework that the user didn't import.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from interop import _devices, _dtypes
+from interop._native import clear_hot_routes, hot_routes
+from interop.errors import NotInstalledError, UnsupportedError
+from interop.protocols import ADAPTER_API
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interop.protocols import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One framework that has an adapter: where it is, and what installs the framework."""
+
+    name: str
+    module: str
+    adapter: str
+    install: str
+
+
+#: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
+ROWS: Final = (
+    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
+    Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
+    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
+)
+
+#: The entry-point group under which a package offers an adapter; the entry's name is the module that loads it.
+ENTRY_POINTS: Final = "interop.adapters"
+
+#: Sources that are no framework: functions from a type to an adapter or None, asked in turn for what nobody claims.
+_SOURCES: Final = (
+    "interop._adapters._numpy:numpy_source",
+    "interop._adapters._view:view_source",
+    "interop._adapters._protocol:protocol_source",
+)
+
+_lock: Final = threading.RLock()
+_loaded: Final[dict[str, Adapter]] = {}
+_by_type: Final[dict[type, Adapter]] = {}
+# Types that nobody claimed, by weak reference: a class made in a function must be able to die.
+_unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """One row of :func:`adapters`: a framework that has an adapter, and how far it is loaded."""
+
+    name: str
+    origin: str
+    installed: bool
+    loaded: bool
+
+
+@cache
+def _rows() -> dict[str, Row]:
+    rows = {row.name: row for row in ROWS}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        rows.setdefault(entry.name, Row(entry.name, entry.name, entry.value, entry.dist.name if entry.dist else entry.name))
+    return rows
+
+
+def adapters() -> Mapping[str, AdapterInfo]:
+    """List the frameworks that have an adapter, built-in, registered or offered by an installed package.
+
+    Returns
+    -------
+    Mapping[str, AdapterInfo]
+        By name: where the adapter comes from, whether the framework is installed, whether the adapter is loaded.
+        Nothing is imported to find out.
+
+    Examples
+    --------
+    >>> import interop
+    >>> interop.adapters()["numpy"].loaded
+    True
+    """
+    built_in = {row.name for row in ROWS}
+    infos = {
+        name: AdapterInfo(name, "built-in" if name in built_in else "entry point", _installed(row.module), name in _loaded)
+        for name, row in _rows().items()
+    }
+    for name, adapter in _loaded.items():
+        if name not in infos:
+            infos[name] = AdapterInfo(name, "registered", all(map(_installed, adapter.modules)), loaded=True)
+    return infos
+
+
+def _installed(module: str) -> bool:
+    if module in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent package that is absent or broken
+        return False
+
+
+def register(adapter: Adapter, /) -> None:
+    """Make an adapter known; it comes before every other one that claims the same types.
+
+    Parameters
+    ----------
+    adapter
+        An object with the attributes and methods of :class:`interop.protocols.Adapter`.
+
+    Raises
+    ------
+    UnsupportedError
+        If it lacks a part of the protocol, or speaks another version of it.
+    """
+    missing = [name for name in _PARTS if not hasattr(adapter, name)]
+    if missing:
+        msg = f"{adapter!r} is no adapter: it lacks {', '.join(missing)}. See interop.protocols.Adapter."
+        raise UnsupportedError(msg)
+    if adapter.api != ADAPTER_API:
+        msg = f"the adapter {adapter.name!r} speaks version {adapter.api} of the protocol, this release {ADAPTER_API}."
+        raise UnsupportedError(msg)
+    with _lock:
+        _install(adapter)
+        _by_type.clear()
+        _unclaimed.clear()
+        clear_hot_routes()
+        for name in reversed(_loaded):
+            _install_routes(_loaded[name])
+
+
+_PARTS: Final = (
+    "api", "name", "modules", "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
+    "current_device", "current_stream", "using", "retain", "native_dtypes", "native_device", "fast",
+)  # fmt: skip
+
+
+def _install(adapter: Adapter) -> None:
+    # Newest first: a registered adapter is asked before the built-in one that it replaces.
+    rest = {name: known for name, known in _loaded.items() if name != adapter.name}
+    _loaded.clear()
+    _loaded[adapter.name] = adapter
+    _loaded.update(rest)
+
+
+def _install_routes(adapter: Adapter) -> None:
+    for (tp, target), route in adapter.fast().items():
+        # A route of a type that another adapter has taken over would go round that adapter.
+        if adapter_for_type(tp) is adapter or target == adapter.name:
+            hot_routes(target).setdefault(tp, route)
+
+
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _load_row(row: Row) -> Adapter:
+    with _lock:
+        found = _loaded.get(row.name)
+        if found is None:
+            found = _load(row.adapter)
+            # Behind what was registered by hand.
+            _loaded[row.name] = found
+            _install_routes(found)
+        return found
+
+
+def adapter_for_type(tp: type) -> Adapter | None:
+    """The adapter that speaks for objects of exactly this type, or None where nothing does."""
+    found = _by_type.get(tp)
+    if found is not None:
+        return found
+    if tp in _unclaimed:
+        return _unclaimed[tp]
+    return _resolve(tp)
+
+
+def _resolve(tp: type) -> Adapter | None:
+    with _lock:
+        for adapter in _load_imported():
+            if adapter.claims(tp):
+                _by_type[tp] = adapter
+                return adapter
+        found = next((adapter for path in _SOURCES if (adapter := _load(path)(tp)) is not None), None)
+        _unclaimed[tp] = found
+        return found
+
+
+def adapter_for(x: Any) -> Adapter:
+    """The adapter that speaks for an object.
+
+    Raises
+    ------
+    UnsupportedError
+        If the object is no tensor: no adapter claims its type and it speaks no protocol.
+    """
+    found = adapter_for_type(type(x))
+    if found is None:
+        raise UnsupportedError(_no_tensor(x))
+    return found
+
+
+def _no_tensor(x: Any) -> str:
+    tp = type(x)
+    name = tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
+    fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
+    if isinstance(x, (bool, int, float, complex, list, tuple)) or hasattr(tp, "__array__"):
+        fix = "Pass numpy.asarray(x), if its numbers are all that it means."
+    return f"a {name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
+
+
+def target_name(to: object) -> str:
+    """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
+    if isinstance(to, str):
+        return to
+    if isinstance(to, ModuleType):
+        parts = to.__name__.split(".")
+        known = _rows().keys() | _loaded.keys()
+        wrappers = {"array_api_compat"}
+        return next((part for part in parts if part in known and part not in wrappers), to.__name__)
+    msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
+    raise UnsupportedError(msg)
+
+
+def target_adapter(to: object) -> Adapter:
+    """The adapter of a target framework, importing the framework if it isn't.
+
+    Raises
+    ------
+    UnsupportedError
+        If no framework of that name is known; an ImportError too where it isn't installed.
+    """
+    name = target_name(to)
+    found = _loaded.get(name)
+    if found is not None:
+        return found
+    row = _rows().get(name)
+    if row is not None:
+        _import_framework(row)
+        return _load_row(row)
+    return _module_adapter(name)
+
+
+def _import_framework(row: Row) -> None:
+    try:
+        importlib.import_module(row.module)
+    except ImportError as err:
+        msg = f"{row.name} can't be imported ({err}). Install it: pip install {row.install}"
+        raise NotInstalledError(msg, name=row.module) from err
+
+
+@cache
+def _module_adapter(name: str) -> Adapter:
+    """A target without an adapter: any module that has ``from_dlpack``."""
+    from interop._adapters._module import ModuleAdapter  # noqa: PLC0415 - only for targets that have no adapter
+
+    try:
+        module = importlib.import_module(name)
+    except ImportError as err:
+        close = difflib.get_close_matches(name, sorted(_rows().keys() | _loaded.keys()), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(_rows().keys() | _loaded.keys()))}."
+        msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
+        raise NotInstalledError(msg, name=name) from err
+    if not callable(getattr(module, "from_dlpack", None)):
+        msg = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
+        raise UnsupportedError(msg)
+    return ModuleAdapter(module)
+
+
+def _foreign_dtype(dtype: object) -> str | None:
+    for adapter in _load_imported():
+        try:
+            name = adapter.native_dtypes().get(dtype)
+        except TypeError:  # unhashable, so no dtype object
+            return None
+        if name is not None:
+            return name
+    return None
+
+
+def _foreign_device(device: object) -> tuple[int, int] | None:
+    for adapter in _load_imported():
+        pair = adapter.native_device(device)
+        if pair is not None:
+            return pair
+    return None
+
+
+def _load_imported() -> list[Adapter]:
+    with _lock:
+        for row in _rows().values():
+            if row.module in sys.modules and row.name not in _loaded:
+                _load_row(row)
+        return list(_loaded.values())
+
+
+_dtypes.foreign_dtype = _foreign_dtype
+_devices.foreign_device = _foreign_device

@@ -1,0 +1,33 @@
+"""The Cython core's modules; everything else stands in pyproject.toml."""
+
+from pathlib import Path
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = Path("interop/_native")
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"interop._native.{source.stem}",
+                [str(source)],
+                include_dirs=[np.get_include()],
+                # Runs on numpy 1.26 and newer, whichever it was built with.
+                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")],
+                extra_compile_args=["-O2"],
+            )
+            for source in sorted(CORE.glob("*.pyx"))
+        ],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": True,
+        },
+    ),
+)

@@ -1,0 +1,153 @@
+# Everything runs in an environment of its own, $(VENV), which is made when it is needed and kept until one of the
+# choices below changes. A choice made once (make test TORCH=installed) holds until another is made.
+#
+#   PYTHON   the Python that the environment is made with: 3.11 or newer.
+#   TORCH    which torch: what pip is to install ("torch==2.9.0", also with options: "torch --index-url URL"),
+#            "installed" for the one that PYTHON imports already, "none" for none, "default" for the pinned version.
+#   CUPY     the same for cupy ("cupy-cuda13x"); the default is none.
+#   VENV     the environment's folder.
+#   ARGS     what is passed on to the command of the target: make test ARGS="-k readonly -x".
+
+VENV ?= .venv
+ARGS ?=
+WORKERS ?= 2
+
+STAMPS := $(VENV)/.interop
+ENV := $(STAMPS)/environment
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+
+DEFAULT_PYTHON := python3
+DEFAULT_TORCH := torch==2.13.0
+DEFAULT_CUPY := none
+
+# The choice as it stands: made now, or made when the environment was, or the default.
+kept = $(shell sed -n 's/^$(1)=//p' $(ENV) 2>/dev/null)
+choice = $(if $($(1)),$(filter-out default,$($(1))),$(call kept,$(1)))
+ASKED_PYTHON := $(call choice,PYTHON)
+ASKED_TORCH := $(call choice,TORCH)
+ASKED_CUPY := $(call choice,CUPY)
+USED_PYTHON := $(or $(ASKED_PYTHON),$(DEFAULT_PYTHON))
+USED_TORCH := $(or $(ASKED_TORCH),$(DEFAULT_TORCH))
+USED_CUPY := $(or $(ASKED_CUPY),$(DEFAULT_CUPY))
+
+# What an environment was made with; where that is no longer what is wanted, it is made anew.
+WANTED := PYTHON=$(ASKED_PYTHON)|TORCH=$(ASKED_TORCH)|CUPY=$(ASKED_CUPY)|$(USED_PYTHON)|$(USED_TORCH)|$(USED_CUPY)
+ifneq ($(shell cat $(ENV) 2>/dev/null | tr '\n' '|'),$(WANTED)|)
+STALE := stale
+endif
+
+# The frameworks that a test run must find, or fail.
+comma := ,
+export INTEROP_TEST_FRAMEWORKS ?= numpy$(if $(filter none,$(USED_TORCH)),,$(comma)torch)$(if $(filter none,$(USED_CUPY)),,$(comma)cupy)
+
+# pyright's package carries pyright itself; it needn't ask whether there is a newer one.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+NATIVE := setup.py $(wildcard interop/_native/*.pyx interop/_native/*.pxd interop/_native/*.pxi interop/_native/*.h)
+
+say = @printf '\n== %s\n' '$(1)'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: bench clean demo distclean docs env format help lint package stale test thorough
+
+help:  ## this list
+	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@echo
+	@sed -n '/^#   [A-Z]/,/^$$/s/^# //p' Makefile
+
+demo: $(STAMPS)/package  ## hand real tensors over, before your eyes
+	$(call say,the demo)
+	$(BIN)/python -m interop demo $(ARGS)
+
+test: $(STAMPS)/package $(STAMPS)/test  ## every test, 200 examples a law
+	$(call say,the tests ($(INTEROP_TEST_FRAMEWORKS)))
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+thorough: $(STAMPS)/package $(STAMPS)/test  ## the same with 5000 examples a law: hours
+	$(call say,the tests with 5000 examples a law ($(INTEROP_TEST_FRAMEWORKS)))
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(WORKERS) -o faulthandler_timeout=0 $(ARGS)
+
+package: $(STAMPS)/package $(STAMPS)/test  ## build sdist and wheel, and try them in empty environments
+	$(call say,the distributions in empty environments)
+	INTEROP_TEST_FRAMEWORKS=numpy $(BIN)/python -m pytest -m packaging tests/test_packaging.py $(ARGS)
+
+bench: $(STAMPS)/package $(STAMPS)/bench  ## measure against the budgets and the peers
+	$(call say,the benchmarks)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(STAMPS)/package $(STAMPS)/lint  ## ruff, mypy strict, pyright
+	$(call say,ruff)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(call say,mypy)
+	$(BIN)/mypy
+	$(call say,pyright)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(STAMPS)/lint  ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(STAMPS)/package $(STAMPS)/docs  ## the documentation, warnings as errors: docs/_build/html
+	$(call say,the documentation)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html $(ARGS)
+	@echo 'docs/_build/html/index.html'
+
+env: $(STAMPS)/package $(STAMPS)/test  ## the environment alone
+
+clean:  ## remove what was built
+	rm -rf build dist out docs/_build docs/_static/generated *.egg-info
+	rm -rf .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f interop/_native/*.c interop/_native/*.html interop/_native/*.so
+	rm -f $(STAMPS)/package
+	find interop tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment too
+	@if [ -d $(STAMPS) ]; then rm -rf $(VENV); fi
+
+# What can't be had from an index: the packages that another environment has, after our own on the path.
+define provide
+	@case '$(2)' in \
+	none) ;; \
+	installed) \
+	  $(USED_PYTHON) -c 'import $(1), pathlib; print(pathlib.Path($(1).__file__).parent.parent)' \
+	    > $(BIN)/../$(1).folder || { echo '$(USED_PYTHON) can not import $(1): choose another build (make help)' >&2; exit 1; }; \
+	  cp $(BIN)/../$(1).folder "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/$(1)_installed.pth" ;; \
+	*) \
+	  echo '$(2)'; printf '%s' '$(2)' | xargs $(PIP) install ;; \
+	esac
+endef
+
+# Made from nothing, or not at all: one that failed half-way has no stamp.
+$(ENV): $(STALE)
+	@if [ -e $(VENV) ] && [ ! -d $(STAMPS) ]; then \
+	  echo '$(VENV) is there and was not made here: remove it, or choose another folder with VENV=' >&2; exit 1; fi
+	@$(USED_PYTHON) -c 'import sys; sys.exit("interop needs Python 3.11 or newer, and $(USED_PYTHON) is " \
+	  + sys.version.split()[0] + ": choose another with PYTHON=" if sys.version_info < (3, 11) else 0)'
+	$(call say,a new environment: $(VENV))
+	@rm -rf $(VENV)
+	@mkdir -p $(STAMPS)
+	@$(USED_PYTHON) -m venv $(VENV)
+	@$(PIP) install 'pip>=25.1'
+	$(call say,torch: $(USED_TORCH))
+	$(call provide,torch,$(USED_TORCH))
+	$(call say,cupy: $(USED_CUPY))
+	$(call provide,cupy,$(USED_CUPY))
+	@printf '%s\n' '$(WANTED)' | tr '|' '\n' > $@
+
+# The package from this folder, its core compiled in place, with what the demo needs. Python files count at once.
+$(STAMPS)/package: $(ENV) pyproject.toml $(NATIVE)
+	$(call say,the package and its Cython core)
+	@$(PIP) install --group build
+	@$(PIP) install --no-build-isolation --editable '.[cli,demo,testing]'
+	@touch $@
+
+$(STAMPS)/test $(STAMPS)/lint $(STAMPS)/docs $(STAMPS)/bench: $(ENV) pyproject.toml
+	$(call say,what $(@F) needs)
+	@$(PIP) install --group $(@F)
+	@touch $@

@@ -83,6 +83,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 class Distributions(NamedTuple):
     source: Path
+    sources: frozenset[str]
     sdist: Path
     wheel: Path
 
@@ -106,10 +107,11 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     folder = tmp_path_factory.mktemp("distributions")
     source = folder / "source"
     shutil.copytree(ROOT, source, ignore=MADE)
+    sources = frozenset(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
     run(sys.executable, "-m", "build", "--outdir", folder, source, cwd=folder)
     (sdist,) = folder.glob("*.tar.gz")
     (wheel,) = folder.glob("*.whl")
-    return Distributions(source, sdist, wheel)
+    return Distributions(source, sources, sdist, wheel)
 
 
 def test_version_is_the_installed_one() -> None:
@@ -118,7 +120,7 @@ def test_version_is_the_installed_one() -> None:
 
 def test_version_has_its_entry_in_the_changelog() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"\n## [{interop.__version__}]" in changelog or "\n## [Unreleased]" in changelog
+    assert f"\n## [{interop.__version__}] - " in changelog
 
 
 def test_type_information_is_installed() -> None:
@@ -130,10 +132,7 @@ def test_type_information_is_installed() -> None:
 @pytest.mark.packaging
 def test_sdist_holds_every_source_and_nothing_built(distributions: Distributions) -> None:
     names = distributions.names_in_sdist()
-    sources = {
-        path.relative_to(distributions.source).as_posix() for path in distributions.source.rglob("*") if path.is_file()
-    }
-    wanted = {name for name in sources if name.startswith(("interop/", "tests/", "benchmarks/", "docs/"))}
+    wanted = {name for name in distributions.sources if name.startswith(("interop/", "tests/", "benchmarks/", "docs/"))}
     wanted |= {"CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml", "setup.py"}
     assert wanted - names == set()
     assert not [name for name in names if name.endswith((".c", ".cpp", ".so", ".pyd", ".pyc"))]
@@ -143,10 +142,8 @@ def test_sdist_holds_every_source_and_nothing_built(distributions: Distributions
 def test_wheel_holds_the_package_its_types_and_nothing_else(distributions: Distributions) -> None:
     names = distributions.names_in_wheel()
     assert {name.partition("/")[0] for name in names} == {"interop", f"tensor_interop-{interop.__version__}.dist-info"}
-    in_source = {
-        path.relative_to(distributions.source).as_posix() for path in (distributions.source / "interop").rglob("*")
-    }
-    assert {name for name in in_source if name.endswith((".py", ".pyi", ".pxd", "py.typed"))} <= names
+    package = {name for name in distributions.sources if name.startswith("interop/")}
+    assert {name for name in package if name.endswith((".py", ".pyi", ".pxd", "py.typed"))} <= names
     assert [name for name in names if name.startswith("interop/_native/") and name.endswith((".so", ".pyd"))]
     assert not [name for name in names if name.endswith((".c", ".cpp", ".pyx", ".pyc"))]
 

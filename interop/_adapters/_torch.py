@@ -191,8 +191,8 @@ class TorchAdapter:
         return _device(device).dlpack if isinstance(device, torch.device) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Return the hot routes, which need the exchange API."""
-        return {} if _API is None else hot_routes_of_torch(_API, self._room)
+        """Return the hot routes."""
+        return hot_routes_of_torch({dtype: name for dtype, name in DTYPES.items() if name in self._room.dtypes})
 
 
 @cache

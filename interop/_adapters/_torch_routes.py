@@ -6,54 +6,90 @@ why. torch's own entry points skip those checks, so each stands here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from torch.autograd import forward_ad
 
 from interop._dtypes import BY_NAME
-from interop._native import Cell, ExchangeRoute, Guards, IdentityRoute, LockedNdarrayRoute, NdarrayRoute
+from interop._native import (
+    Cell,
+    ExchangeAPI,
+    ExchangeRoute,
+    Guards,
+    IdentityRoute,
+    NdarrayRoute,
+    NumpyCallRoute,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from interop._native import ExchangeAPI
-    from interop.protocols import Limits
-
 _Base: Any = torch._C.TensorBase  # noqa: SLF001 - where the methods are defined: bound through it, no lookup is paid per call
 
 
-def hot_routes_of_torch(api: ExchangeAPI, limits: Limits) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-    """Return torch's routes by exact type and target."""
+# numpy() takes the element types of numpy itself; those of ml_dtypes go through integers of the same size.
+_NATIVE: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
+_LIKELY: Final = (torch.float32, torch.int64, torch.float64, torch.float16, torch.bool, torch.int32, torch.uint8)
+_INTEGERS: Final = {1: torch.uint8, 2: torch.int16}
+
+
+def hot_routes_of_torch(dtypes: Mapping[Any, str]) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+    """Return torch's routes by exact type and target.
+
+    Parameters
+    ----------
+    dtypes
+        torch's element types that the adapter can hand over, with their names.
+    """
+    routes: dict[tuple[type, str], Callable[[Any], Any]] = {}
+    from_torch: dict[str, Callable[[Any], Any]] = {"torch": IdentityRoute(), "numpy": _numpy_route(dtypes)}
+    api = ExchangeAPI.of(torch.Tensor)
+    if api is not None:
+        # Before torch 2.10 there is none: the planner's way serves.
+        from_torch["view"] = _view_route(api)
+        triples = [(row.code, row.bits, row.lanes) for name in dtypes.values() if (row := BY_NAME[name])]
+        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples)
+    for tp in (torch.Tensor, torch.nn.Parameter):
+        routes.update({(tp, target): route for target, route in from_torch.items()})
+    return routes
+
+
+# Below 0 outside of dual_level(), where no tensor can carry a forward-mode tangent: numpy() and DLPack drop it unseen.
+_NO_TANGENT: Final = Cell(vars(forward_ad), "_current_level", -1)
+
+
+def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
+    # numpy() is the one call that makes a storage refuse resize_, which would free the memory under the array.
+    plain = tuple(sorted((dtype for dtype, name in dtypes.items() if BY_NAME[name].numpy in _NATIVE), key=_likely))
+    disguised = {
+        dtype: (_INTEGERS[dtype.itemsize], BY_NAME[name].numpy)
+        for dtype, name in dtypes.items()
+        if dtype not in plain and BY_NAME[name].numpy is not None and dtype.itemsize in _INTEGERS
+    }
+    return NumpyCallRoute(
+        call=_Base.numpy,
+        dtype=_Base.dtype,
+        plain=plain,
+        disguised=disguised,
+        reinterpret=_Base.view,
+        cell=_NO_TANGENT,
+        # The integer view of a tensor that requires grad doesn't require it: numpy() wouldn't see.
+        disguised_guards=Guards(attributes=((_Base.requires_grad, False),)),
+    )
+
+
+def _likely(dtype: torch.dtype) -> int:
+    return _LIKELY.index(dtype) if dtype in _LIKELY else len(_LIKELY)
+
+
+def _view_route(api: ExchangeAPI) -> ExchangeRoute:
     guards = Guards(
-        # Attribute or method, and the answer that lets a tensor pass.
         attributes=((_Base.requires_grad, False),),
         methods=((_Base.is_neg, False),),
-        # Only complex tensors can have it, and asking costs more than looking at the dtype.
         complex_methods=((_Base.is_conj, False),),
-        # Below 0 outside of dual_level(), where no tensor can carry a forward-mode tangent.
-        cells=(Cell(vars(forward_ad), "_current_level", -1),),
+        cells=(_NO_TANGENT,),
     )
-    view = ExchangeRoute(api, owner=_Base.untyped_storage, guards=guards)
-    ndarray = LockedNdarrayRoute(
-        view,
-        # numpy() is the one call that makes a storage refuse resize_, which would free the memory under the array.
-        lock=_Base.numpy,
-        unlocked=torch.UntypedStorage.resizable,
-        reinterpret=_Base.view,
-        as_integers={1: torch.uint8, 2: torch.int16},
-    )
-    tensor = NdarrayRoute(
-        api,
-        dtypes=[(row.code, row.bits, row.lanes) for row in BY_NAME.values() if row.name in limits.dtypes],
-    )
-    return {
-        (torch.Tensor, "view"): view,
-        (torch.nn.Parameter, "view"): view,
-        (torch.Tensor, "numpy"): ndarray,
-        (torch.nn.Parameter, "numpy"): ndarray,
-        (np.ndarray, "torch"): tensor,
-        (torch.Tensor, "torch"): IdentityRoute(),
-        (torch.nn.Parameter, "torch"): IdentityRoute(),
-    }
+    # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
+    return ExchangeRoute(api, owner=_Base.untyped_storage, guards=guards)

@@ -111,8 +111,9 @@ cdef inline void fill(DLTensor* into, const DLTensor* tensor, int64_t* lengths) 
 cdef inline void own(Context* context, const DLTensor* tensor, object owner) noexcept:
     Py_INCREF(owner)
     context.owner = <void*> owner
-    context.pid = interop_pid()
     context.on_host = host_accessible(tensor.device.device_type)
+    # A system call, so only where release() looks at it.
+    context.pid = 0 if context.on_host else interop_pid()
     context.deleted = NULL
 
 

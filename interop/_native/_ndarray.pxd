@@ -1,10 +1,9 @@
 from libc.stdint cimport int64_t
 
 from interop._native._view cimport View
-from interop._native.dlpack cimport DLDataType, DLTensor
+from interop._native.dlpack cimport DLTensor
 
 cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcept
-cdef bint numpy_holds(DLDataType dtype) noexcept
-cdef object new_ndarray(const DLTensor* tensor, bint readonly, object owner)
-cdef bint ndarray_shares(object array, const void* data) noexcept
+cdef bint borrows(object array) noexcept
+cdef object undisguised(object array, object dtype)
 cpdef View view_from_ndarray(object array)

@@ -39,7 +39,9 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_Check(object array) noexcept
     int PyArray_TYPE(cnp.ndarray array) noexcept
     PyTypeObject* _NDARRAY "&PyArray_Type"
+    bint PyArray_CHKFLAGS(cnp.ndarray array, int flags) noexcept
     enum:
+        NPY_ARRAY_OWNDATA
         NPY_ARRAY_WRITEABLE
 
 cdef enum:
@@ -100,9 +102,22 @@ cdef bint numpy_holds(DLDataType dtype) noexcept:
     return descr_of(dtype) != NULL
 
 
-cdef bint ndarray_shares(object array, const void* data) noexcept:
-    """Whether an object is an ndarray whose first element is at `data`."""
-    return PyArray_Check(array) and cnp.PyArray_DATA(<cnp.ndarray> array) == data
+cdef bint borrows(object array) noexcept:
+    """Whether an object is an ndarray on memory that isn't its own."""
+    return PyArray_Check(array) and not PyArray_CHKFLAGS(<cnp.ndarray> array, NPY_ARRAY_OWNDATA)
+
+
+cdef object undisguised(object array, object dtype):
+    """View an ndarray's bits as a dtype of the same size."""
+    cdef cnp.ndarray a = <cnp.ndarray> array
+    Py_INCREF(dtype)
+    result = PyArray_NewFromDescr(
+        _NDARRAY, <PyArray_Descr*> dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_STRIDES(a),
+        cnp.PyArray_DATA(a), NPY_ARRAY_WRITEABLE, NULL,
+    )
+    Py_INCREF(array)
+    PyArray_SetBaseObject(<cnp.ndarray> result, <PyObject*> array)
+    return result
 
 
 cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcept:

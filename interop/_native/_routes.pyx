@@ -5,19 +5,32 @@ never raises and never copies. No framework is known here: an adapter hands in t
 let an object pass.
 """
 
-from cpython.object cimport PyObject, PyObject_RichCompareBool, PyTypeObject, Py_EQ
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
+cimport cython
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
+from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 import functools
 
-from interop._native.dlpack cimport DLTensor, kDLBool, kDLComplex, kDLCPU, kDLInt
+from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU
 from interop._native._import cimport ExchangeAPI
-from interop._native._ndarray cimport borrow_ndarray, ndarray_shares, new_ndarray, numpy_holds, view_from_ndarray
+from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
 from interop._native._view cimport View, new_view
 
 cdef extern from "Python.h":
     object PyObject_CallOneArg(object function, object argument)
-    object PyObject_CallFunctionObjArgs(object function, ...)
+    PyObject* call_one "PyObject_CallOneArg" (PyObject* function, PyObject* argument)
+    void PyErr_Clear()
+
+
+cdef extern from *:
+    """
+    /* What looking an attribute up does once it has found its descriptor. */
+    static PyObject *interop_get_attribute(PyObject *descriptor, PyObject *x) {
+        return Py_TYPE(descriptor)->tp_descr_get(descriptor, x, (PyObject *) Py_TYPE(x));
+    }
+    """
+    object get_attribute "interop_get_attribute" (object descriptor, object x)
 
 
 # Target name -> exact type -> route.
@@ -70,6 +83,7 @@ cdef class CallRoute(Route):
         return PyObject_CallOneArg(self.function, x)
 
 
+@cython.final
 cdef class Cell:
     """A value in a dictionary, and what it must equal: global state that changes what an object is.
 
@@ -92,10 +106,12 @@ cdef class Cell:
         self.key = key
         self.wanted = wanted
 
-    cdef bint holds(self) except -1:
-        return PyObject_RichCompareBool(self.namespace.get(self.key), self.wanted, Py_EQ)
+    cdef inline bint holds(self) except -1:
+        cdef object value = self.namespace.get(self.key)
+        return value is self.wanted or PyObject_RichCompareBool(value, self.wanted, Py_EQ)
 
 
+@cython.final
 cdef class Guards:
     """Questions that an object must answer as wanted, or it is no case for a hot route.
 
@@ -114,6 +130,8 @@ cdef class Guards:
     cdef tuple attributes, methods, complex_methods, cells
 
     def __init__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
+        if not all([hasattr(type(descriptor), "__get__") for descriptor, _ in attributes]):
+            raise TypeError(f"attributes are read through descriptors: {attributes!r}")
         self.attributes = attributes
         self.methods = methods
         self.complex_methods = complex_methods
@@ -121,9 +139,8 @@ cdef class Guards:
 
     cdef bint passes(self, object x, bint is_complex) except -1:
         cdef tuple pair
-        cdef object tp = type(x)
         for pair in self.attributes:
-            if pair[0].__get__(x, tp) is not pair[1]:
+            if get_attribute(pair[0], x) is not pair[1]:
                 return False
         for pair in self.methods:
             if PyObject_CallOneArg(pair[0], x) is not pair[1]:
@@ -178,58 +195,83 @@ cdef class ExchangeRoute(Route):
         return NotImplemented
 
 
-cdef class LockedNdarrayRoute(Route):
-    """From a type with a C exchange API to an ndarray whose memory can't be freed by a resize.
-
-    Where the owner is locked against it already, the ndarray is made straight on the memory. Else the framework's own
-    call to numpy is made, which locks the owner: for element types that numpy lacks, on the same bits as integers.
+@cython.final
+cdef class NumpyCallRoute(Route):
+    """By a framework's own call to numpy: for element types that numpy lacks, on the same bits as integers.
 
     Parameters
     ----------
-    source
-        How to look at an object.
-    lock
-        The framework's own call to numpy.
-    unlocked
-        Asks an owner; False says that it can't be resized.
-    reinterpret, as_integers
-        The framework's call for the same bits as another element type, and that type by element size.
+    call
+        The framework's call to numpy, a view by its own word.
+    dtype
+        The descriptor of an object's element type.
+    plain
+        The element types that the call takes; the likeliest first, since they are compared by identity in turn.
+    disguised
+        For the others: by element type, the integer type to view an object as, and the numpy dtype to view the array as.
+    reinterpret
+        The framework's call that views the same bits as another element type.
+    cell
+        Global state that the call doesn't look at.
+    disguised_guards
+        What it doesn't see any more behind a disguise.
     """
 
-    cdef ExchangeRoute source
-    cdef object lock, unlocked, reinterpret
-    cdef dict as_integers
+    cdef object call, dtype, reinterpret
+    cdef tuple plain
+    cdef dict disguised
+    cdef Cell cell
+    cdef Guards disguised_guards
 
-    def __init__(self, ExchangeRoute source not None, *, lock, unlocked, reinterpret, dict as_integers not None):
-        self.source = source
-        self.lock = lock
-        self.unlocked = unlocked
+    def __init__(
+        self,
+        *,
+        call,
+        dtype,
+        tuple plain not None,
+        dict disguised not None,
+        reinterpret,
+        Cell cell not None,
+        Guards disguised_guards not None,
+    ):
+        self.call = call
+        self.dtype = dtype
+        self.plain = plain
+        self.disguised = disguised
         self.reinterpret = reinterpret
-        self.as_integers = as_integers
+        self.cell = cell
+        self.disguised_guards = disguised_guards
 
     cdef object run(self, object x):
-        cdef DLTensor tensor
+        cdef object dtype = get_attribute(self.dtype, x)
+        cdef object candidate
+        for candidate in self.plain:
+            if candidate is dtype:
+                return self.convert(x)
         try:
-            if self.source.peek(x, &tensor) and numpy_holds(tensor.dtype):
-                return self.convert(x, &tensor)
+            return self.convert_disguised(x, dtype)
         except Exception:
-            pass
-        return NotImplemented
-
-    cdef object convert(self, object x, DLTensor* tensor):
-        cdef object owner = PyObject_CallOneArg(self.source.owner, x)
-        cdef object integers, array
-        if PyObject_CallOneArg(self.unlocked, owner) is False:
-            return new_ndarray(tensor, False, owner)
-        if tensor.dtype.code <= kDLComplex and tensor.dtype.code != 4 or tensor.dtype.code == kDLBool:
-            array = PyObject_CallOneArg(self.lock, x)
-            # An array on other memory is a copy, or what a tracing wrapper returns: uninitialised.
-            return array if ndarray_shares(array, tensor.data) else NotImplemented
-        integers = self.as_integers.get(tensor.dtype.bits // 8)
-        if integers is None:
             return NotImplemented
-        PyObject_CallOneArg(self.lock, self.reinterpret(x, integers))
-        return new_ndarray(tensor, False, owner)
+
+    cdef object convert(self, object x):
+        # An exception here is cleared, not caught: a try statement costs as much as a guard.
+        cdef PyObject* made = NULL
+        if self.cell.holds():
+            made = call_one(<PyObject*> self.call, <PyObject*> x)
+        if made == NULL:
+            PyErr_Clear()
+            return NotImplemented
+        array = <object> made
+        Py_DECREF(array)
+        return array if borrows(array) else NotImplemented
+
+    cdef object convert_disguised(self, object x, object dtype):
+        cdef object array
+        disguise = self.disguised.get(dtype)
+        if disguise is None or not self.cell.holds() or not self.disguised_guards.passes(x, False):
+            return NotImplemented
+        array = PyObject_CallOneArg(self.call, self.reinterpret(x, (<tuple> disguise)[0]))
+        return undisguised(array, (<tuple> disguise)[1]) if borrows(array) else NotImplemented
 
 
 cdef class NdarrayViewRoute(Route):

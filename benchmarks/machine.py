@@ -1,0 +1,53 @@
+"""What the figures were measured on, and with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+#: The library, and whatever a row may name.
+_DISTRIBUTIONS: Final = (
+    "tensor-interop",
+    "numpy",
+    "ml-dtypes",
+    "torch",
+    "apache-tvm-ffi",
+    "cuda-core",
+    "arraybridge",
+)
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine and its software."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in _DISTRIBUTIONS},
+    }
+
+
+def one_line(facts: dict[str, Any]) -> str:
+    """The same in a line."""
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items() if number)
+    return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}; {versions}; {facts['date'][:10]}"
+
+
+def _cpu() -> str:
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

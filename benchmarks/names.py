@@ -1,0 +1,91 @@
+"""What the code in the tables of rows may name, and where each name comes from.
+
+Nothing is imported before a row that names it runs: a package that isn't there costs its rows, and those say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import CodeType
+from typing import Any, Final
+
+
+class MissingPackageError(Exception):
+    """A row names a package that can't be imported here."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a name comes from.
+
+    Attributes
+    ----------
+    module
+        To import.
+    attribute
+        Of the module; empty for the module itself.
+    distribution
+        To install, where it isn't named as the module is.
+    """
+
+    module: str
+    attribute: str = ""
+    distribution: str = ""
+
+    @property
+    def package(self) -> str:
+        """What to install."""
+        return self.distribution or self.module.partition(".")[0]
+
+
+def _interop(*attributes: str) -> dict[str, Origin]:
+    return {attribute: Origin("interop", attribute) for attribute in attributes}
+
+
+NAMES: Final[dict[str, Origin]] = {
+    "np": Origin("numpy"),
+    "torch": Origin("torch"),
+    "bfloat16": Origin("ml_dtypes", "bfloat16", "ml-dtypes"),
+    "float8_e4m3fn": Origin("ml_dtypes", "float8_e4m3fn", "ml-dtypes"),
+    "tvm_ffi": Origin("tvm_ffi", distribution="apache-tvm-ffi"),
+    "StridedMemoryView": Origin("cuda.core.utils", "StridedMemoryView", "cuda-core"),
+    "convert_memory": Origin("arraybridge", "convert_memory"),
+    "HOST": Origin("arraybridge", "HOST"),
+    "frozen": Origin("benchmarks.sources", "frozen"),
+    "swapped": Origin("benchmarks.sources", "swapped"),
+    "an_array": Origin("benchmarks.sources", "an_array"),
+    "read": Origin("benchmarks.sources", "read"),
+    **_interop("convert", "convert_like", "copyto", "explain", "framework", "to_numpy", "to_torch", "view"),
+}
+
+
+def names_in(code: str) -> frozenset[str]:
+    """Which names of the table some code uses."""
+    return frozenset(_names_of(compile(code, "<row>", "eval"))) & NAMES.keys()
+
+
+def _names_of(code: CodeType) -> set[str]:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return set(code.co_names).union(*(_names_of(const) for const in inner))
+
+
+def resolve(*codes: str) -> dict[str, Any]:
+    """Import what pieces of code name.
+
+    Raises
+    ------
+    MissingPackageError
+        Naming the package.
+    """
+    return {name: _load(NAMES[name]) for code in codes for name in names_in(code)}
+
+
+@cache
+def _load(origin: Origin) -> Any:
+    try:
+        module = import_module(origin.module)
+    except ImportError as err:
+        raise MissingPackageError(origin.package) from err
+    return getattr(module, origin.attribute) if origin.attribute else module

@@ -1,0 +1,301 @@
+"""The comparisons: what is handed over, our call, and the calls beside it. The code shown is the code that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any, Final
+
+from benchmarks.names import resolve
+
+#: The sections of the report, in order.
+SMALL: Final = "small tensors"
+LARGE: Final = "large tensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is handed over.
+
+    Attributes
+    ----------
+    variable
+        The name that the code of the ways uses.
+    text
+        In words.
+    code
+        Makes one.
+    fresh
+        Whether each call gets a new one: a first call on a tensor may cost more than later ones.
+    """
+
+    variable: str
+    text: str
+    code: str
+    fresh: bool = False
+
+    def maker(self) -> Callable[[int], Sequence[Any]]:
+        """Return what makes the objects of one block."""
+        make = eval(f"lambda: {self.code}", resolve(self.code))
+        if self.fresh:
+            return lambda number: [make() for _ in range(number)]
+        once = make()
+        return lambda number: list(repeat(once, number))
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do it.
+
+    Attributes
+    ----------
+    code
+        An expression.
+    shares
+        Whether the result is on the source's memory: checked before anything is timed. None where it is no array.
+    same
+        Whether the result has the element type of our call's: then its bits are compared too.
+    """
+
+    code: str
+    shares: bool | None = True
+    same: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Our call and the calls beside it, on one source.
+
+    Attributes
+    ----------
+    name
+        As in the file of budgets.
+    source
+        What is handed over.
+    ours
+        Our call.
+    others
+        What a user might do instead; the first is the way by hand.
+    section
+        Of the report.
+    """
+
+    name: str
+    source: Source
+    ours: Way
+    others: tuple[Way, ...]
+    section: str = SMALL
+
+
+def _copies(code: str, *, same: bool = True) -> Way:
+    return Way(code, shares=False, same=same)
+
+
+def _shares(*codes: str) -> tuple[Way, ...]:
+    return tuple(Way(code) for code in codes)
+
+
+def _answers(code: str) -> Way:
+    return Way(code, shares=None)
+
+
+_T: Final = Source("t", "torch float32 3x4, a new one each call", "torch.rand(3, 4)", fresh=True)
+_T_AGAIN: Final = replace(_T, text="torch float32 3x4, the same each call", fresh=False)
+_T_GRAD: Final = Source("t", "torch float32 3x4 with grad, new", "torch.rand(3, 4, requires_grad=True)", fresh=True)
+_T_BF16: Final = Source("t", "torch bfloat16 3x4, new", "torch.rand(3, 4).bfloat16()", fresh=True)
+_T_BF16_AGAIN: Final = replace(_T_BF16, text="torch bfloat16 3x4, the same", fresh=False)
+_T_FP8: Final = Source("t", "torch float8_e4m3fn 3x4, new", "torch.rand(3, 4).to(torch.float8_e4m3fn)", fresh=True)
+_A: Final = Source("a", "numpy float32 3x4", "np.random.default_rng(0).random((3, 4), np.float32)")
+_A_FRESH: Final = replace(_A, text="numpy float32 3x4, a new one each call", fresh=True)
+_A_FROZEN: Final = replace(_A, text="numpy float32 3x4, readonly", code=f"frozen({_A.code})")
+_A_BF16: Final = replace(_A, text="numpy bfloat16 3x4", code=f"{_A.code}.astype(bfloat16)")
+_A_FP8: Final = replace(_A, text="numpy float8_e4m3fn 3x4", code=f"{_A.code}.astype(float8_e4m3fn)")
+_F: Final = Source(
+    "f", "tvm_ffi float32 3x4, known by its protocol only", "tvm_ffi.from_dlpack(np.ones((3, 4), np.float32))"
+)
+
+_SMALL: Final = (
+    Comparison(
+        "to_numpy",
+        _T,
+        Way("to_numpy(t)"),
+        _shares(
+            "t.numpy()",
+            "np.asarray(t)",
+            "np.from_dlpack(t)",
+            "np.from_dlpack(tvm_ffi.from_dlpack(t))",
+            "convert_memory(t, 'torch', 'numpy', HOST)",
+        ),
+    ),
+    Comparison("to_numpy again", _T_AGAIN, Way("to_numpy(t)"), _shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison("convert to numpy", _T, Way("convert(t, 'numpy')"), _shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison("convert_like numpy", _T, Way("convert_like(t, an_array)"), _shares("t.numpy()")),
+    Comparison("planned to_numpy", _T, Way("to_numpy(t, copy=False)"), _shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison(
+        "detached to_numpy",
+        _T_GRAD,
+        Way("to_numpy(t, detach=True)"),
+        _shares("t.detach().numpy()", "t.numpy(force=True)"),
+    ),
+    Comparison(
+        "copied to_numpy", _T, _copies("to_numpy(t, copy=True)"), (_copies("t.numpy().copy()"), _copies("np.array(t)"))
+    ),
+    Comparison(
+        "to_torch",
+        _A,
+        Way("to_torch(a)"),
+        _shares(
+            "torch.from_numpy(a)",
+            "torch.as_tensor(a)",
+            "torch.asarray(a)",
+            "torch.from_dlpack(a)",
+            "torch.from_dlpack(tvm_ffi.from_dlpack(a))",
+            "convert_memory(a, 'numpy', 'torch', HOST)",
+        ),
+    ),
+    Comparison("to_torch once", _A_FRESH, Way("to_torch(a)"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")),
+    Comparison(
+        "convert to torch", _A, Way("convert(a, 'torch')"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
+    ),
+    Comparison(
+        "planned to_torch", _A, Way("to_torch(a, copy=False)"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
+    ),
+    Comparison(
+        "copied to_torch",
+        _A,
+        _copies("to_torch(a, copy=True)"),
+        (_copies("torch.from_numpy(a).clone()"), _copies("torch.tensor(a)")),
+    ),
+    Comparison("readonly to_torch", _A_FROZEN, _copies("to_torch(a)"), (_copies("torch.from_numpy(a.copy())"),)),
+    Comparison(
+        "view of torch",
+        _T,
+        Way("view(t)"),
+        _shares(
+            "t.numpy()",
+            "tvm_ffi.from_dlpack(t)",
+            "StridedMemoryView.from_dlpack(t, stream_ptr=-1)",
+            "StridedMemoryView.from_any_interface(t, stream_ptr=-1)",
+        ),
+    ),
+    Comparison(
+        "view of numpy",
+        _A,
+        Way("view(a)"),
+        _shares(
+            "memoryview(a)",
+            "tvm_ffi.from_dlpack(a)",
+            "StridedMemoryView.from_dlpack(a, stream_ptr=-1)",
+            "StridedMemoryView.from_any_interface(a, stream_ptr=-1)",
+        ),
+    ),
+    Comparison(
+        "view of torch, read",
+        _T,
+        _answers("read(view(t))"),
+        (_answers("read(StridedMemoryView.from_dlpack(t, stream_ptr=-1))"),),
+    ),
+    Comparison(
+        "bfloat16 to_numpy",
+        _T_BF16,
+        Way("to_numpy(t)"),
+        (
+            Way("t.view(torch.int16).numpy().view(bfloat16)"),
+            _copies("t.float().numpy()", same=False),
+        ),
+    ),
+    Comparison(
+        "bfloat16 to_numpy again",
+        _T_BF16_AGAIN,
+        Way("to_numpy(t)"),
+        _shares("t.view(torch.int16).numpy().view(bfloat16)"),
+    ),
+    Comparison(
+        "bfloat16 to_torch",
+        _A_BF16,
+        Way("to_torch(a)"),
+        _shares("torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)"),
+    ),
+    Comparison(
+        "float8 to_numpy", _T_FP8, Way("to_numpy(t)"), _shares("t.view(torch.uint8).numpy().view(float8_e4m3fn)")
+    ),
+    Comparison(
+        "float8 to_torch",
+        _A_FP8,
+        Way("to_torch(a)"),
+        _shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
+    ),
+    Comparison("producer to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
+    Comparison("producer to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
+    Comparison(
+        "copyto numpy", _T_AGAIN, _answers("copyto(an_array, t)"), (_answers("np.copyto(an_array, t.numpy())"),)
+    ),
+    Comparison("numpy to itself", _A, Way("to_numpy(a)"), _shares("np.asarray(a)")),
+    Comparison("torch to itself", _T_AGAIN, Way("to_torch(t)"), _shares("torch.as_tensor(t)")),
+)
+
+_BIG_T: Final = Source("t", "torch float32 64 MiB", "torch.rand(4096, 4096)")
+_BIG_T_CONJ: Final = replace(
+    _BIG_T, text="torch complex64 64 MiB, conjugate bit", code="torch.rand(2048, 4096, dtype=torch.complex64).conj()"
+)
+_BIG_T_BF16: Final = replace(_BIG_T, text="torch bfloat16 32 MiB", code="torch.rand(4096, 4096).bfloat16()")
+_BIG_A: Final = Source("a", "numpy float32 64 MiB", "np.random.default_rng(0).random((4096, 4096), np.float32)")
+_BIG_A_FROZEN: Final = replace(_BIG_A, text="numpy float32 64 MiB, readonly", code=f"frozen({_BIG_A.code})")
+_BIG_A_FLIPPED: Final = replace(_BIG_A, text="numpy float32 64 MiB, rows reversed", code=f"{_BIG_A.code}[::-1]")
+_BIG_A_SWAPPED: Final = replace(_BIG_A, text="numpy float32 64 MiB, other byte order", code=f"swapped({_BIG_A.code})")
+_BIG_A_TURNED: Final = replace(_BIG_A, text="numpy float32 64 MiB, transposed", code=f"{_BIG_A.code}.T")
+
+_LARGE: Final = (
+    Comparison("large to_numpy", _BIG_T, Way("to_numpy(t)"), _shares("t.numpy()")),
+    Comparison("large to_torch", _BIG_A, Way("to_torch(a)"), _shares("torch.from_numpy(a)")),
+    Comparison("large copied to_numpy", _BIG_T, _copies("to_numpy(t, copy=True)"), (_copies("t.numpy().copy()"),)),
+    Comparison(
+        "large copied to_torch",
+        _BIG_A,
+        _copies("to_torch(a, copy=True)"),
+        (_copies("torch.from_numpy(a).clone()"), _copies("torch.from_numpy(a.copy())")),
+    ),
+    Comparison(
+        "large readonly to_torch",
+        _BIG_A_FROZEN,
+        _copies("to_torch(a)"),
+        (_copies("torch.tensor(a)"), _copies("torch.from_numpy(a.copy())")),
+    ),
+    Comparison(
+        "large reversed to_torch", _BIG_A_FLIPPED, _copies("to_torch(a)"), (_copies("torch.from_numpy(a.copy())"),)
+    ),
+    Comparison(
+        "large byte order to_torch",
+        _BIG_A_SWAPPED,
+        _copies("to_torch(a)"),
+        (_copies("torch.from_numpy(a.astype(np.float32))"),),
+    ),
+    Comparison(
+        "large order to_torch",
+        _BIG_A_TURNED,
+        _copies("to_torch(a, order='C')"),
+        (_copies("torch.from_numpy(np.ascontiguousarray(a))"), _copies("torch.from_numpy(a).contiguous()")),
+    ),
+    Comparison("large conjugate to_numpy", _BIG_T_CONJ, _copies("to_numpy(t)"), (_copies("t.resolve_conj().numpy()"),)),
+    Comparison(
+        "large cast to_numpy",
+        _BIG_T_BF16,
+        _copies("to_numpy(t, dtype='float32')"),
+        (
+            _copies("t.float().numpy()"),
+            _copies("t.view(torch.int16).numpy().view(bfloat16).astype(np.float32)"),
+        ),
+    ),
+    Comparison(
+        "large cast to_torch",
+        _BIG_A,
+        _copies("to_torch(a, dtype='bfloat16')"),
+        (
+            _copies("torch.from_numpy(a).bfloat16()"),
+            _copies("torch.from_numpy(a.astype(bfloat16).view(np.int16)).view(torch.bfloat16)"),
+        ),
+    ),
+)
+
+COMPARISONS: Final = _SMALL + tuple(replace(comparison, section=LARGE) for comparison in _LARGE)

@@ -1,0 +1,52 @@
+"""The few helpers that the rows' code needs beside the libraries themselves."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any, Final
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+#: To convert like, and to write into.
+an_array: Final[Array] = np.zeros((3, 4), np.float32)
+
+#: Looks at a description of memory, which some make only when they are asked.
+read: Final = attrgetter("ptr", "shape", "strides", "dtype")
+
+
+def frozen(array: Array) -> Array:
+    """Mark an array readonly."""
+    array.setflags(write=False)
+    return array
+
+
+def swapped(array: Array) -> Array:
+    """Give the array the other byte order, in place."""
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder())
+
+
+def as_ndarray(result: Any) -> Array:
+    """Read any result of a row as an array, without the library under test: its bits, where numpy lacks the type."""
+    if isinstance(result, np.ndarray | memoryview):
+        return np.asarray(result)
+    if type(result).__module__ == "torch":
+        import torch
+
+        plain = result.detach()
+        bits = {torch.bfloat16: torch.int16, torch.float8_e4m3fn: torch.uint8}.get(plain.dtype)
+        return np.asarray(plain if bits is None else plain.view(bits))
+    return np.from_dlpack(result)
+
+
+def bits(array: Array) -> bytes:
+    """The values as bytes, in C order and the machine's byte order."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False).tobytes()
+
+
+def pointer(x: Any) -> int:
+    """Where the first element is."""
+    if type(x).__module__ == "torch":
+        return int(x.data_ptr())
+    return int(as_ndarray(x).__array_interface__["data"][0])

@@ -318,7 +318,14 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         Step("wrap", target.name, f"{target.name} takes the memory if it can, else copies it"),
     )
     return Plan(
-        source.name, target.name, ok=True, error=None, certain=False, zero_copy=True, steps=steps, cautions=plan.cautions
+        source.name,
+        target.name,
+        ok=True,
+        error=None,
+        certain=False,
+        zero_copy=True,
+        steps=steps,
+        cautions=plan.cautions,
     )
 
 
@@ -365,7 +372,9 @@ def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Optio
     to_host = case.device.is_host and not same_place(facts.device, case.device)
     if to_host and options.copy is False:
         fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."
-        raise CopyError(message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix))
+        raise CopyError(
+            message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix)
+        )
     if not isinstance(source, ProtocolAdapter):
         settled = source.settle(x, frozenset({"lazy"}))
         return settled, source.describe(settled)

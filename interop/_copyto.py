@@ -66,7 +66,9 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     into, source = adapter_for(dst), adapter_for(src)
     there, here = into.describe(dst), source.describe(src)
     if there.readonly:
-        raise ReadOnlyError(message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy."))
+        raise ReadOnlyError(
+            message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy.")
+        )
     if here.framework != into.name:
         src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
         here = into.describe(src)

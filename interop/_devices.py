@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, final
 
 # DLDeviceType, dlpack.h 1.3 and what was added after it; unknown numbers are met in the wild and stay numbers.
 NAMES: Final[dict[int, str]] = {
@@ -41,6 +41,7 @@ _PATTERN: Final = re.compile(r"([a-z_]+|device\d+)(?::(\d+))?")
 foreign_device: Callable[[object], tuple[int, int] | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
+@final
 class Device:
     """Where memory lives: a DLPack device type and an index.
 
@@ -149,6 +150,9 @@ def parse_device(device: object) -> tuple[int, int] | None:
         name, index = match.groups()
         number = int(name[6:]) if name.startswith("device") else NUMBERS.get(name)
         return None if number is None else (number, int(index or 0))
-    if isinstance(device, tuple) and len(device) == 2 and all(isinstance(v, int) for v in device):
-        return (int(device[0]), int(device[1]))
-    return foreign_device(device)
+    match device:
+        case (int() as kind, int() as index):
+            # Enums are ints too; what is kept is the number.
+            return (int(kind), int(index))
+        case _:
+            return foreign_device(device)

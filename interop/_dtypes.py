@@ -7,7 +7,7 @@ table is the only place where a name is tied to a DLPack code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, final
 
 import ml_dtypes
 import numpy as np
@@ -82,6 +82,7 @@ _PYTHON: Final[dict[object, str]] = {bool: "bool", int: "int64", float: "float64
 foreign_dtype: Callable[[object], str | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
+@final
 class DType:
     """An element type: DLPack's code, bits and lanes, under one name.
 
@@ -185,7 +186,7 @@ def dtype_of_triple(code: int, bits: int, lanes: int = 1) -> DType:
 
 
 def opaque_dtype(name: str, bits: int) -> DType:
-    """A DType for elements that only their own framework understands (quantized, packed): it has a name to refuse it by."""
+    """A DType for elements that only their own framework understands (quantized, packed): a name to refuse them by."""
     made = object.__new__(DType)
     made.name, made.code, made.bits, made.lanes = name, HANDLE, bits, 1
     return made
@@ -201,7 +202,7 @@ def parse_dtype(dtype: object) -> DType | None:
         name = None
     if name is None and isinstance(dtype, str):
         name = str(dtype)
-    if name is None and isinstance(dtype, tuple) and len(dtype) == 3 and all(type(v) is int for v in dtype):
+    if name is None and isinstance(dtype, tuple):
         return dtype_of_triple(*dtype) if dtype in BY_TRIPLE else None
     if name is None:
         name = _numpy_name(dtype) or foreign_dtype(dtype)

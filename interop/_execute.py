@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._native import View
 from interop.errors import CopyError, InteropError, UnsupportedError, describe_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interop._case import Case
+    from interop._native import View
     from interop._plan import Plan, Step
     from interop.protocols import Adapter
 
@@ -53,7 +53,7 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
         except Exception as err:
             msg = (
                 f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
-                f"{step.text}: {type(err).__name__}: {err}. Where the layout is unusual, copy=True with order='C' helps."
+                f"{step.text}: {type(err).__name__}: {err}. If its layout is unusual, copy=True and order='C' help."
             )
             raise UnsupportedError(msg) from err
     if not case.same:
@@ -65,15 +65,17 @@ def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
     """Compare the result with the plan: the frameworks have been seen to copy, alias and cast behind our back."""
     got, facts = target.describe(result), case.facts
     if got.dtype.name != case.dtype.name or got.shape != facts.shape:
-        msg = f"{case.target} made {got.dtype} {got.shape} of {describe_facts(facts)}: report this as a bug of its adapter."
+        msg = f"{case.target} made {got.dtype} {got.shape} of {describe_facts(facts)}: a bug of its adapter."
         raise UnsupportedError(msg)
     if facts.ptr is None or got.ptr is None or 0 in facts.shape or case.moves:
         return
     if plan.zero_copy and got.ptr != facts.ptr:
-        msg = f"{case.target} copied {describe_facts(facts)} where it was asked for a view. Pass copy=True to accept it."
+        msg = (
+            f"{case.target} copied {describe_facts(facts)} where it was asked for a view. Pass copy=True to accept it."
+        )
         raise CopyError(msg)
     if plan.copied_bytes and _overlap(facts.extent, got.extent):
-        msg = f"{case.target} kept the memory of {describe_facts(facts)} where it was asked for a copy. Copy x first."
+        msg = f"{case.target} kept the memory of {describe_facts(facts)} where a copy was asked of it. Copy x first."
         raise CopyError(msg)
 
 

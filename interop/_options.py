@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from interop._devices import CUDA, Device, device_of_pair, parse_device
+from interop._devices import CUDA, Device
 from interop._dtypes import DType
-from interop.errors import DeviceError, UnsupportedError
+from interop.errors import UnsupportedError
 
 Order = Literal["C", "F"]
 
@@ -29,25 +29,8 @@ class Options:
         """Whether an object of the target framework can be returned as it is, unseen."""
         return self == DEFAULT
 
-    def spelled(self) -> str:
-        """The options that differ from the defaults, as a caller would type them."""
-        shown: dict[str, object] = {
-            "device": None if self.device is None else str(_spell_device(self.device)),
-            "dtype": None if self.dtype is None else self.dtype.name,
-            "order": self.order,
-            "copy": self.copy,
-            "writable": self.writable,
-            "detach": self.detach or None,
-        }
-        return "".join(f", {name}={value!r}" for name, value in shown.items() if value is not None)
-
 
 DEFAULT: Final = Options()
-
-
-def _spell_device(device: tuple[int, int | None]) -> str:
-    type_code, index = device
-    return device_of_pair(type_code).type if index is None else str(device_of_pair(type_code, index))
 
 
 def parse(
@@ -64,9 +47,9 @@ def parse(
     if order is not None and order not in ("C", "F"):
         raise _wrong("order", order, "'C', 'F', or None to keep the strides as they are")
     if copy is not None and not isinstance(copy, bool):
-        raise _wrong("copy", copy, "True (a fresh allocation), False (a view or an error) or None (a view where possible)")
+        raise _wrong("copy", copy, "True (a fresh allocation), False (a view or an error) or None (a view if possible)")
     if writable is not None and not isinstance(writable, bool):
-        raise _wrong("writable", writable, "True (copy if readonly), False (a promise not to write) or None (as the source)")
+        raise _wrong("writable", writable, "True (copy if readonly), False (a promise not to write) or None (as it is)")
     if not isinstance(detach, bool):
         raise _wrong("detach", detach, "True (the values, without the graph) or False")
     return Options(
@@ -87,8 +70,4 @@ def _wrong(name: str, value: object, accepted: str) -> UnsupportedError:
 def _device(device: object) -> tuple[int, int | None]:
     if isinstance(device, str) and device == "cuda":
         return (CUDA, None)
-    pair = parse_device(device)
-    if pair is None:
-        Device(device)  # raises, with the text for what is no device
-        raise DeviceError(f"{device!r} is not a device")  # pragma: no cover - Device() has raised
-    return pair
+    return Device(device).dlpack

@@ -137,7 +137,8 @@ def make_plan(case: Case) -> Plan:
 
 
 def _written(case: Case, steps: tuple[Step, ...], verb: Verb) -> int:
-    return sum(_layout.nbytes(case.facts.shape, s.dtype.itemsize) for s in steps if s.do == verb and s.dtype is not None)
+    dtypes = [step.dtype for step in steps if step.do == verb and step.dtype is not None]
+    return sum(_layout.nbytes(case.facts.shape, dtype.itemsize) for dtype in dtypes)
 
 
 def _cautions(case: Case) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: The element type to ask for where the source's own has no equal; "float32" where none is named.
 _HELPFUL: Final = {"complex32": "complex64", "int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
 
-_RAW_BYTES: Final = "No dtype= helps; to hand over the raw bytes, pass x.view() of an 8-bit integer type, such as uint8."
+_RAW_BYTES: Final = "No dtype= helps. For the raw bytes, pass a view of x as an 8-bit integer type, such as uint8."
 
 
 def refusal(case: Case) -> InteropError | None:
@@ -36,7 +36,8 @@ def refusal(case: Case) -> InteropError | None:
 
 def _what(case: Case) -> str:
     asked = ", ".join(f"{name}={value!r}" for name, value in case.spelled().items())
-    return f"can't hand {describe_facts(case.facts, layout=True)} to {case.target}" + (f" with {asked}" if asked else "")
+    what = f"can't hand {describe_facts(case.facts, layout=True)} to {case.target}"
+    return f"{what} with {asked}" if asked else what
 
 
 def _call(case: Case, **changes: object) -> str:

@@ -58,6 +58,7 @@ _SOURCES: Final = (
 
 _lock: Final = threading.RLock()
 _loaded: Final[dict[str, Adapter]] = {}
+_registered: Final[set[str]] = set()
 _by_type: Final[dict[type, Adapter]] = {}
 # Types that nobody claimed, by weak reference: a class made in a function must be able to die.
 _unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.WeakKeyDictionary()
@@ -77,7 +78,8 @@ class AdapterInfo:
 def _rows() -> dict[str, Row]:
     rows = {row.name: row for row in ROWS}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        rows.setdefault(entry.name, Row(entry.name, entry.name, entry.value, entry.dist.name if entry.dist else entry.name))
+        package = entry.dist.name if entry.dist else entry.name
+        rows.setdefault(entry.name, Row(entry.name, entry.name, entry.value, package))
     return rows
 
 
@@ -97,13 +99,13 @@ def adapters() -> Mapping[str, AdapterInfo]:
     True
     """
     built_in = {row.name for row in ROWS}
-    infos = {
-        name: AdapterInfo(name, "built-in" if name in built_in else "entry point", _installed(row.module), name in _loaded)
-        for name, row in _rows().items()
-    }
-    for name, adapter in _loaded.items():
-        if name not in infos:
-            infos[name] = AdapterInfo(name, "registered", all(map(_installed, adapter.modules)), loaded=True)
+    infos: dict[str, AdapterInfo] = {}
+    for name, row in _rows().items():
+        origin = "built-in" if name in built_in else "entry point"
+        infos[name] = AdapterInfo(name, origin, installed=_installed(row.module), loaded=name in _loaded)
+    for name in _registered:
+        modules = _loaded[name].modules
+        infos[name] = AdapterInfo(name, "registered", installed=all(map(_installed, modules)), loaded=True)
     return infos
 
 
@@ -138,6 +140,7 @@ def register(adapter: Adapter, /) -> None:
         raise UnsupportedError(msg)
     with _lock:
         _install(adapter)
+        _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
         clear_hot_routes()
@@ -274,8 +277,9 @@ def _module_adapter(name: str) -> Adapter:
     try:
         module = importlib.import_module(name)
     except ImportError as err:
-        close = difflib.get_close_matches(name, sorted(_rows().keys() | _loaded.keys()), n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(sorted(_rows().keys() | _loaded.keys()))}."
+        known = sorted(_rows().keys() | _loaded.keys())
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
         msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
         raise NotInstalledError(msg, name=name) from err
     if not callable(getattr(module, "from_dlpack", None)):

@@ -166,7 +166,7 @@ class Adapter(Protocol):
         ...
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
-        """Return `x` without what is pending ("lazy") or without its graph ("detach"), by the framework's own operation."""
+        """Return `x` evaluated ("lazy") or without its graph ("detach"), by the framework's own operation."""
         ...
 
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
@@ -174,7 +174,7 @@ class Adapter(Protocol):
         ...
 
     def wrap(self, view: View, /) -> Any:
-        """Return an array on the memory of `view`, never a copy; a readonly view gives a readonly array where that exists."""
+        """Return an array on the memory of `view`, never a copy; readonly if the view is, where that exists."""
         ...
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
@@ -182,7 +182,7 @@ class Adapter(Protocol):
         ...
 
     def assign(self, dst: Any, src: Any, /) -> None:
-        """Write `src` into `dst`, casting and moving as needed; each is the framework's own array or a View of host memory."""
+        """Write `src` into `dst`, cast and moved as needed; each is the framework's own array or a View."""
         ...
 
     def current_device(self, device_type: int, /) -> int:
@@ -198,7 +198,10 @@ class Adapter(Protocol):
         ...
 
     def retain(self, x: Any, stream: int, /) -> Callable[[], None] | None:
-        """Keep the memory of `x` from reuse until what `stream` has queued is done; return what to run before `x` is dropped."""
+        """Keep the memory of `x` from reuse until what `stream` has queued is done.
+
+        Returns what has to run before `x` may be dropped, or None.
+        """
         ...
 
     def native_dtypes(self) -> Mapping[Any, str]:

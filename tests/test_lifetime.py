@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -30,6 +31,7 @@ def filled(kind: str) -> Any:
     return np.arange(4096.0)
 
 
+STATM = Path("/proc/self/statm")
 KINDS = ["torch", "torch bfloat16", "numpy", "numpy bfloat16"]
 
 
@@ -139,8 +141,7 @@ def test_deletion_on_other_threads() -> None:
 
 
 def resident() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 ROUND_TRIPS = {
@@ -154,7 +155,7 @@ ROUND_TRIPS = {
 }
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads resident memory from /proc")
+@pytest.mark.skipif(not STATM.exists(), reason="reads resident memory from /proc")
 @pytest.mark.parametrize("what", ROUND_TRIPS)
 def test_nothing_leaks_over_many_cycles(what: str) -> None:
     cycle = ROUND_TRIPS[what]

@@ -226,7 +226,7 @@ def test_a_dtype_that_numpy_lacks_is_refused_with_the_dtype_that_works(make: Any
 
 def test_packed_float4_is_refused_by_name() -> None:
     t = torch.empty(4, dtype=torch.float4_e2m1fn_x2)
-    with pytest.raises(interop.DTypeError, match="float4_e2m1fn_x2.*uint8"):
+    with pytest.raises(interop.DTypeError, match=r"float4_e2m1fn_x2.*uint8"):
         interop.to_numpy(t)
     assert interop.to_numpy(t.view(torch.uint8)).ctypes.data == t.data_ptr()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from interop._adapters._host import copy_on_host
 from interop._adapters._protocol import ProtocolAdapter
 from interop._devices import HOST_ACCESSIBLE
@@ -48,10 +46,9 @@ class ModuleAdapter(ProtocolAdapter):
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate with numpy and hand that over."""
-        from interop._adapters._numpy import adapter as host  # noqa: PLC0415 - only modules without an adapter need it
+        from interop._adapters._numpy import adapter as host
 
-        memory: np.ndarray[Any, Any] = host.empty(dtype, shape, strides, device)
-        return self.wrap(view_from_ndarray(memory))
+        return self.wrap(view_from_ndarray(host.empty(dtype, shape, strides, device)))
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write through the exported memory."""

@@ -173,7 +173,9 @@ def _subclass_text(x: Array) -> str:
     tp = type(x)
     name = f"{tp.__module__}.{tp.__qualname__}"
     if isinstance(x, np.ma.MaskedArray):
-        return f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to ignore the mask."
+        return (
+            f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to drop it."
+        )
     return f"a {name} may mean more than its numbers (a unit, a mask). Pass numpy.asarray(x) if the numbers are all."
 
 

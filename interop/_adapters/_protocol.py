@@ -15,9 +15,9 @@ from interop._native import (
     ExchangeAPI,
     View,
     has_buffer,
-    view_from_capsule,
     view_from_array_interface,
     view_from_buffer,
+    view_from_capsule,
     view_from_cuda_array_interface,
     view_from_dlpack,
 )

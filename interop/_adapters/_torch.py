@@ -158,6 +158,9 @@ class TorchAdapter:
             src = self.wrap(src)
         elif src.is_quantized:
             src = src.dequantize()
+        if src.is_neg() and src.dtype != dst.dtype:
+            # copy_ casts first and negates then, which not every element type can.
+            src = src.resolve_neg()
         dst.copy_(src)
 
     def current_device(self, device_type: int, /) -> int:
@@ -205,7 +208,7 @@ def _refuse_unplain(x: Any) -> None:
     tp = type(x)
     if x.layout != torch.strided:
         fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
-        msg = f"a torch tensor of layout {x.layout}, shape {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
+        msg = f"a torch tensor of layout {x.layout}, {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
         raise UnsupportedError(msg)
     if x.is_nested:
         msg = "a nested torch tensor is not one block of strided memory. Pass x.to_padded_tensor(0.0)."
@@ -215,8 +218,8 @@ def _refuse_unplain(x: Any) -> None:
         raise UnsupportedError(msg)
     if _overrides_dispatch(tp):
         msg = (
-            f"a {tp.__module__}.{tp.__qualname__} overrides __torch_dispatch__ (a fake, traced or wrapped tensor), so its "
-            "memory isn't its values. Hand over the plain tensor that it wraps."
+            f"a {tp.__module__}.{tp.__qualname__} overrides __torch_dispatch__ (a fake, traced or wrapped tensor), so "
+            "that its memory isn't its values. Hand over the plain tensor that it wraps."
         )
         raise UnsupportedError(msg)
     if torch._is_functional_tensor(x):  # noqa: SLF001 - numpy() returns uninitialised memory for these, and nothing public tells
@@ -225,15 +228,15 @@ def _refuse_unplain(x: Any) -> None:
 
 def _wrapped_text(x: Any) -> str:
     return (
-        f"a tensor {tuple(x.shape)} inside torch.func or functorch (vmap, grad, jvp, functionalize) is a wrapper without "
-        "memory of its own. Convert outside of the transformed function."
+        f"a tensor {tuple(x.shape)} inside torch.func (vmap, grad, jvp, functionalize) is a wrapper without memory of "
+        "its own. Convert outside of the transformed function."
     )
 
 
 def _null_text(x: Any) -> str:
     return (
-        f"a torch tensor {tuple(x.shape)}, {x.dtype}, has a null pointer (a fake tensor, or a zero tensor that was never "
-        "filled). Pass torch.zeros_like(x) for a zero tensor; leave the fake mode for a fake one."
+        f"a torch tensor {tuple(x.shape)}, {x.dtype}, has a null pointer (a fake tensor, or a zero tensor that was "
+        "never filled). Pass torch.zeros_like(x) for a zero tensor; leave the fake mode for a fake one."
     )
 
 

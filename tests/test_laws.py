@@ -1,0 +1,262 @@
+"""Laws of a conversion, over element types, shapes, layouts, readonly, flavours and pairs of frameworks."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import interop
+from interop._convert import _convert
+from interop._dtypes import ROWS
+from interop._native import NumpyCallRoute, hot_routes
+from interop._options import DEFAULT
+from interop._registry import target_adapter
+from interop.testing import assert_identical
+from interop.testing.strategies import numpy_arrays, producers, torch_tensors
+
+TARGETS = ["numpy", "torch"]
+# Not "neg": torch itself negates zero to +0 or to -0, by the loop that it picks, so that bits can't be compared.
+FLAVOURS = ["plain", "conj"]
+EVERY_FLAVOUR = ["plain", "conj", "neg", "requires_grad", "parameter"]
+
+tensors = st.one_of(numpy_arrays(), torch_tensors(flavours=FLAVOURS))
+everything = st.one_of(numpy_arrays(), torch_tensors(flavours=EVERY_FLAVOUR))
+names = st.sampled_from([row.name for row in ROWS])
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "device": st.sampled_from([None, "cpu", "cuda:0"]),
+        "dtype": names,
+        "order": st.sampled_from([None, "C", "F"]),
+        "copy": st.sampled_from([None, True, False]),
+        "writable": st.sampled_from([None, True, False]),
+        "detach": st.booleans(),
+    },
+)
+
+
+def filled(x: Any, value: int) -> None:
+    """Set every element, by the array's own framework."""
+    x.fill_(value) if isinstance(x, torch.Tensor) else x.fill(value)
+
+
+def pointer(x: Any) -> int:
+    return int(x.data_ptr() if isinstance(x, torch.Tensor) else x.__array_interface__["data"][0])
+
+
+def is_readonly(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and not x.flags.writeable
+
+
+def element_strides(x: Any) -> tuple[int, ...]:
+    return tuple(x.stride()) if isinstance(x, torch.Tensor) else tuple(step // x.itemsize for step in x.strides)
+
+
+def size(x: Any) -> int:
+    return int(x.numel() if isinstance(x, torch.Tensor) else x.size)
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(x=tensors)
+def test_a_round_trip_is_the_identity_bit_for_bit(to: str, x: Any) -> None:
+    try:
+        there = interop.convert(x, to)
+    except interop.DTypeError:
+        # Only an element type that the target lacks may stop it.
+        assert not hasattr(torch, str(interop.dtype(x))) or interop.dtype(x).bits < 8
+        return
+    back = interop.convert(there, interop.framework(x))
+    assert_identical(x, there)
+    assert_identical(x, back)
+    assert tuple(back.shape) == tuple(x.shape)
+
+
+@given(t=torch_tensors(flavours=["neg"]), options=st.fixed_dictionaries({}, optional={"copy": st.just(value=True)}))
+def test_the_negative_bit_is_resolved_in_value(t: torch.Tensor, options: dict[str, Any]) -> None:
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(
+            interop.to_numpy(t, **options).astype("complex128"), t.to(torch.complex128).resolve_neg().numpy()
+        )
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(x=tensors)
+def test_a_view_aliases_both_ways(to: str, x: Any) -> None:
+    plan = interop.explain(x, to)
+    assume(plan.ok and plan.zero_copy and size(x))
+    result = interop.convert(x, to)
+    assert pointer(result) == pointer(x)
+    assert interop.shares_memory(x, result)
+    assert is_readonly(result) == is_readonly(x)
+    assume(not is_readonly(x))
+    # Not every small float has a zero, and not every small integer a two.
+    first, second = (1, 2) if interop.dtype(x) == "float8_e8m0fnu" else (1, 0)
+    # Where several indices share an element torch writes one at a time only.
+    where = (slice(0, 1),) * x.ndim if 0 in element_strides(x) else (...,)
+    for written, read, value in ((result, x, first), (x, result, second)):
+        filled(written[where], value)
+        seen = read[where]
+        assert_identical(seen, np.full(tuple(seen.shape), value, interop.dtype(x).numpy))
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(x=tensors, order=st.sampled_from([None, "C", "F"]), writable=st.sampled_from([None, True, False]))
+def test_a_copy_shares_no_byte(to: str, x: Any, order: Any, writable: Any) -> None:
+    try:
+        result = interop.convert(x, to, copy=True, order=order, writable=writable)
+    except interop.DTypeError:
+        return
+    assert_identical(x, result)
+    assert result is not x
+    if size(x):
+        assert not interop.shares_memory(x, result)
+    assert is_readonly(result) == (writable is False and to == "numpy")
+    if order is not None:
+        wanted = interop.view(result)
+        flags = interop.to_numpy(wanted).flags
+        assert flags.c_contiguous if order == "C" else flags.f_contiguous
+    strides = [step for step, n in zip(element_strides(result), x.shape, strict=True) if n > 1]
+    assert all(step > 0 for step in strides) or not size(x)
+
+
+def outcome(call: Any) -> tuple[Any, interop.InteropError | None]:
+    try:
+        return call(), None
+    except interop.InteropError as err:
+        return None, err
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(x=everything, asked=options)
+def test_a_certain_plan_predicts_the_conversion(to: str, x: Any, asked: dict[str, Any]) -> None:
+    plan = interop.explain(x, to, **asked)
+    assert plan.certain
+    result, error = outcome(lambda: interop.convert(x, to, **asked))
+    assert plan.ok == (error is None), (plan, error)
+    if error is not None:
+        assert (type(plan.error), str(plan.error)) == (type(error), str(error))
+        return
+    kept = any(step.do == "keep" for step in plan.steps)
+    assert (result is x) == kept
+    assert interop.dtype(result) == (interop.DType(asked["dtype"]) if asked.get("dtype") else interop.dtype(x))
+    assert tuple(result.shape) == tuple(x.shape)
+    if size(x):
+        assert interop.shares_memory(x, result) == plan.zero_copy
+    assert (plan.copied_bytes > 0) == (not plan.zero_copy and size(x) > 0)
+    if asked.get("copy") is False:
+        assert plan.zero_copy
+    if plan.reasons:
+        assert not plan.zero_copy
+        writes = [step for step in plan.steps if step.do == "copy"]
+        assert plan.copied_bytes == sum(size(x) * step.dtype.itemsize for step in writes if step.dtype)
+        assert element_strides(result) == writes[-1].strides or not size(x)
+    elif not kept:
+        assert element_strides(result) == element_strides(x) or not size(x) or 1 in x.shape
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(x=everything, asked=options)
+def test_a_refused_call_leaves_the_source_as_it_was(to: str, x: Any, asked: dict[str, Any]) -> None:
+    assume(not interop.explain(x, to, **asked).ok)
+    before = (sys.getrefcount(x), is_readonly(x), pointer(x))
+    resizable = x.untyped_storage().resizable() if isinstance(x, torch.Tensor) else None
+    with pytest.raises(interop.InteropError) as caught:
+        interop.convert(x, to, **asked)
+    assert len(str(caught.value)) > 40
+    del caught
+    gc.collect()
+    assert (sys.getrefcount(x), is_readonly(x), pointer(x)) == before
+    if isinstance(x, torch.Tensor):
+        assert x.untyped_storage().resizable() == resizable
+
+
+@pytest.mark.parametrize("to", TARGETS)
+@given(data=st.data())
+def test_the_result_outlives_the_source(to: str, data: st.DataObject) -> None:
+    x = data.draw(st.one_of(numpy_arrays(), torch_tensors(flavours=FLAVOURS), producers()))
+    if not interop.explain(x, to).ok:
+        return
+    try:
+        result = interop.convert(x, to)
+    except interop.InteropError:
+        return
+    copy = interop.to_numpy(result, copy=True)
+    del x
+    data = None  # type: ignore[assignment]
+    rubbish = [bytearray(b"\xff" * 64) for _ in range(8)]
+    assert_identical(result, copy)
+    del rubbish
+
+
+@given(x=everything)
+def test_writable_memory_is_what_was_asked_for(x: Any) -> None:
+    a, error = outcome(lambda: interop.to_numpy(x, detach=True, writable=True))
+    if error is None:
+        assert a.flags.writeable
+    a, error = outcome(lambda: interop.to_numpy(x, detach=True, writable=False))
+    if error is None and a is not x:
+        assert not a.flags.writeable
+
+
+HOT = [
+    ("torch", "numpy"),
+    ("numpy", "torch"),
+    ("torch", "view"),
+    ("numpy", "view"),
+    ("torch", "torch"),
+    ("numpy", "numpy"),
+]
+
+
+def described(x: Any) -> tuple[Any, ...]:
+    v = x if isinstance(x, interop.View) else interop.view(x)
+    return (type(x), v.ptr if v.size else 0, v.shape, v.strides if v.size else (), v.dtype, v.device, v.readonly)
+
+
+@pytest.mark.parametrize(("source", "to"), HOT)
+@given(data=st.data())
+def test_hot_routes_do_what_the_planner_does(source: str, to: str, data: st.DataObject) -> None:
+    """A hot route's result, or its error by way of the door, is that of the plan for the same object."""
+    drawn = {"torch": torch_tensors(flavours=EVERY_FLAVOUR), "numpy": numpy_arrays()}[source]
+    x = data.draw(drawn)
+    route = hot_routes(to)[type(x)]
+    by_route = route(x)
+    door = interop.view if to == "view" else getattr(interop, f"to_{to}")
+    by_door, error_of_door = outcome(lambda: door(x))
+    planned = door.__wrapped__ if to == "view" else lambda y: _convert(y, target_adapter(to), DEFAULT)
+    by_plan, error_of_plan = outcome(lambda: planned(x))
+    assert type(error_of_door) is type(error_of_plan)
+    assert str(error_of_door) == str(error_of_plan)
+    if by_route is NotImplemented:
+        return
+    assert error_of_plan is None
+    if source == to:
+        assert by_route is by_door is by_plan is x
+        return
+    assert described(by_route) == described(by_door) == described(by_plan)
+    assert by_plan is not x
+
+
+@pytest.mark.parametrize(("source", "to"), HOT)
+def test_hot_routes_take_the_ordinary_tensor(source: str, to: str) -> None:
+    for name in ("float32", "int64", "bool", "complex64", "bfloat16", "float8_e5m2"):
+        t = torch.zeros(3, 4, dtype=getattr(torch, name))
+        x = t if source == "torch" else interop.to_numpy(t)
+        for y in (x, x[1:, ::2], x.T):
+            assert hot_routes(to)[type(y)](y) is not NotImplemented
+
+
+def test_hot_routes_never_raise() -> None:
+    for table in (hot_routes(to) for to in ("numpy", "torch", "view")):
+        for route in table.values():
+            if not isinstance(route, NumpyCallRoute):
+                continue
+            for x in (torch.ones(2, requires_grad=True), torch.eye(2).to_sparse(), torch.ones(2, device="meta")):
+                assert route(x) is NotImplemented

@@ -59,7 +59,9 @@ def draw(hops: Sequence[Hop], path: Path) -> None:
         _bars(axes, row, hop, left)
         _words(axes, row, hop)
     views = sum(hop.kind == "view" for hop in hops)
-    _heading(figure, f"interop copies not one byte in {views} of {len(hops)} hops", fontsize=17, weight="bold", color=_INK)
+    _heading(
+        figure, f"interop copies not one byte in {views} of {len(hops)} hops", fontsize=17, weight="bold", color=_INK
+    )
     repeats = min(hop.times.repeats for hop in hops)
     note = f"Least of at least {repeats} interleaved repeats, torch on one thread. {versions()}."
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8.5, color=_SOFT)

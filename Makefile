@@ -62,7 +62,7 @@ help:  ## this list
 
 demo: $(STAMPS)/package  ## hand real tensors over, before your eyes
 	$(call say,the demo)
-	$(BIN)/python -m interop demo $(ARGS)
+	$(BIN)/python -m interop demo --out out/demo $(ARGS)
 
 test: $(STAMPS)/package $(STAMPS)/test  ## every test, 200 examples a law
 	$(call say,the tests ($(INTEROP_TEST_FRAMEWORKS)))
@@ -101,7 +101,7 @@ docs: $(STAMPS)/package $(STAMPS)/docs  ## the documentation, warnings as errors
 env: $(STAMPS)/package $(STAMPS)/test  ## the environment alone
 
 clean:  ## remove what was built
-	rm -rf build dist out docs/_build docs/_static/generated *.egg-info
+	rm -rf build dist out benchmarks/out docs/_build docs/_static/generated *.egg-info
 	rm -rf .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f interop/_native/*.c interop/_native/*.html interop/_native/*.so
 	rm -f $(STAMPS)/package

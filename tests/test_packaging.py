@@ -179,5 +179,6 @@ def test_works_in_an_empty_environment(kind: str, distributions: Distributions, 
     }
     run(python, "-m", "pip", "install", "--quiet", *arguments[kind], cwd=tmp_path)
     run(python, "-m", "pip", "check", cwd=tmp_path)
+    assert run(environment / "bin" / "interop", "--version", cwd=tmp_path).split() == ["interop", interop.__version__]
     where = Path(run(python, "-I", "-W", "error", "-c", SMOKE, cwd=tmp_path).strip())
     assert where.is_relative_to(distributions.source if kind == "editable" else environment)

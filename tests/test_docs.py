@@ -1,0 +1,183 @@
+"""The documentation says what the code does: every example runs, and every name, reason and error is written about."""
+
+import ast
+import doctest
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import interop
+from interop import _case, errors, protocols
+from interop.errors import InteropError
+
+ROOT = Path(__file__).parent.parent
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+PAGES = (README, *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts))
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+#: What an example names, and the module that it needs then.
+NEEDS = {"torch": "torch", "cupy": "cupy", "hypothesis": "hypothesis", "PIL": "PIL"}
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    line: int
+    text: str
+
+    def missing(self) -> list[str]:
+        words = set(re.findall(r"\w+", self.text.replace("to_cupy", "cupy").replace("to_torch", "torch")))
+        return [module for word, module in NEEDS.items() if word in words and importlib.util.find_spec(module) is None]
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(\S+)[^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield Block(found[1], text.count("\n", 0, found.start()) + 1, found[2])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text(encoding="utf-8")], ids=name_of)
+def test_the_examples_of_a_page(page: Path) -> None:
+    # One namespace a page, as a reader has it. What needs a module that isn't there is left out.
+    namespace: dict[str, Any] = {}
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    failures: list[str] = []
+    ran = 0
+    for block in blocks(page):
+        if block.language != "pycon" or block.missing():
+            continue
+        examples = doctest.DocTestParser().get_doctest(block.text, namespace, name_of(page), name_of(page), block.line)
+        runner.run(examples, out=failures.append, clear_globs=False)
+        namespace = examples.globs
+        ran += len(examples.examples)
+    assert not failures, "".join(failures)
+    if not ran:
+        pytest.skip("what every example of the page needs is not installed")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_code_that_is_only_shown_is_code(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            compile(block.text, name_of(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not re.match(r"https?:", target):
+            path, _, anchor = target.partition("#")
+            other = (page.parent / path).resolve() if path else page
+            assert other.exists(), f"{name_of(page)} links to {target}"
+            if anchor:
+                assert anchor in anchors(other), f"{name_of(page)} links to {target}, which has {anchors(other)}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_pictures_are_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{name_of(page)} shows {target}"
+
+
+def flat(page: Path) -> str:
+    return " ".join(page.read_text(encoding="utf-8").split())
+
+
+def literals(node: ast.AST) -> list[str]:
+    """What is constant in a string or an f-string."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return [part.value.strip() for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def reasons() -> Iterator[str]:
+    """Every text that a plan gives as the reason of a copy, without its variable parts."""
+    assert _case.__file__ is not None
+    tree = ast.parse(Path(_case.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Yield) and node.value is not None:
+            yield from literals(node.value)
+    yield from _case.PENDING.values()
+    yield from _case._STRIDES.values()
+
+
+@pytest.mark.parametrize("reason", sorted({text for text in reasons() if len(text) > 3}))
+def test_each_reason_of_a_copy_is_explained(reason: str) -> None:
+    assert reason in flat(DOCS / "why-copy.md")
+
+
+def test_the_reasons_were_found() -> None:
+    found = set(reasons())
+    assert "assumes that memory it was given never changes, and this is writable" in found
+    assert len([text for text in found if len(text) > 3]) > 15
+
+
+@pytest.mark.parametrize("error", sorted(name for name in errors.__all__ if name != "InteropError"))
+def test_each_error_has_its_part(error: str) -> None:
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    assert f"## {error}\n" in page
+    row = next(line for line in page.splitlines() if line.startswith("| {class}`~interop." + error))
+    builtins = {base.__name__ for base in getattr(errors, error).__bases__ if base is not InteropError}
+    assert {name for name in re.findall(r"`(\w+)`", row.split("|")[2])} == builtins
+
+
+def documented(module: ModuleType, *pages: str) -> list[str]:
+    found: list[str] = []
+    for page in pages:
+        current = ""
+        for line in (DOCS / "reference" / page).read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+                current = match[1]
+            elif current == module.__name__ and (match := re.match(r"\.\. auto(?!module)\w+:: (\w+)", line)):
+                found.append(match[1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("module", "pages"),
+    [
+        (interop, ("conversion.md", "inspection.md", "types.md", "errors.md", "adapters.md")),
+        (protocols, ("protocols.md",)),
+        (importlib.import_module("interop.testing"), ("testing.md",)),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, ModuleType) else "",
+)
+def test_the_reference_has_every_public_name_once(module: ModuleType, pages: tuple[str, ...]) -> None:
+    assert sorted(documented(module, *pages)) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("name", interop.__all__)
+def test_each_public_name_has_a_docstring(name: str) -> None:
+    assert (getattr(interop, name).__doc__ or "").strip()
+
+
+def test_every_page_is_in_the_contents() -> None:
+    for index in (DOCS / "index.md", DOCS / "reference" / "index.md"):
+        listed = {
+            line for block in blocks(index) if block.language == "{toctree}" for line in block.text.split() if line[0] != ":"
+        }
+        for page in index.parent.glob("*.md"):
+            assert page == index or page.stem in listed, f"{name_of(page)} is in no table of contents"
+
+
+def test_the_targets_that_the_readme_names_are_there() -> None:
+    text = README.read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:\$ |`)make ([a-z]+)", text)):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target

@@ -20,6 +20,9 @@ _DISTRIBUTIONS: Final = (
     "arraybridge",
 )
 
+#: What runs beside the benchmarks: from here on the figures of large tensors and imports mean little.
+_BUSY: Final = 1.0
+
 
 def machine() -> dict[str, Any]:
     """Describe this machine and its software."""
@@ -27,6 +30,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _DISTRIBUTIONS},
@@ -36,7 +40,8 @@ def machine() -> dict[str, Any]:
 def one_line(facts: dict[str, Any]) -> str:
     """The same in a line."""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items() if number)
-    return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}; {versions}; {facts['date'][:10]}"
+    busy = f"; BUSY: a load of {facts['load']} before the first block" if facts["load"] > _BUSY else ""
+    return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}; {versions}; {facts['date'][:10]}{busy}"
 
 
 def _cpu() -> str:

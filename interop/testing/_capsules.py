@@ -27,13 +27,16 @@ import numpy as np
 from interop._dtypes import BY_NUMPY, BY_TRIPLE
 
 if TYPE_CHECKING:
-    from types import CapsuleType
+    from typing_extensions import CapsuleType
 
 READ_ONLY, IS_COPIED, SUBBYTE_PADDED = 1, 2, 4
 
 LEGACY: Final = b"dltensor"
 VERSIONED: Final = b"dltensor_versioned"
 EXCHANGE: Final = b"dlpack_exchange_api"
+
+# No library has more; a number beyond it is none of dimensions.
+_MOST_DIMS: Final = 4096
 
 
 class DLDevice(Structure):
@@ -239,11 +242,11 @@ def new_managed(fields: Fields, deleter: int | None) -> tuple[Managed, list[Any]
 
 
 def read_tensor(tensor: DLTensor) -> Fields:
-    """Return what an unmanaged tensor says."""
-    ndim = max(tensor.ndim, 0)
+    """Return what an unmanaged tensor says; of a number of dimensions that can't be true no shape is read."""
+    ndim = tensor.ndim if 0 <= tensor.ndim <= _MOST_DIMS else 0
     return Fields(
         data=tensor.data or 0,
-        shape=tuple(tensor.shape[:ndim]) if tensor.shape else (None if ndim else ()),
+        shape=tuple(tensor.shape[:ndim]) if tensor.shape else None if tensor.ndim else (),
         strides=tuple(tensor.strides[:ndim]) if tensor.strides else None,
         dtype=(tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes),
         device=(tensor.device.type, tensor.device.id),
@@ -254,11 +257,14 @@ def read_tensor(tensor: DLTensor) -> Fields:
 
 
 def read_managed(managed: Managed) -> Fields:
-    """Return what a managed tensor says."""
-    fields = replace(read_tensor(managed.dl_tensor), deleter=bool(managed.deleter))
+    """Return what a managed tensor says; of another major version, what comes after the flags isn't read."""
+    deleter = bool(managed.deleter)
     if isinstance(managed, DLManagedTensor):
-        return fields
-    return replace(fields, version=(managed.version.major, managed.version.minor), flags=managed.flags)
+        return replace(read_tensor(managed.dl_tensor), deleter=deleter)
+    version, flags = (managed.version.major, managed.version.minor), managed.flags
+    if version[0] != 1:
+        return Fields(data=0, shape=None, strides=None, dtype=(0, 0, 0), version=version, flags=flags, deleter=deleter)
+    return replace(read_tensor(managed.dl_tensor), version=version, flags=flags, deleter=deleter)
 
 
 _STRUCTS: Final[dict[bytes, type[Managed]]] = {LEGACY: DLManagedTensor, VERSIONED: DLManagedTensorVersioned}

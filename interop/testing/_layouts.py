@@ -68,6 +68,11 @@ def _sliced(values: Array, slices: tuple[slice, ...]) -> Array:
     return laid
 
 
+def _strided(base: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    # By way of raw bytes, since as_strided takes no element type of ml_dtypes.
+    return as_strided(base.view(f"V{base.itemsize}"), shape, strides).view(base.dtype)
+
+
 def _numpy_fortran(values: Array) -> Array:
     return np.asfortranarray(values) if values.ndim > 1 else values
 
@@ -96,7 +101,7 @@ def _zero_strides(values: Array, axes: tuple[int, ...]) -> Array:
     kept = tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(values.ndim))
     base = values[kept].copy()
     strides = tuple(0 if axis in axes else stride for axis, stride in enumerate(base.strides))
-    return as_strided(base, values.shape, strides)
+    return _strided(base, values.shape, strides)
 
 
 def _numpy_zero_stride(values: Array) -> Array:
@@ -116,7 +121,7 @@ def _numpy_offset(values: Array) -> Array:
 def _numpy_odd_ones(values: Array) -> Array:
     odd = (977 * (axis + 1) * values.itemsize for axis in range(values.ndim))
     strides = tuple(new if side == 1 else old for side, old, new in zip(values.shape, values.strides, odd, strict=True))
-    return as_strided(values, values.shape, strides)
+    return _strided(values, values.shape, strides)
 
 
 def _numpy_unaligned(values: Array) -> Array:

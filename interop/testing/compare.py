@@ -43,7 +43,7 @@ def _read_numpy(x: Any) -> Bits:
 
 
 def _read_torch(x: Any) -> Bits:
-    import torch  # noqa: PLC0415 - x is a torch tensor, so it is loaded
+    import torch
 
     # Cloned, for .numpy() would forbid x for good to resize its storage.
     plain = x.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
@@ -182,9 +182,8 @@ def assert_allclose(
     """
     a, b = bits(x, readers=readers), bits(y, readers=readers)
     _same("shapes", a, b, a.shape, b.shape)
-    if rtol is None:
-        rtol = max(_epsilon(a.dtype), _epsilon(b.dtype)) ** 0.75
-    np.testing.assert_allclose(_widened(a), _widened(b), rtol=rtol, atol=atol)
+    near = max(_epsilon(a.dtype), _epsilon(b.dtype)) ** 0.75 if rtol is None else rtol
+    np.testing.assert_allclose(_widened(a), _widened(b), rtol=near, atol=atol)
 
 
 def _epsilon(name: str) -> float:

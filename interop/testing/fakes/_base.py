@@ -12,8 +12,9 @@ from interop.testing._capsules import Overrides, describe
 from interop.testing.fakes import _ledger
 
 if TYPE_CHECKING:
-    from types import CapsuleType
     from typing import Unpack
+
+    from typing_extensions import CapsuleType
 
 Array = np.ndarray[Any, Any]
 

@@ -20,9 +20,8 @@ from interop.testing._capsules import (
 )
 
 if TYPE_CHECKING:
-    from types import CapsuleType
-
     import numpy as np
+    from typing_extensions import CapsuleType
 
 
 class Consumed:

@@ -13,8 +13,9 @@ from interop.testing.fakes._dlpack import CPU, Call, Producer
 from interop.testing.fakes._interfaces import cuda_array_interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import CapsuleType
+    from collections.abc import Callable, Generator, Mapping
+
+    from typing_extensions import CapsuleType
 
     from interop.testing.fakes._base import Array
 
@@ -62,7 +63,7 @@ class FakeRuntime:
         return self._streams.get(device, LEGACY_STREAM)
 
     @contextmanager
-    def device(self, index: int) -> Iterator[None]:
+    def device(self, index: int) -> Generator[None, None, None]:
         """Make a device current."""
         before, self.current_device = self.current_device, index
         try:
@@ -71,7 +72,7 @@ class FakeRuntime:
             self.current_device = before
 
     @contextmanager
-    def stream(self, device: int, stream: int) -> Iterator[None]:
+    def stream(self, device: int, stream: int) -> Generator[None, None, None]:
         """Make a stream the current one of its device."""
         before = self.current_stream(device)
         self._streams[device] = stream

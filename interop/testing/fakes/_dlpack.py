@@ -10,8 +10,9 @@ from interop.testing.fakes import _ledger
 from interop.testing.fakes._base import Array, DLPackFake
 
 if TYPE_CHECKING:
-    from types import CapsuleType
     from typing import Unpack
+
+    from typing_extensions import CapsuleType
 
     from interop.testing._capsules import Overrides
 

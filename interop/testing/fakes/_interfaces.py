@@ -66,7 +66,7 @@ def _by_buffer(array: Array) -> dict[str, Any]:
         msg = f"a buffer in C order can't hold strides {array.strides}"
         raise BufferError(msg)
     flat = array.reshape(-1).view(np.uint8)
-    return {"version": 3, "shape": array.shape, "typestr": array.dtype.str, "data": memoryview(flat)}
+    return {"version": 3, "shape": array.shape, "typestr": array.dtype.str, "data": flat.data}
 
 
 _FORMS: Final[Mapping[str, Callable[[Array], dict[str, Any]]]] = MappingProxyType(
@@ -139,7 +139,7 @@ class BufferProducer(Fake):
 
     def source(self) -> pickle.PickleBuffer:
         """Return a fresh object with a buffer; its export lives as long as it, or memory got from it."""
-        memory = self.array.view(np.ndarray)
+        memory: Any = self.array.view(np.ndarray)
         self._tally.exports += 1
         weakref.finalize(memory, _ledger.ended, self._tally).atexit = False
         return pickle.PickleBuffer(memory)

@@ -30,7 +30,7 @@ from interop.testing._capsules import (
 )
 
 if TYPE_CHECKING:
-    from types import CapsuleType
+    from typing_extensions import CapsuleType
 
 
 @dataclass(slots=True)

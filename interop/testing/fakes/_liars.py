@@ -12,7 +12,8 @@ from interop.testing.fakes._dlpack import Call, EitherProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import CapsuleType
+
+    from typing_extensions import CapsuleType
 
     from interop.testing.fakes._base import Array
 
@@ -55,7 +56,8 @@ class CopyPretender(CopyIgnorer):
     """Gives the memory itself, and says that it is a copy that the consumer owns."""
 
     def __init__(self, array: Array, **overrides: Any) -> None:
-        super().__init__(array, **{"flags": IS_COPIED, **overrides})
+        overrides.setdefault("flags", IS_COPIED)
+        super().__init__(array, **overrides)
 
 
 class CopyForcer(EitherProducer):

@@ -75,8 +75,8 @@ def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
         disguised=disguised,
         reinterpret=_Base.view,
         cell=_NO_TANGENT,
-        # The integer view of a tensor that requires grad doesn't require it: numpy() wouldn't see.
-        disguised_guards=Guards(attributes=((_Base.requires_grad, False),)),
+        # numpy() looks at requires_grad only where gradients are recorded, and an integer view has none.
+        guards=Guards(attributes=((_Base.requires_grad, False),)),
     )
 
 

@@ -213,15 +213,15 @@ cdef class NumpyCallRoute(Route):
         The framework's call that views the same bits as another element type.
     cell
         Global state that the call doesn't look at.
-    disguised_guards
-        What it doesn't see any more behind a disguise.
+    guards
+        What else it doesn't see.
     """
 
     cdef object call, dtype, reinterpret
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
-    cdef Guards disguised_guards
+    cdef Guards guards
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ cdef class NumpyCallRoute(Route):
         dict disguised not None,
         reinterpret,
         Cell cell not None,
-        Guards disguised_guards not None,
+        Guards guards not None,
     ):
         self.call = call
         self.dtype = dtype
@@ -240,7 +240,7 @@ cdef class NumpyCallRoute(Route):
         self.disguised = disguised
         self.reinterpret = reinterpret
         self.cell = cell
-        self.disguised_guards = disguised_guards
+        self.guards = guards
 
     cdef object run(self, object x):
         cdef object dtype = get_attribute(self.dtype, x)
@@ -256,7 +256,7 @@ cdef class NumpyCallRoute(Route):
     cdef object convert(self, object x):
         # An exception here is cleared, not caught: a try statement costs as much as a guard.
         cdef PyObject* made = NULL
-        if self.cell.holds():
+        if self.cell.holds() and self.guards.passes(x, False):
             made = call_one(<PyObject*> self.call, <PyObject*> x)
         if made == NULL:
             PyErr_Clear()
@@ -268,7 +268,7 @@ cdef class NumpyCallRoute(Route):
     cdef object convert_disguised(self, object x, object dtype):
         cdef object array
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.cell.holds() or not self.disguised_guards.passes(x, False):
+        if disguise is None or not self.cell.holds() or not self.guards.passes(x, False):
             return NotImplemented
         array = PyObject_CallOneArg(self.call, self.reinterpret(x, (<tuple> disguise)[0]))
         return undisguised(array, (<tuple> disguise)[1]) if borrows(array) else NotImplemented

@@ -7,15 +7,12 @@ here is pure; :mod:`interop._refusals` says what can't be done, :mod:`interop._p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
 
 if TYPE_CHECKING:
-    from interop._dtypes import DType
     from interop._options import Options
     from interop.protocols import Facts, Limits
 
@@ -34,11 +31,13 @@ _STRIDES: Final = {
     "c": "strides other than C order",
 }
 
+#: The target of :func:`interop.view`, which is no framework and takes no options.
+VIEW: Final = "view"
+
 #: Every allocator that is met aligns to at least this many bytes; more has to be seen to be believed.
 ALLOCATORS_ALIGN: Final = 16
 
 
-@dataclass(frozen=True)
 class Case:
     """One conversion: what is there, what is wanted, and what both sides can hold.
 
@@ -54,36 +53,56 @@ class Case:
         Where the result lives.
     source_limits, limits
         What the source's framework can hold where the source is, and the target's where the result lives.
+
+    Attributes
+    ----------
+    same
+        Whether source and target are one framework.
+    moves
+        Whether the data goes to another device.
+    dtype
+        The element type of the result.
+    casts
+        Whether the element type changes.
     """
 
-    facts: Facts
-    options: Options
-    target: str
-    device: Device
-    source_limits: Limits | None
-    limits: Limits | None
+    __slots__ = (
+        "_reasons",
+        "casts",
+        "device",
+        "dtype",
+        "facts",
+        "limits",
+        "moves",
+        "options",
+        "same",
+        "source_limits",
+        "target",
+    )
 
-    @cached_property
-    def same(self) -> bool:
-        """Whether source and target are one framework."""
-        return self.facts.framework == self.target
+    def __init__(
+        self,
+        *,
+        facts: Facts,
+        options: Options,
+        target: str,
+        device: Device,
+        source_limits: Limits | None,
+        limits: Limits | None,
+    ) -> None:
+        self.facts = facts
+        self.options = options
+        self.target = target
+        self.device = device
+        self.source_limits = source_limits
+        self.limits = limits
+        self.same = facts.framework == target
+        self.moves = not same_place(facts.device, device)
+        self.dtype = options.dtype or facts.dtype
+        self.casts = self.dtype.name != facts.dtype.name
+        self._reasons: tuple[str, ...] | None = None
 
-    @cached_property
-    def moves(self) -> bool:
-        """Whether the data goes to another device."""
-        return not same_place(self.facts.device, self.device)
-
-    @cached_property
-    def dtype(self) -> DType:
-        """The element type of the result."""
-        return self.options.dtype or self.facts.dtype
-
-    @cached_property
-    def casts(self) -> bool:
-        """Whether the element type changes."""
-        return self.dtype.name != self.facts.dtype.name
-
-    @cached_property
+    @property
     def room(self) -> Limits:
         """The limits of the target; only asked for once the device has been found to be one of the target's."""
         if self.limits is None:
@@ -96,25 +115,27 @@ class Case:
         limits = self.source_limits
         return limits is not None and self.facts.dtype.name in limits.dtypes | limits.decodes and dtype in limits.dtypes
 
-    @cached_property
+    @property
     def source_casts(self) -> bool:
         """Whether the source's framework can make the result's element type."""
         return self.source_casts_to(self.dtype.name)
 
-    @cached_property
+    @property
     def target_casts(self) -> bool:
         """Whether the target's framework can read the source's elements, to cast them itself."""
         return "encoded" not in self.facts.pending and self.facts.dtype.name in self.room.dtypes
 
-    @cached_property
+    @property
     def unsettled(self) -> bool:
         """Whether only a copy by the source's own framework gives memory that means what the object says."""
         return bool(self.facts.pending & PENDING.keys())
 
-    @cached_property
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why a copy is needed, in words; empty where none is."""
-        return (*self._asked_for(), *(() if self.same else self._needed_by_target()))
+        if self._reasons is None:
+            self._reasons = (*self._asked_for(), *(() if self.same else self._needed_by_target()))
+        return self._reasons
 
     def _asked_for(self) -> Iterator[str]:
         facts, options = self.facts, self.options
@@ -131,7 +152,8 @@ class Case:
 
     def _needed_by_target(self) -> Iterator[str]:
         facts, room = self.facts, self.room
-        yield from (PENDING[what] for what in sorted(facts.pending & PENDING.keys()))
+        if facts.pending:
+            yield from (PENDING[what] for what in sorted(facts.pending & PENDING.keys()))
         if facts.strides is not None and not _layout.fits(facts.shape, facts.strides, room.strides):
             yield f"{self.target} can't hold {_STRIDES[room.strides]} such as {facts.strides}"
         if not self._aligned():
@@ -148,11 +170,12 @@ class Case:
         return follows(self.facts.shape, self.facts.strides)
 
     def _aligned(self) -> bool:
-        if self.facts.ptr is None or 0 in self.facts.shape:
+        alignment = self.room.alignment
+        if alignment == 1 or self.facts.ptr is None or 0 in self.facts.shape:
             return True
-        return self.facts.ptr % (self.room.alignment or self.facts.dtype.itemsize) == 0
+        return self.facts.ptr % (alignment or self.facts.dtype.itemsize) == 0
 
-    @cached_property
+    @property
     def fresh_strides(self) -> tuple[int, ...]:
         """Strides of a copy: dense, in the order asked for, else in the source's where the target can hold it."""
         shape, strides = self.facts.shape, self.facts.strides
@@ -163,18 +186,20 @@ class Case:
             return _layout.c_strides(shape)
         return _layout.compact_strides(shape, strides)
 
-    @cached_property
+    @property
     def fresh_readonly(self) -> bool:
         """Whether a fresh result is marked readonly: the caller promised not to write, and the target can say so."""
         return self.options.writable is False and self.room.readonly == "keeps"
 
-    @cached_property
+    @property
     def alias_readonly(self) -> bool:
         """Whether a result on the source's memory is readonly."""
         return self.room.readonly == "keeps" and (self.facts.readonly or self.options.writable is False)
 
     def spelled(self, **changes: object) -> dict[str, object]:
         """The caller's options as keywords, with some changed: the call that a message names."""
+        if self.target == VIEW:
+            return {}
         options = self.options
         given: dict[str, object] = {
             "device": None if options.device is None else str(self.device),

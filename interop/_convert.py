@@ -323,7 +323,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         ok=True,
         error=None,
         certain=False,
-        zero_copy=True,
+        zero_copy=False,
         steps=steps,
         cautions=plan.cautions,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
 from interop._adapters._protocol import ProtocolAdapter
-from interop._case import Case, same_place
+from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import view_door
 from interop._refusals import refusal
@@ -62,7 +62,15 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     if not facts.certain and isinstance(source, ProtocolAdapter):
         return source.open(x, None, stream)
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
-    error = refusal(Case(facts, _AS_IT_IS, "view", facts.device, source.limits(facts.device.type_code), room))
+    case = Case(
+        facts=facts,
+        options=_AS_IT_IS,
+        target=VIEW,
+        device=facts.device,
+        source_limits=source.limits(facts.device.type_code),
+        limits=room,
+    )
+    error = refusal(case)
     if error is not None:
         raise error
     return source.export(x, facts, stream)

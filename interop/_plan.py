@@ -102,6 +102,8 @@ class Plan:
     def _verdict(self) -> str:
         if self.error is not None:
             return f"refused, {type(self.error).__name__}: {self.error}"
+        if not self.certain and not self.zero_copy and not self.copied_bytes and not self.transferred_bytes:
+            return "a view if it can be, else a copy: known only after the export"
         if self.zero_copy:
             kept = any(step.do == "keep" for step in self.steps)
             what = "the object itself" if kept else "zero-copy"
@@ -128,8 +130,8 @@ def make_plan(case: Case) -> Plan:
         error=None,
         certain=not questions,
         zero_copy=not case.reasons,
-        copied_bytes=_written(case, steps, "copy"),
-        transferred_bytes=_written(case, steps, "transfer"),
+        copied_bytes=_written(case, steps, "copy") if case.reasons else 0,
+        transferred_bytes=_written(case, steps, "transfer") if case.moves else 0,
         steps=steps,
         reasons=case.reasons,
         cautions=(*_cautions(case), *questions),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from interop._case import VIEW
 from interop._dtypes import COMPLEX
 from interop.errors import (
     CopyError,
@@ -31,7 +32,11 @@ _RAW_BYTES: Final = "No dtype= helps. For the raw bytes, pass a view of x as an 
 
 def refusal(case: Case) -> InteropError | None:
     """Return a fresh instance of the error that stands against a conversion, or None."""
-    return next((error for check in _CHECKS if (error := check(case)) is not None), None)
+    for check in _CHECKS:
+        error = check(case)
+        if error is not None:
+            return error
+    return None
 
 
 def _what(case: Case) -> str:
@@ -41,6 +46,10 @@ def _what(case: Case) -> str:
 
 
 def _call(case: Case, **changes: object) -> str:
+    if case.target == VIEW:
+        # What can be changed is the tensor that is looked at, by its own framework.
+        own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
+        return f"interop.view({call_text(case.facts.framework, **own)})"
     return call_text(case.target, **case.spelled(**changes))
 
 
@@ -58,7 +67,8 @@ def _device(case: Case) -> InteropError | None:
         return None
     if case.options.device is not None:
         why = f"{case.target} has no memory on {case.device}"
-        return DeviceError(message(_what(case), why, f"Name a device that {case.target} has, or leave device= out."))
+        stay = None if case.facts.device.is_host else "cpu"
+        return DeviceError(message(_what(case), why, f"{_call(case, device=stay)} needs none."))
     why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
     there = "cuda:0" if case.facts.device.is_host else "cpu"
     return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))
@@ -112,7 +122,8 @@ def _readonly(case: Case) -> InteropError | None:
 def _copy(case: Case) -> InteropError | None:
     if case.options.copy is not False or not case.reasons:
         return None
-    why = "a copy is needed, which copy=False forbids: " + "; ".join(case.reasons)
+    forbids = "and a View never copies" if case.target == VIEW else "which copy=False forbids"
+    why = f"a copy is needed, {forbids}: " + "; ".join(case.reasons)
     return CopyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
 
 

@@ -80,4 +80,7 @@ def describe_facts(facts: Facts, *, layout: bool = False) -> str:
 
 def call_text(to: str, **options: object) -> str:
     """Spell the call that would work: ``interop.to_numpy(x, device='cpu')``."""
-    return f"interop.convert(x, {to!r}{''.join(f', {name}={value!r}' for name, value in options.items())})"
+    import interop  # noqa: PLC0415 - which frameworks have a function of their own is known when all is imported
+
+    given = "".join(f", {name}={value!r}" for name, value in options.items())
+    return f"interop.to_{to}(x{given})" if hasattr(interop, f"to_{to}") else f"interop.convert(x, {to!r}{given})"

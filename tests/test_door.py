@@ -123,7 +123,7 @@ def test_devices_and_dtypes_are_values() -> None:
 
 
 def test_device_names_the_call_that_moves() -> None:
-    with pytest.raises(interop.DeviceError, match=re.escape("interop.convert(x, 'cupy', device='cuda:0')")):
+    with pytest.raises(interop.DeviceError, match=re.escape("interop.to_cupy(x, device='cuda:0')")):
         interop.to_cupy(np.ones(2))
     with pytest.raises(interop.DeviceError, match="numpy has no memory on cuda:0"):
         interop.to_numpy(np.ones(2), device="cuda")

@@ -99,7 +99,10 @@ class CupyAdapter:
         if isinstance(src, View):
             src = ndarray_from_view(src) if src.device.is_host else self.wrap(src)
         if isinstance(dst, np.ndarray):
-            dst[...] = src.get()
+            if dst.dtype == src.dtype and dst.flags.c_contiguous and src.flags.c_contiguous:
+                src.get(out=dst)
+            else:
+                dst[...] = src.get()
         elif isinstance(src, np.ndarray):
             with cupy.cuda.Device(dst.device.id):
                 dst[...] = cupy.asarray(src)

@@ -11,7 +11,7 @@ from interop._adapters._host import HostOnly, copy_values
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import IdentityRoute, NdarrayViewRoute, View, ndarray_from_view, view_from_ndarray
-from interop.errors import UnsupportedError
+from interop.errors import DTypeError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
@@ -47,20 +47,36 @@ class NumpyAdapter(HostOnly):
 
     def describe(self, x: Array, /) -> Facts:
         """Read the facts off the array's own attributes."""
+        try:
+            view = view_from_ndarray(x)
+        except DTypeError:
+            return self._describe_odd(x)
+        return Facts(
+            framework=self.name,
+            dtype=view.dtype,
+            device=_HOST,
+            shape=view.shape,
+            strides=view.strides,
+            ptr=view.ptr,
+            extent=view.extent,
+            readonly=view.readonly,
+        )
+
+    def _describe_odd(self, x: Array) -> Facts:
+        """What DLPack can't express: another byte order, or strides that are no multiple of the element."""
         dtype = self._dtype(x.dtype)
         pending: set[Pending] = set()
         if not x.dtype.isnative:
             pending.add("byteorder")
         if any(step % x.itemsize for step in x.strides):
             pending.add("strides")
-        strides = tuple(step // x.itemsize for step in x.strides)
         ptr = x.__array_interface__["data"][0]
         return Facts(
             framework=self.name,
             dtype=dtype,
             device=_HOST,
             shape=x.shape,
-            strides=strides,
+            strides=tuple(step // x.itemsize for step in x.strides),
             ptr=ptr,
             extent=_layout.extent(ptr, x.shape, x.strides, x.itemsize),
             readonly=not x.flags.writeable,
@@ -173,9 +189,7 @@ def _subclass_text(x: Array) -> str:
     tp = type(x)
     name = f"{tp.__module__}.{tp.__qualname__}"
     if isinstance(x, np.ma.MaskedArray):
-        return (
-            f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to drop it."
-        )
+        return f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to drop it."
     return f"a {name} may mean more than its numbers (a unit, a mask). Pass numpy.asarray(x) if the numbers are all."
 
 

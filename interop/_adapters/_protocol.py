@@ -81,6 +81,11 @@ def opener(tp: type) -> tuple[str, _Opener] | None:
     return ("the buffer protocol", _from_buffer) if has_buffer(tp) else None
 
 
+def _type_name(x: Any) -> str:
+    tp = type(x)
+    return tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
+
+
 def _dlpack_device(x: Any) -> Device:
     try:
         kind, index = x.__dlpack_device__()
@@ -119,7 +124,7 @@ class ProtocolAdapter(ViewAdapter):
             extent=None,
             readonly=False,
             certain=False,
-            unknown=f"what a {type(x).__qualname__} exports through {protocol} is known only after the export",
+            unknown=f"what {_type_name(x)} exports through {protocol} is known only after the export",
         )
 
     def open(self, x: Any, device: Device | None, stream: Any, /) -> View:

@@ -349,6 +349,31 @@ def test_errors_are_raised_inside(error: Exception, array: Array) -> None:
         fakes.RaisingProducer(array, error, method="__dlpack_device__").__dlpack_device__()
 
 
+@pytest.mark.parametrize("max_version", [None, (1, 0)])
+def test_liars_lie_in_both_versions_and_write_down_what_was_asked(
+    max_version: tuple[int, int] | None, array: Array
+) -> None:
+    with pytest.raises(KeyError, match="inside"):
+        fakes.RaisingProducer(array, KeyError("inside")).__dlpack__(max_version=max_version)
+    for tp, copy, aliases in ((fakes.CopyIgnorer, True, True), (fakes.CopyForcer, False, False)):
+        fake = tp(array)
+        with fakes.consume(fake.__dlpack__(max_version=max_version, copy=copy)) as tensor:
+            assert (tensor.fields.version is None) == (max_version is None)
+            assert (tensor.fields.data == array.ctypes.data) == aliases
+        assert fake.calls == [fakes.Call(max_version=max_version, copy=copy)]
+        fake.assert_released()
+
+
+@pytest.mark.parametrize(
+    "name", ["DLPack of either version", "DLPack behind **keywords", "DLPack without dl_device and copy"]
+)
+def test_the_version_is_the_newest_that_the_caller_knows(name: str, array: Array) -> None:
+    fake: Any = fakes.PRODUCERS[name](array)
+    assert fakes.read(fake.__dlpack__()).version is None
+    assert fakes.read(fake.__dlpack__(max_version=(0, 8))).version is None
+    assert fakes.read(fake.__dlpack__(max_version=(1, 0))).version == (1, 3)
+
+
 def test_a_trap_springs_on_hasattr(array: Array) -> None:
     fake = fakes.trapped("__cuda_array_interface__", RuntimeError("requires grad"))(array)
     with pytest.raises(RuntimeError, match="requires grad"):

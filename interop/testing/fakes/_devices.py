@@ -9,14 +9,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from interop.testing.fakes._dlpack import CPU, Call, Producer
+from interop.testing.fakes._dlpack import CPU, Call, EitherProducer
 from interop.testing.fakes._interfaces import cuda_array_interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
+    from typing import Unpack
 
     from typing_extensions import CapsuleType
 
+    from interop.testing._capsules import Overrides
     from interop.testing.fakes._base import Array
 
 CUDA, ROCM, ONEAPI, CUDA_MANAGED = 2, 10, 14, 13
@@ -100,7 +102,7 @@ _STREAMS: Final[Mapping[int, Callable[[Any], bool]]] = {
 }
 
 
-class FakeDeviceArray(Producer):
+class FakeDeviceArray(EitherProducer):
     """An array on a make-believe device, exported as torch and cupy export theirs.
 
     It takes every keyword and answers without ``max_version`` by a legacy capsule; ``dl_device=(1, 0)`` gives a copy
@@ -135,8 +137,6 @@ class FakeDeviceArray(Producer):
     (array([0, 1, 2]), [7])
     """
 
-    versioned = True
-
     def __init__(
         self,
         array: Array,
@@ -161,40 +161,28 @@ class FakeDeviceArray(Producer):
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.device
 
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[int, int] | None = None,
-        copy: bool | None = None,
-    ) -> CapsuleType:
-        return self.answer(Call(stream, max_version, dl_device, copy))
-
-    def answer(self, call: Call) -> CapsuleType:
-        """Answer as an array on a device does."""
-        self.calls.append(call)
+    def respond(self, call: Call, **overrides: Unpack[Overrides]) -> CapsuleType:
+        """Do what an array on a device does."""
         if self.runtime.strict and self.runtime.current_device != self.device[1]:
             msg = f"{self!r} is on device {self.device[1]}, and device {self.runtime.current_device} is current"
             raise BufferError(msg)
         target = self.device if call.dl_device is None else call.dl_device
         if target == self.device:
-            return self._here(call)
+            return self._here(call, overrides)
         if target == CPU and self.host_copies:
-            return self._on_host(call)
+            return self._on_host(call, overrides)
         msg = f"{self!r} can't be exported to device {call.dl_device}"
         raise BufferError(msg)
 
-    def _here(self, call: Call) -> CapsuleType:
+    def _here(self, call: Call, overrides: Overrides) -> CapsuleType:
         if not _STREAMS.get(self.device[0], _no_stream)(call.stream):
             msg = f"{call.stream!r} is no stream of device {self.device}"
             raise ValueError(msg)
         if call.stream != -1:
             self.runtime.wait(call.stream or LEGACY_STREAM, self.stream)
-        version = self._version(call)
-        return self.copied(version=version) if call.copy else self.capsule(version=version)
+        return self.copied(**overrides) if call.copy else self.capsule(**overrides)
 
-    def _on_host(self, call: Call) -> CapsuleType:
+    def _on_host(self, call: Call, overrides: Overrides) -> CapsuleType:
         if call.copy is False:
             msg = f"{self!r} is exported to the host by a copy, and copy is False"
             raise ValueError(msg)
@@ -202,10 +190,8 @@ class FakeDeviceArray(Producer):
             msg = f"stream has to be None, not {call.stream!r}, for an export to the host"
             raise ValueError(msg)
         self.runtime.synchronised.append(self.stream)
-        return self.copied(device=CPU, version=self._version(call))
-
-    def _version(self, call: Call) -> tuple[int, int] | None:
-        return self.fields.version if call.max_version is not None and call.max_version >= (1, 0) else None
+        on_host: Overrides = {**overrides, "device": CPU}
+        return self.copied(**on_host)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, device {self.device})"

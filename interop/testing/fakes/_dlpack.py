@@ -51,17 +51,24 @@ class Producer(DLPackFake):
         return self.fields.device
 
     def answer(self, call: Call) -> CapsuleType:
-        """Answer a call of ``__dlpack__`` as the standard says."""
+        """Write a call of ``__dlpack__`` down, and respond in the newest version that the caller knows."""
         self.calls.append(call)
+        if call.max_version is None or call.max_version < (1, 0):
+            return self.respond(call, version=None)
+        return self.respond(call)
+
+    def respond(self, call: Call, **overrides: Unpack[Overrides]) -> CapsuleType:
+        """Do what the standard says; `overrides` come on top of the fake's fields."""
+        if self.fields.flags & READ_ONLY and not call.copy and self.versioned and "version" in overrides:
+            msg = f"{self!r} is readonly, which a legacy capsule can't say"
+            raise BufferError(msg)
         if call.stream is not None:
             msg = f"{self!r} is on the host, where stream has to be None, not {call.stream!r}"
             raise ValueError(msg)
         if call.dl_device not in (None, self.fields.device):
             msg = f"{self!r} can't be exported to device {call.dl_device}"
             raise BufferError(msg)
-        if call.copy:
-            return self.copied()
-        return self.capsule()
+        return self.copied(**overrides) if call.copy else self.capsule(**overrides)
 
     def copied(self, **overrides: Unpack[Overrides]) -> CapsuleType:
         """Return a capsule on a copy, in C order, that says it is one."""
@@ -112,7 +119,7 @@ class VersionedProducer(Producer):
 
 
 class EitherProducer(Producer):
-    """DLPack 1.x with every keyword; without ``max_version`` a legacy capsule, as the standard says."""
+    """DLPack 1.x with every keyword; without ``max_version`` a legacy capsule, unless the memory is readonly."""
 
     versioned = True
 
@@ -124,14 +131,7 @@ class EitherProducer(Producer):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> CapsuleType:
-        call = Call(stream, max_version, dl_device, copy)
-        if max_version is not None and max_version >= (1, 0):
-            return self.answer(call)
-        if self.fields.flags & READ_ONLY and not copy:
-            self.calls.append(call)
-            msg = f"{self!r} is readonly, which a legacy capsule can't say"
-            raise BufferError(msg)
-        return _Legacy.of(self).answer(call)
+        return self.answer(Call(stream, max_version, dl_device, copy))
 
 
 class LegacyProducer(Producer):
@@ -146,17 +146,6 @@ class LegacyProducer(Producer):
         copy: bool | None = None,
     ) -> CapsuleType:
         return self.answer(Call(stream, max_version, dl_device, copy))
-
-
-class _Legacy(LegacyProducer):
-    """The legacy face of a producer that can do both; calls and exports are counted there."""
-
-    @classmethod
-    def of(cls, whole: Producer) -> _Legacy:
-        face = cls.__new__(cls)
-        face.array, face.calls, face._tally = whole.array, whole.calls, whole._tally  # noqa: SLF001 - one object's two faces
-        face.fields = replace(whole.fields, version=None)
-        return face
 
 
 class OpenProducer(Producer):

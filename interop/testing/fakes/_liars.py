@@ -12,9 +12,11 @@ from interop.testing.fakes._dlpack import Call, EitherProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Unpack
 
     from typing_extensions import CapsuleType
 
+    from interop.testing._capsules import Overrides
     from interop.testing.fakes._base import Array
 
 
@@ -47,9 +49,9 @@ class DeviceLiar(EitherProducer):
 class CopyIgnorer(EitherProducer):
     """Takes ``copy=True`` and gives the memory itself, without a word."""
 
-    def answer(self, call: Call) -> CapsuleType:
-        """Answer as though `copy` weren't there."""
-        return super().answer(replace(call, copy=None))
+    def respond(self, call: Call, **overrides: Unpack[Overrides]) -> CapsuleType:
+        """Respond as though `copy` weren't there."""
+        return super().respond(replace(call, copy=None), **overrides)
 
 
 class CopyPretender(CopyIgnorer):
@@ -63,9 +65,9 @@ class CopyPretender(CopyIgnorer):
 class CopyForcer(EitherProducer):
     """Gives a copy whatever is asked, even with ``copy=False``."""
 
-    def answer(self, call: Call) -> CapsuleType:
-        """Answer with a copy."""
-        return super().answer(replace(call, copy=True))
+    def respond(self, call: Call, **overrides: Unpack[Overrides]) -> CapsuleType:
+        """Respond with a copy."""
+        return super().respond(replace(call, copy=True), **overrides)
 
 
 def _fresh(error: BaseException) -> BaseException:
@@ -102,23 +104,21 @@ class RaisingProducer(EitherProducer):
         super().__init__(array)
         self.error, self.method, self.left = error, method, calls_before
 
-    def answer(self, call: Call) -> CapsuleType:
-        """Answer, or raise."""
-        self._raise_in("__dlpack__", call)
-        return super().answer(call)
+    def respond(self, call: Call, **overrides: Unpack[Overrides]) -> CapsuleType:
+        """Respond, or raise."""
+        self._raise_in("__dlpack__")
+        return super().respond(call, **overrides)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        self._raise_in("__dlpack_device__", None)
+        self._raise_in("__dlpack_device__")
         return super().__dlpack_device__()
 
-    def _raise_in(self, method: str, call: Call | None) -> None:
+    def _raise_in(self, method: str) -> None:
         if method != self.method:
             return
         if self.left:
             self.left -= 1
             return
-        if call is not None:
-            self.calls.append(call)
         raise _fresh(self.error)
 
 

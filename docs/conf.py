@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
@@ -20,7 +21,7 @@ extensions = [
     "tables",
 ]
 root_doc = "index"
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "measured"]
 nitpicky = False
 
 html_theme = "furo"
@@ -39,7 +40,6 @@ copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 
 autodoc_typehints = "none"
-autodoc_default_options = {"no-value": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
@@ -49,7 +49,7 @@ pygments_style = "friendly"
 pygments_dark_style = "one-dark"
 
 
-def _examples_of_a_module(_app, what, _name, _obj, _options, lines):
+def _headings_of_a_module(_app: Any, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     # numpydoc leaves a module's headings alone, and two modules' "Examples" are then one label.
     if what == "module":
         for number, line in enumerate(lines[:-1]):
@@ -57,5 +57,5 @@ def _examples_of_a_module(_app, what, _name, _obj, _options, lines):
                 lines[number : number + 2] = [f".. rubric:: {line}", ""]
 
 
-def setup(app):
-    app.connect("autodoc-process-docstring", _examples_of_a_module, priority=100)
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", _headings_of_a_module, priority=100)

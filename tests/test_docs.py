@@ -48,7 +48,7 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(found[1], text.count("\n", 0, found.start()) + 1, found[2])
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text(encoding="utf-8")], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text()], ids=name_of)
 def test_the_examples_of_a_page(page: Path) -> None:
     # One namespace a page, as a reader has it. What needs a module that isn't there is left out.
     namespace: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def test_each_error_has_its_part(error: str) -> None:
     assert f"## {error}\n" in page
     row = next(line for line in page.splitlines() if line.startswith("| {class}`~interop." + error))
     builtins = {base.__name__ for base in getattr(errors, error).__bases__ if base is not InteropError}
-    assert {name for name in re.findall(r"`(\w+)`", row.split("|")[2])} == builtins
+    assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == builtins
 
 
 def documented(module: ModuleType, *pages: str) -> list[str]:
@@ -170,9 +170,8 @@ def test_each_public_name_has_a_docstring(name: str) -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     for index in (DOCS / "index.md", DOCS / "reference" / "index.md"):
-        listed = {
-            line for block in blocks(index) if block.language == "{toctree}" for line in block.text.split() if line[0] != ":"
-        }
+        contents = [block.text.splitlines() for block in blocks(index) if block.language == "{toctree}"]
+        listed = {line for lines in contents for line in lines}
         for page in index.parent.glob("*.md"):
             assert page == index or page.stem in listed, f"{name_of(page)} is in no table of contents"
 

@@ -40,7 +40,7 @@ def _verdict(x: Any, target: str) -> str:
     if plan.ok:
         return "view" if plan.zero_copy else "copy"
     named = str(plan.error).rpartition("dtype='")[2].partition("'")[0] if "dtype='" in str(plan.error) else ""
-    return f"refused; `dtype=\"{named}\"`" if named else "refused"
+    return f'refused; `dtype="{named}"`' if named else "refused"
 
 
 def device_rows() -> Iterable[Sequence[str]]:

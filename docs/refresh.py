@@ -1,0 +1,80 @@
+"""Runs every example of the pages, and writes down what it gives now where that has changed: read the diff.
+
+python docs/refresh.py
+"""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import re
+import textwrap
+import traceback
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+WIDTH = 86
+
+
+class Recorder(doctest.DocTestRunner):
+    """Keeps what failed examples gave."""
+
+    def __init__(self) -> None:
+        super().__init__(optionflags=FLAGS, verbose=False)
+        self.given: dict[int, str] = {}
+
+    def report_failure(self, _out: Any, _test: Any, example: doctest.Example, got: str) -> None:
+        self.given[id(example)] = got
+
+    def report_unexpected_exception(self, _out: Any, _test: Any, example: doctest.Example, exc_info: Any) -> None:
+        self.given[id(example)] = "".join(traceback.format_exception(*exc_info))
+
+
+def _short(output: str) -> str:
+    """An error without its stack, in lines that a page has room for."""
+    first, *rest = output.splitlines()
+    if not first.startswith("Traceback"):
+        return output
+    message = " ".join(itertools.dropwhile(lambda line: line.startswith(" "), rest))
+    lines = textwrap.wrap(message, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([first, *lines, ""])
+
+
+def refreshed(text: str, name: str) -> str:
+    runner, namespace = Recorder(), {}
+
+    def block(found: re.Match[str]) -> str:
+        test = doctest.DocTestParser().get_doctest(found[2], namespace, name, name, 0)
+        runner.run(test, out=lambda _: None, clear_globs=False)
+        namespace.update(test.globs)
+        code = found[2]
+        for example in test.examples:
+            given = runner.given.get(id(example), example.want)
+            old = "".join(_prompted(example.source))
+            if given:
+                code = code.replace(old + example.want, old + _short(given), 1)
+        # The next block's examples may be at the same addresses.
+        runner.given.clear()
+        return found[1] + code + found[3]
+
+    return re.sub(r"^(```pycon\n)(.*?)^(```)$", block, text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _prompted(source: str) -> list[str]:
+    first, *others = source.splitlines(keepends=True)
+    return [f">>> {first}", *(f"... {line}" if line.strip() else "...\n" for line in others)]
+
+
+def main() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = page.read_text(encoding="utf-8")
+        new = refreshed(text, page.name)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+            print(page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

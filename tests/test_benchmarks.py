@@ -206,7 +206,7 @@ RESULTS = [
         verdict=Verdict.ABSENT,
         note="f is not installed",
     ),
-    Result("large tensors", "big", "a big tensor", "to_numpy(t)", "g(t)", "ns", 5e6, 5e6, 1.0, 1.0),
+    Result("large tensors", "big", "torch float32 64 MiB", "to_numpy(t)", "g(t)", "ns", 5e6, 5e6, 1.0, 1.0),
     Result("imports", "import", "fresh", "import interop", "import numpy", "ms", 50, 30, 20, None, 30, Verdict.MET),
 ]
 

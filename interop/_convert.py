@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
-from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
 from interop._execute import execute
 from interop._native import convert_door, door
@@ -378,5 +378,11 @@ def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Optio
     if not isinstance(source, ProtocolAdapter):
         settled = source.settle(x, frozenset({"lazy"}))
         return settled, source.describe(settled)
-    view = source.open(x, case.device if to_host else None, options.stream)
+    # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
+    copy = False if options.copy is False else None
+    view = source.open(x, Request(to_host, options.stream, copy))
+    if view.copied and options.copy is False:
+        what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
+        fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
+        raise CopyError(message(what, "it exports a copy of itself", fix))
     return view, source.describe(view)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
-from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import view_door
@@ -60,7 +60,7 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     source = adapter_for(x)
     facts = source.describe(x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return source.open(x, None, stream)
+        return source.open(x, Request(stream=stream))
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
     case = Case(
         facts=facts,
@@ -141,5 +141,5 @@ def _facts(x: Any) -> Facts:
     source = adapter_for(x)
     facts = source.describe(x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return source.describe(source.open(x, None, None))
+        return source.describe(source.open(x))
     return facts

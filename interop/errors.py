@@ -72,7 +72,10 @@ def message(what: str, why: str, fix: str) -> str:
 
 def describe_facts(facts: Facts, *, layout: bool = False) -> str:
     """One line on a tensor for a message: ``a torch tensor, float32 (2, 3) on cpu``."""
-    text = f"a {facts.framework} tensor, {facts.dtype} {facts.shape} on {facts.device}"
+    article = "an" if facts.framework[:1] in "aeiou" else "a"
+    if not facts.certain:
+        return f"{article} {facts.framework} tensor on {facts.device}"
+    text = f"{article} {facts.framework} tensor, {facts.dtype} {facts.shape} on {facts.device}"
     if layout and facts.strides is not None:
         text += f", strides {facts.strides}"
     return text + (", readonly" if facts.readonly else "")

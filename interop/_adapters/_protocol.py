@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
 from interop._devices import CPU, device_of_pair
-from interop._dtypes import dtype_of_triple, parse_dtype
+from interop._dtypes import dtype_of_triple
 from interop._native import (
     ExchangeAPI,
     View,
@@ -28,12 +29,23 @@ if TYPE_CHECKING:
     from interop._devices import Device
 
 
-def _from_dlpack(x: Any, device: Device | None, stream: Any) -> View:
-    to_host = device is not None and device.is_host and not _dlpack_device(x).is_host
-    return view_from_dlpack(x, stream=stream, dl_device=(CPU, 0) if to_host else None)
+class Request(NamedTuple):
+    """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer."""
+
+    to_host: bool = False
+    stream: Any = None
+    copy: bool | None = None
 
 
-def _from_exchange(x: Any, _device: Device | None, _stream: Any) -> View:
+_AS_IT_IS: Final = Request()
+
+
+def _from_dlpack(x: Any, request: Request) -> View:
+    dl_device = (CPU, 0) if request.to_host else None
+    return view_from_dlpack(x, stream=request.stream, dl_device=dl_device, copy=request.copy)
+
+
+def _from_exchange(x: Any, _request: Request) -> View:
     api = ExchangeAPI.of(type(x))
     if api is None:
         msg = f"{type(x).__qualname__}'s DLPack exchange API is of a version that this release doesn't know."
@@ -41,24 +53,24 @@ def _from_exchange(x: Any, _device: Device | None, _stream: Any) -> View:
     return api.export(x)
 
 
-def _from_cuda_interface(x: Any, _device: Device | None, _stream: Any) -> View:
+def _from_cuda_interface(x: Any, _request: Request) -> View:
     view, _ = view_from_cuda_array_interface(x)
     return view
 
 
-def _from_interface(x: Any, _device: Device | None, _stream: Any) -> View:
+def _from_interface(x: Any, _request: Request) -> View:
     return view_from_array_interface(x)
 
 
-def _from_buffer(x: Any, _device: Device | None, _stream: Any) -> View:
+def _from_buffer(x: Any, _request: Request) -> View:
     return view_from_buffer(x)
 
 
-def _from_capsule(x: Any, _device: Device | None, _stream: Any) -> View:
+def _from_capsule(x: Any, _request: Request) -> View:
     return view_from_capsule(x)
 
 
-_Opener = Callable[[Any, "Device | None", Any], View]
+_Opener = Callable[[Any, Request], View]
 
 #: How a type shows that it speaks a protocol, and how its objects are opened; the first that a type has is used.
 _PROTOCOLS: Final[tuple[tuple[str, _Opener], ...]] = (
@@ -81,6 +93,10 @@ def opener(tp: type) -> tuple[str, _Opener] | None:
     return ("the buffer protocol", _from_buffer) if has_buffer(tp) else None
 
 
+#: DLPack's device type and index are 32-bit.
+_INT32: Final = 1 << 31
+
+
 def _type_name(x: Any) -> str:
     tp = type(x)
     return tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
@@ -90,10 +106,14 @@ def _dlpack_device(x: Any) -> Device:
     try:
         kind, index = x.__dlpack_device__()
         # Enums of any kind, and paddle's (1, None).
-        return device_of_pair(int(kind), int(index or 0))
+        pair = (operator.index(kind), operator.index(index or 0))
     except Exception as err:
-        msg = f"the __dlpack_device__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}"
+        msg = f"the __dlpack_device__ of a {_type_name(x)} failed: {type(err).__name__}: {err}. This is its bug."
         raise DeviceError(msg) from err
+    if not (0 < pair[0] < _INT32 and 0 <= pair[1] < _INT32):
+        msg = f"the __dlpack_device__ of a {_type_name(x)} says {pair}, which is no device. This is its bug."
+        raise DeviceError(msg)
+    return device_of_pair(*pair)
 
 
 class ProtocolAdapter(ViewAdapter):
@@ -110,15 +130,14 @@ class ProtocolAdapter(ViewAdapter):
         """All there is to know of an opened object; of one that isn't open yet, a guess that says so."""
         if isinstance(x, View):
             return replace(views.describe(x), framework=self.name)
-        shape = getattr(x, "shape", ()) if hasattr(type(x), "shape") else ()
-        dtype = parse_dtype(getattr(x, "dtype", None)) if hasattr(type(x), "dtype") else None
         found = opener(type(x))
         protocol = found[0] if found else "no protocol"
         return Facts(
             framework=self.name,
-            dtype=dtype or dtype_of_triple(1, 8),
+            # What it says of itself in attributes isn't asked: only the export counts.
+            dtype=dtype_of_triple(1, 8),
             device=_dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device_of_pair(CPU),
-            shape=tuple(shape) if isinstance(shape, tuple) else (),
+            shape=(),
             strides=None,
             ptr=None,
             extent=None,
@@ -127,13 +146,13 @@ class ProtocolAdapter(ViewAdapter):
             unknown=f"what {_type_name(x)} exports through {protocol} is known only after the export",
         )
 
-    def open(self, x: Any, device: Device | None, stream: Any, /) -> View:
-        """Export an object through the protocol that it speaks; to the host, where that is asked for and it can."""
+    def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View:
+        """Export an object through the protocol that it speaks."""
         found = opener(type(x))
         if found is None:
             msg = f"a {type(x).__qualname__} speaks no exchange protocol."
             raise UnsupportedError(msg)
-        return found[1](x, device, stream)
+        return found[1](x, request)
 
 
 @cache

@@ -28,11 +28,15 @@ import weakref
 
 from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
-from interop.errors import DeviceError, DTypeError, UnsupportedError
+from interop.errors import CopyError, DeviceError, DTypeError, UnsupportedError
 
 cdef extern from "Python.h":
     void PyErr_Clear()
     object PyObject_CallOneArg(object function, object argument)
+
+
+# Python's integers, which don't wrap.
+cdef object _ADDRESS_MAX = 2 ** (8 * sizeof(void*)) - 1
 
 
 cdef class _Managed:
@@ -113,17 +117,22 @@ cdef int check_size(View view, const DLTensor* tensor) except -1:
     cdef bint empty = False
     # In Python's integers: this is no place to overflow.
     size = itemsize = view.itemsize_()
-    reach = 0
+    low = high = 0
     for axis in range(view.tensor.ndim):
         length = view.tensor.shape[axis]
         if length < 0:
             raise UnsupportedError(f"the producer's DLPack tensor has a negative length, shape {view.shape}. This is its bug.")
         empty = empty or length == 0
         size *= length
-        reach += max(length - 1, 0) * abs(<object> view.tensor.strides[axis])
+        reach = max(length - 1, 0) * <object> view.tensor.strides[axis]
+        low, high = low + min(reach, 0), high + max(reach, 0)
     if empty:
         return 0
-    if max(size, (reach + 1) * itemsize) > INT64_MAX:
+    start = <uintptr_t> tensor.data
+    if tensor.device.device_type != kDLMetal:
+        start += tensor.byte_offset
+    below_all = start + low * itemsize < 0 and host_accessible(tensor.device.device_type)
+    if max(size, (high - low + 1) * itemsize) > INT64_MAX or start + (high + 1) * itemsize > _ADDRESS_MAX or below_all:
         raise UnsupportedError(f"a tensor of shape {view.shape} and strides {view.strides} can't exist. This is a bug of the producer.")
     if tensor.data == NULL:
         raise UnsupportedError(
@@ -232,7 +241,7 @@ cdef object call_dlpack(x, dict wanted):
     return capsule
 
 
-def view_from_dlpack(x, /, *, stream=None, dl_device=None):
+def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
     """Export an object through its ``__dlpack__``.
 
     Parameters
@@ -243,6 +252,8 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None):
         The consumer's stream, for device memory.
     dl_device
         Where the data is wanted; the producer moves it.
+    copy
+        False asks the producer not to copy; one that doesn't know the keyword isn't asked.
 
     Raises
     ------
@@ -255,6 +266,8 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None):
         wanted["stream"] = stream
     if dl_device is not None:
         wanted["dl_device"] = dl_device
+    if copy is not None:
+        wanted["copy"] = copy
     name = f"{type(x).__module__}.{type(x).__qualname__}"
     try:
         capsule = call_dlpack(x, wanted)
@@ -262,6 +275,8 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None):
         said = f"{type(err).__name__}: {err}"
         if dl_device is not None:
             raise DeviceError(f"a {name} can't be moved to {device_of_pair(*dl_device)}: its __dlpack__ raised {said}.") from err
+        if copy is False and isinstance(err, (BufferError, ValueError)):
+            raise CopyError(f"a {name} can't be exported without a copy: its __dlpack__(copy=False) raised {said}.") from err
         raise UnsupportedError(f"a {name} can't be exported: its __dlpack__ raised {said}.") from err
     try:
         view = view_from_capsule(capsule, ordered=stream is not None)
@@ -323,7 +338,7 @@ cdef class ExchangeAPI:
             value = getattr(tp, "__c_dlpack_exchange_api__", None)
         if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
             header = <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
-        elif type(value) is int:
+        elif type(value) is int and 0 < value <= _ADDRESS_MAX:
             header = <DLPackExchangeAPIHeader*> <uintptr_t> value
         while header != NULL and header.version.major != DLPACK_MAJOR:
             header = header.prev_api
@@ -344,8 +359,12 @@ cdef class ExchangeAPI:
         cdef _Managed owner = _Managed()
         cdef DLManagedTensorVersioned* managed = NULL
         owner.on_host = True
+        if self.api.managed_tensor_from_py_object_no_sync == NULL:
+            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} has no export. This is its bug.")
         if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
             raise_pending(f"a {type(x).__qualname__} can't be exported")
+        if managed == NULL:
+            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exported nothing. This is its bug.")
         owner.versioned = managed
         owner.set_place(&managed.dl_tensor)
         return adopt(&managed.dl_tensor, managed.flags, host_accessible(managed.dl_tensor.device.device_type), owner)

@@ -1,5 +1,7 @@
 """Runs every example of the pages, and writes down what it gives now where that has changed: read the diff.
 
+What gives an error now and gave none before, or the other way round, is a fault and not a change: it is left as it is.
+
 python docs/refresh.py
 """
 
@@ -35,7 +37,7 @@ class Recorder(doctest.DocTestRunner):
 def _short(output: str) -> str:
     """An error without its stack, in lines that a page has room for."""
     first, *rest = output.splitlines()
-    if not first.startswith("Traceback"):
+    if not _is_error(output):
         return output
     message = " ".join(itertools.dropwhile(lambda line: line.startswith(" "), rest))
     lines = textwrap.wrap(message, WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -53,13 +55,17 @@ def refreshed(text: str, name: str) -> str:
         for example in test.examples:
             given = runner.given.get(id(example), example.want)
             old = "".join(_prompted(example.source))
-            if given:
+            if given and _is_error(given) == _is_error(example.want):
                 code = code.replace(old + example.want, old + _short(given), 1)
         # The next block's examples may be at the same addresses.
         runner.given.clear()
         return found[1] + code + found[3]
 
     return re.sub(r"^(```pycon\n)(.*?)^(```)$", block, text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _is_error(output: str) -> bool:
+    return output.startswith("Traceback")
 
 
 def _prompted(source: str) -> list[str]:

@@ -46,7 +46,7 @@ class Extent:
     conversions: tuple[Conversion, ...]
 
 
-FULL: Final = Extent(Effort(3.0), Effort(2.0), imports=15, memory=1024 * MIB, conversions=CONVERSIONS)
+FULL: Final = Extent(Effort(2.5), Effort(2.0), imports=15, memory=1024 * MIB, conversions=CONVERSIONS)
 QUICK: Final = Extent(
     Effort(0.3), Effort(0.2), imports=4, memory=64 * MIB, conversions=tuple(each for each in CONVERSIONS if each.quick)
 )

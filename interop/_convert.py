@@ -305,8 +305,8 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
     try:
         source = adapter_for(x)
         if _is_kept(source, target, parsed):
-            steps = (Step("keep", target.name, "nothing has to be done"),)
-            return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=steps)
+            kept = Step("keep", target.name, "nothing has to be done")
+            return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = source.describe(x)
     except InteropError as err:
         return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))

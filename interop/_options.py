@@ -55,7 +55,7 @@ def parse(
     return Options(
         device=None if device is None else _device(device),
         dtype=None if dtype is None else DType(dtype),
-        order=order,  # type: ignore[arg-type]  # checked above; mypy doesn't narrow object by `in`
+        order=order,
         copy=copy,
         writable=writable,
         detach=detach,

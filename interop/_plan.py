@@ -116,7 +116,7 @@ class Plan:
 def make_plan(case: Case) -> Plan:
     """Plan one conversion."""
     source, target = case.facts.framework, case.target
-    questions = () if case.facts.certain else (case.facts.unknown,)
+    questions: tuple[str, ...] = () if case.facts.certain else (case.facts.unknown,)
     error = refusal(case)
     if error is not None:
         return Plan(source, target, ok=False, error=error, certain=case.facts.certain, cautions=questions)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from types import CapsuleType
+    from typing_extensions import CapsuleType
 
     from interop._devices import Device
     from interop._dtypes import DType

@@ -239,7 +239,7 @@ def test_the_first_error_of_several_wins() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         t = torch.ones(2, 2, dtype=torch.complex32).T.requires_grad_()
-    every = {"copy": False, "order": "C"}
+    every: dict[str, Any] = {"copy": False, "order": "C"}
     with pytest.raises(interop.GradientError):
         interop.convert(t, "cupy", **every)
     with pytest.raises(interop.DeviceError):

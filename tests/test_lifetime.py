@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_replacing_a_tensors_memory_leaves_the_old_view_on_the_old_memory(dtype:
     elif change == "data":
         t.data = torch.full((2, 2), 7.0, dtype=dtype)
     else:
-        t.set_(torch.full((2, 2), 7.0, dtype=dtype))
+        t.set_(torch.full((2, 2), 7.0, dtype=dtype).untyped_storage())
     assert t.data_ptr() != pointer
     gc.collect()
     rubbish = [torch.full((64, 64), -5.0) for _ in range(50)]
@@ -144,7 +145,7 @@ def resident() -> int:
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-ROUND_TRIPS = {
+ROUND_TRIPS: dict[str, Callable[[Any, Any], Any]] = {
     "to_numpy": lambda t, a: interop.to_numpy(t),
     "to_torch": lambda t, a: interop.to_torch(a),
     "view of torch": lambda t, a: interop.view(t),

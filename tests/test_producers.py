@@ -129,7 +129,8 @@ def test_malformed_exchange_apis_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", LIARS)
 def test_liars_end_in_the_right_values_or_in_an_error(name: str, to: str) -> None:
     a = np.arange(6, dtype="f4")
-    for options in ({}, {"copy": True}, {"copy": False, "writable": False}):
+    every: tuple[dict[str, Any], ...] = ({}, {"copy": True}, {"copy": False, "writable": False})
+    for options in every:
         fake = LIARS[name](a)
         try:
             result = interop.convert(fake, to, **options)

@@ -109,7 +109,7 @@ UNSUPPORTED = {
     "meta": (lambda: torch.ones(3, device="meta"), "empty_like"),
     "fake": (fake, "__torch_dispatch__"),
     "zero tensor": (lambda: torch._efficientzerotensor((3,)), "zeros_like"),
-    "masked array": (lambda: np.ma.masked_array([1, 2, 3], [0, 1, 0]), "filled"),
+    "masked array": (lambda: np.ma.masked_array([1, 2, 3], [False, True, False]), "filled"),
     "strings": (lambda: np.array(["a", "b"]), "Encode"),
     "bytes strings": (lambda: np.array([b"a"]), "Encode"),
     "objects": (lambda: np.array([1, None], dtype=object), "astype"),
@@ -148,7 +148,7 @@ def test_what_is_no_plain_tensor_is_refused_with_what_helps(what: str, to: str) 
 
 def test_a_mask_is_refused_also_within_numpy() -> None:
     with pytest.raises(interop.UnsupportedError, match="mask"):
-        interop.to_numpy(np.ma.masked_array([1, 2], [0, 1]))
+        interop.to_numpy(np.ma.masked_array([1, 2], [False, True]))
 
 
 def test_functorch_wrappers_are_refused() -> None:

@@ -49,7 +49,8 @@ def hot_routes_of_torch(dtypes: Mapping[Any, str]) -> Mapping[tuple[type, str], 
     if api is not None:
         # Before torch 2.10 there is none: the planner's way serves.
         from_torch["view"] = _view_route(api)
-        triples = [(row.code, row.bits, row.lanes) for name in dtypes.values() if (row := BY_NAME[name])]
+        rows = [BY_NAME[name] for name in dtypes.values()]
+        triples = [(row.code, row.bits, row.lanes) for row in rows]
         routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples)
     for tp in (torch.Tensor, torch.nn.Parameter):
         routes.update({(tp, target): route for target, route in from_torch.items()})

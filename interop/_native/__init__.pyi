@@ -1,20 +1,17 @@
 """The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, buffers."""
 
-from collections.abc import Callable, Mapping
-from types import CapsuleType, EllipsisType
-from typing import Any, Final, Literal, overload
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, TypeVar
 
 import numpy as np
+from typing_extensions import Buffer, CapsuleType
 
 from interop._devices import Device
 from interop._dtypes import DType
 
-#: The flags of DLManagedTensorVersioned that this core reads and writes.
-READ_ONLY: Final[int]
-IS_COPIED: Final[int]
-SUBBYTE_PADDED: Final[int]
+_F = TypeVar("_F", bound=Callable[..., Any])
 
-class View:
+class View(Buffer):
     @property
     def ptr(self) -> int: ...
     @property
@@ -90,7 +87,7 @@ class ExchangeAPI:
     def wrap(self, view: View, /) -> Any: ...
     def current_work_stream(self, device_type: int, device_index: int, /) -> int: ...
 
-def view_from_capsule(capsule: CapsuleType, /, *, ordered: bool = True) -> View: ...
+def view_from_capsule(capsule: CapsuleType, /, *, ordered: bool = True, legacy_readonly: bool = True) -> View: ...
 def view_from_dlpack(
     x: Any,
     /,
@@ -100,7 +97,56 @@ def view_from_dlpack(
     copy: bool | None = None,
 ) -> View: ...
 def view_from_array_interface(x: Any, /) -> View: ...
-def view_from_cuda_array_interface(x: Any, /) -> tuple[View, int | None]: ...
+def view_from_cuda_array_interface(x: Any, /, *, device_index: int = 0) -> tuple[View, int | None]: ...
 def view_from_buffer(x: Any, /) -> View: ...
-def view_from_ndarray(a: np.ndarray[Any, Any], /) -> View: ...
+def view_from_ndarray(array: np.ndarray[Any, Any], /) -> View: ...
 def ndarray_from_view(view: View, /) -> np.ndarray[Any, Any]: ...
+def has_buffer(tp: type, /) -> bool: ...
+
+class Route:
+    def __call__(self, x: Any, /) -> Any: ...
+
+class IdentityRoute(Route): ...
+
+class CallRoute(Route):
+    def __init__(self, function: Callable[[Any], Any]) -> None: ...
+
+class Cell:
+    def __init__(self, namespace: Mapping[str, Any], key: str, wanted: object) -> None: ...
+
+class Guards:
+    def __init__(
+        self,
+        *,
+        attributes: tuple[tuple[Any, object], ...] = (),
+        methods: tuple[tuple[Any, object], ...] = (),
+        complex_methods: tuple[tuple[Any, object], ...] = (),
+        cells: tuple[Cell, ...] = (),
+    ) -> None: ...
+
+class ExchangeRoute(Route):
+    def __init__(self, api: ExchangeAPI, *, owner: Callable[[Any], object], guards: Guards) -> None: ...
+
+class NumpyCallRoute(Route):
+    def __init__(
+        self,
+        *,
+        call: Callable[[Any], np.ndarray[Any, Any]],
+        dtype: object,
+        plain: tuple[object, ...],
+        disguised: Mapping[Any, tuple[object, np.dtype[Any] | None]],
+        reinterpret: Callable[[Any, Any], Any],
+        cell: Cell,
+        guards: Guards,
+    ) -> None: ...
+
+class NdarrayViewRoute(Route): ...
+
+class NdarrayRoute(Route):
+    def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
+
+def hot_routes(target: str, /) -> MutableMapping[type, Callable[[Any], Any]]: ...
+def clear_hot_routes() -> None: ...
+def door(target: str, /) -> Callable[[_F], _F]: ...
+def convert_door(slow: _F, /) -> _F: ...
+def view_door(slow: _F, /) -> _F: ...

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +22,11 @@ FRAMEWORKS = tuple(
     for name in (part.strip() for part in os.environ.get("INTEROP_TEST_FRAMEWORKS", "numpy,torch").split(","))
     if name
 )
+
+#: Those that this run goes without: neither asked for nor here.
+ABSENT = [name for name in ("cupy", "torch") if name not in FRAMEWORKS and importlib.util.find_spec(name) is None]
+
+TESTS = Path(__file__).parent
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "regular")
 
@@ -51,6 +59,32 @@ def pytest_sessionstart() -> None:
         raise pytest.UsageError(message)
 
 
+def _needs(text: str, pattern: str) -> str | None:
+    """The framework that this run goes without and that `text` can't: where `pattern` with its name is found."""
+    return next((name for name in ABSENT if re.search(pattern.format(name), text, re.MULTILINE)), None)
+
+
+def _needed_by(path: Path) -> str | None:
+    return _needs(path.read_text(encoding="utf-8"), r"^(?:import|from) {}\b")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out a file of tests that imports a framework which this run goes without."""
+    return True if collection_path.suffix == ".py" and _needed_by(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the examples of docstrings that use such a framework; those without a line number can't be skipped."""
+    left_out = [item for item in items if isinstance(item, pytest.DoctestItem) and _needs(_source(item), "{}")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _source(item: pytest.DoctestItem) -> str:
+    return "".join(example.source for example in item.dtest.examples)
+
+
 def pytest_report_header() -> list[str]:
     """Say what is tested here, in which versions."""
     versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in FRAMEWORKS)
@@ -65,6 +99,11 @@ def _reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> Iterato
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count what was skipped, and why."""
+    left_out = {path.name: needed for path in sorted(TESTS.glob("*.py")) if (needed := _needed_by(path))}
+    if left_out:
+        terminalreporter.section(f"left out: {len(left_out)} files")
+        for name, framework in left_out.items():
+            terminalreporter.line(f"      {name} needs {framework}, which this run was not asked to test")
     reasons = Counter(_reasons(terminalreporter.getreports("skipped")))
     if not reasons:
         return

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 #: The element type to ask for where the source's own has no equal; "float32" where none is named.
 _HELPFUL: Final = {"complex32": "complex64", "int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
 
-_RAW_BYTES: Final = "No dtype= helps. For the raw bytes, pass a view of x as an 8-bit integer type, such as uint8."
-
 
 def refusal(case: Case) -> InteropError | None:
     """Return a fresh instance of the error that stands against a conversion, or None."""
@@ -66,7 +64,7 @@ def _device(case: Case) -> InteropError | None:
     if case.limits is not None:
         return None
     if case.options.device is not None:
-        why = f"{case.target} has no memory on {case.device}"
+        why = f"{case.target} has no memory on {case.device}, here and now"
         stay = None if case.facts.device.is_host else "cpu"
         return DeviceError(message(_what(case), why, f"{_call(case, device=stay)} needs none."))
     why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
@@ -102,7 +100,8 @@ def _helpful_dtype(case: Case) -> str:
     name = _HELPFUL.get(case.facts.dtype.name, "float32")
     if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
         return f"{_call(case, dtype=name)} converts the values."
-    return _RAW_BYTES
+    raw = call_text(case.target, **case.spelled(dtype=None)).replace("(x", f"(x.view({case.facts.framework}.uint8)", 1)
+    return f"No dtype= helps; {raw} hands over the raw bytes."
 
 
 def _readonly(case: Case) -> InteropError | None:

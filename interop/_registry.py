@@ -6,9 +6,7 @@ no framework that the user didn't import.
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 import threading
@@ -56,6 +54,9 @@ _SOURCES: Final = (
     "interop._adapters._protocol:protocol_source",
 )
 
+#: Packages whose submodules are namespaces of the framework that the submodule is named after.
+_WRAPPERS: Final = ("array_api_compat",)
+
 _lock: Final = threading.RLock()
 _loaded: Final[dict[str, Adapter]] = {}
 _registered: Final[set[str]] = set()
@@ -76,8 +77,10 @@ class AdapterInfo:
 
 @cache
 def _rows() -> dict[str, Row]:
+    from importlib import metadata  # noqa: PLC0415 - takes longer to import than all the rest together
+
     rows = {row.name: row for row in ROWS}
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
         package = entry.dist.name if entry.dist else entry.name
         rows.setdefault(entry.name, Row(entry.name, entry.name, entry.value, package))
     return rows
@@ -95,7 +98,7 @@ def adapters() -> Mapping[str, AdapterInfo]:
     Examples
     --------
     >>> import interop
-    >>> interop.adapters()["numpy"].loaded
+    >>> interop.adapters()["numpy"].installed
     True
     """
     built_in = {row.name for row in ROWS}
@@ -133,7 +136,11 @@ def register(adapter: Adapter, /) -> None:
     """
     missing = [name for name in _PARTS if not hasattr(adapter, name)]
     if missing:
-        msg = f"{adapter!r} is no adapter: it lacks {', '.join(missing)}. See interop.protocols.Adapter."
+        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
+        msg = (
+            f"a {type(adapter).__qualname__} is no adapter: it lacks {', '.join(missing[:2])}{more} of what "
+            "interop.protocols.Adapter lists. Pass an object that has them all."
+        )
         raise UnsupportedError(msg)
     if adapter.api != ADAPTER_API:
         msg = f"the adapter {adapter.name!r} speaks version {adapter.api} of the protocol, this release {ADAPTER_API}."
@@ -234,10 +241,10 @@ def target_name(to: object) -> str:
     if isinstance(to, str):
         return to
     if isinstance(to, ModuleType):
-        parts = to.__name__.split(".")
-        known = _rows().keys() | _loaded.keys()
-        wrappers = {"array_api_compat"}
-        return next((part for part in parts if part in known and part not in wrappers), to.__name__)
+        root, _, inner = to.__name__.partition(".")
+        if root in _WRAPPERS:
+            root = inner.partition(".")[0]
+        return root if root in _rows() or root in _loaded else to.__name__
     msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
     raise UnsupportedError(msg)
 
@@ -278,7 +285,9 @@ def _module_adapter(name: str) -> Adapter:
         module = importlib.import_module(name)
     except ImportError as err:
         known = sorted(_rows().keys() | _loaded.keys())
-        close = difflib.get_close_matches(name, known, n=1)
+        from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
+
+        close = get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
         msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
         raise NotInstalledError(msg, name=name) from err

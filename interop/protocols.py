@@ -13,12 +13,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
+from interop._native import View, make_view
+
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
 
     from interop._devices import Device
     from interop._dtypes import DType
-    from interop._native import View
 
 __all__ = [
     "ADAPTER_API",
@@ -28,6 +29,7 @@ __all__ = [
     "SupportsArrayInterface",
     "SupportsCudaArrayInterface",
     "SupportsDLPack",
+    "make_view",
 ]
 
 #: The version of the :class:`Adapter` protocol that this release speaks.

@@ -156,7 +156,10 @@ def test_a_certain_plan_predicts_the_conversion(to: str, x: Any, asked: dict[str
         assert not plan.zero_copy
         writes = [step for step in plan.steps if step.do == "copy"]
         assert plan.copied_bytes == sum(size(x) * step.dtype.itemsize for step in writes if step.dtype)
-        assert element_strides(result) == writes[-1].strides or not size(x)
+        # An axis of length 1 may have any stride: a fresh array that is kept as it is has its own.
+        wanted = writes[-1].strides or ()
+        got = element_strides(result)
+        assert not size(x) or all(a == b for a, b, n in zip(got, wanted, x.shape, strict=True) if n > 1)
     elif not kept:
         assert element_strides(result) == element_strides(x) or not size(x) or 1 in x.shape
 

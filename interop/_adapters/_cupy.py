@@ -41,8 +41,8 @@ class CupyAdapter:
         return issubclass(tp, cupy.ndarray)
 
     def limits(self, device_type: int, /) -> Limits | None:
-        """CUDA and managed memory; never the host (cupy#7131)."""
-        return self._limits if device_type in (CUDA, CUDA_MANAGED) else None
+        """CUDA and managed memory, where there is a device; never the host (cupy#7131)."""
+        return self._limits if device_type in (CUDA, CUDA_MANAGED) and _device_count() else None
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array's own attributes."""
@@ -111,7 +111,7 @@ class CupyAdapter:
 
     def current_device(self, _device_type: int, /) -> int:
         """Ask the CUDA runtime."""
-        return int(cupy.cuda.runtime.getDevice())
+        return int(cupy.cuda.runtime.getDevice()) if _device_count() else 0
 
     def current_stream(self, device: Device, /) -> int | None:
         """The handle of cupy's current stream on a device."""
@@ -138,6 +138,13 @@ class CupyAdapter:
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """No hot routes."""
         return {}
+
+
+def _device_count() -> int:
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:  # no driver, or no device that it knows
+        return 0
 
 
 adapter: Final = CupyAdapter()

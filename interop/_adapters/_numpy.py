@@ -76,7 +76,7 @@ class NumpyAdapter(HostOnly):
             dtype=dtype,
             device=_HOST,
             shape=x.shape,
-            strides=tuple(step // x.itemsize for step in x.strides),
+            strides=None if "strides" in pending else tuple(step // x.itemsize for step in x.strides),
             ptr=ptr,
             extent=_layout.extent(ptr, x.shape, x.strides, x.itemsize),
             readonly=not x.flags.writeable,
@@ -212,11 +212,11 @@ _KIND_FIXES: Final = {
 
 
 def _dtype_text(dtype: np.dtype[Any]) -> str:
-    what = _KINDS.get(dtype.kind, f"elements of type {dtype}")
+    what = f"{_KINDS[dtype.kind]} ({dtype})" if dtype.kind in _KINDS else str(dtype)
     fix = _KIND_FIXES.get(dtype.kind, "Pass x.astype('float64').")
     if dtype.kind in "SUT":
         fix = "Encode them as numbers first."
-    return f"a numpy array of {what} ({dtype}) is no tensor that other libraries know. {fix}"
+    return f"a numpy array of {what} is no tensor that other libraries know. {fix}"
 
 
 adapter: Final = NumpyAdapter()

@@ -163,4 +163,6 @@ def adapter_named(name: str) -> ProtocolAdapter:
 
 def protocol_source(tp: type) -> ProtocolAdapter | None:
     """The adapter of a type that speaks a protocol, under the name of the type's library."""
-    return None if opener(tp) is None else adapter_named(tp.__module__.partition(".")[0])
+    if opener(tp) is None:
+        return None
+    return adapter_named(tp.__name__ if tp.__module__ == "builtins" else tp.__module__.partition(".")[0])

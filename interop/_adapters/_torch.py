@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
     from interop._devices import Device
 
-#: torch's element types by our names; which of them exist depends on the version.
-DTYPES: Final[dict[Any, str]] = {
-    getattr(torch, name): name for name in BY_NAME if isinstance(getattr(torch, name, None), torch.dtype)
-}
-BY_OUR_NAME: Final = {name: dtype for dtype, name in DTYPES.items()}
-
 #: Shells without arithmetic: torch can store them, and neither cast nor exchange them.
 _SHELLS: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn_x2"})
+
+#: torch's element types by our names; which of them exist depends on the version.
+DTYPES: Final[dict[Any, str]] = {
+    getattr(torch, name): name
+    for name in BY_NAME
+    if isinstance(getattr(torch, name, None), torch.dtype) and name not in _SHELLS
+}
+BY_OUR_NAME: Final = {name: dtype for dtype, name in DTYPES.items()}
 
 _QUANTIZED: Final = {
     getattr(torch, name): name for name in ("quint8", "qint8", "qint32", "quint4x2", "quint2x4") if hasattr(torch, name)
@@ -58,7 +60,7 @@ class TorchAdapter:
     modules = ("torch",)
 
     _room = Limits(
-        dtypes=frozenset(BY_OUR_NAME) - _SHELLS,
+        dtypes=frozenset(BY_OUR_NAME),
         strides="nonnegative",
         # c10::complex<double> is declared with 16-byte alignment, so that the compiler may use aligned loads;
         # torch itself accepts misaligned memory without a word.
@@ -165,7 +167,7 @@ class TorchAdapter:
 
     def current_device(self, device_type: int, /) -> int:
         """Ask torch, for CUDA."""
-        return int(torch.cuda.current_device()) if device_type == CUDA else 0
+        return int(torch.cuda.current_device()) if device_type == CUDA and torch.cuda.is_available() else 0
 
     def current_stream(self, device: Device, /) -> int | None:
         """The handle of torch's current stream on a CUDA device."""
@@ -241,11 +243,12 @@ def _null_text(x: Any) -> str:
 
 
 def _dtype(x: Any) -> DType:
-    name = DTYPES.get(x.dtype) or _QUANTIZED.get(x.dtype)
+    name = DTYPES.get(x.dtype)
     if name is None:
-        return opaque_dtype(str(x.dtype).removeprefix("torch."), 8 * x.element_size())
-    row = BY_NAME.get(name)
-    return opaque_dtype(name, 8 * x.element_size()) if row is None else dtype_of_triple(row.code, row.bits, row.lanes)
+        # Under torch's own name: its int4 isn't the int4 of another library.
+        return opaque_dtype(_QUANTIZED.get(x.dtype) or str(x.dtype), 8 * x.element_size())
+    row = BY_NAME[name]
+    return dtype_of_triple(row.code, row.bits, row.lanes)
 
 
 _DEVICE_TYPES: Final = {"cpu": CPU, "cuda": CUDA, "mps": METAL, "xpu": ONEAPI}
@@ -286,7 +289,7 @@ def _lock_storage(x: Any) -> None:
 def _without_odd_strides(view: View) -> View:
     """Give axes of length 1, whose stride means nothing, a stride that torch's size arithmetic takes.
 
-    torch refuses, and before 2.13 aborted on, a negative stride even there (pytorch#188023, numpy#23349).
+    torch refuses a negative stride even there, or ends the process (pytorch#188023, numpy#23349).
     """
     if all(step >= 0 for step in view.strides):
         return view

@@ -15,8 +15,16 @@ from interop._case import Case, result_device, same_place
 from interop._execute import execute
 from interop._native import convert_door, door
 from interop._plan import Plan, Step, make_plan
-from interop._registry import adapter_for, target_adapter
-from interop.errors import CopyError, DeviceError, InteropError, call_text, describe_facts, message
+from interop._registry import adapter_for, framework_of, target_adapter
+from interop.errors import (
+    CopyError,
+    DeviceError,
+    InteropError,
+    UnsupportedError,
+    call_text,
+    describe_facts,
+    message,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -264,8 +272,14 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     tensor([1., 1.], dtype=torch.float64)
     """
     reference = adapter_for(ref)
+    name = framework_of(reference, ref)
+    try:
+        target = target_adapter(name)
+    except UnsupportedError as err:
+        msg = f"{name} can't be a target: nothing can be made like a {type(ref).__qualname__}. Pass an array of a framework."
+        raise UnsupportedError(msg) from err
     options.setdefault("device", reference.describe(ref).device)
-    return _convert(x, target_adapter(getattr(reference, "family", reference.name)), _options.parse(**options))
+    return _convert(x, target, _options.parse(**options))
 
 
 def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Plan:

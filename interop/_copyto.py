@@ -17,6 +17,7 @@ from interop.errors import (
     GradientError,
     ReadOnlyError,
     UnsupportedError,
+    call_text,
     describe_facts,
     message,
 )
@@ -69,10 +70,14 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         raise ReadOnlyError(
             message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy.")
         )
+    if here.certain:
+        _check(there, here, casting)
     if here.framework != into.name:
         src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
-        here = into.describe(src)
-    _check(there, here, casting)
+        now = into.describe(src)
+        if not here.certain:
+            _check(there, now, casting)
+        here = now
     if shares_memory(dst, src) and (there.ptr, there.strides) != (here.ptr, here.strides):
         src = convert(src, into.name, copy=True)
     try:
@@ -81,8 +86,10 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
         if there.grad != "none":
             fix = "Write into x.detach(), which shares its memory."
-            raise GradientError(message(what, str(err), fix)) from err
-        raise UnsupportedError(message(what, str(err), "Write into a fresh array and convert that.")) from err
+            raise GradientError(message(what, str(err).splitlines()[0].rstrip("."), fix)) from err
+        raise UnsupportedError(
+            message(what, str(err).splitlines()[0].rstrip("."), "Write into a fresh array and convert that.")
+        ) from err
 
 
 def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
@@ -93,6 +100,11 @@ def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
 
 def _check(there: Facts, here: Facts, casting: Casting) -> None:
     what = f"can't write {describe_facts(here)} into {describe_facts(there)}"
+    if here.grad != "none" and here.framework != there.framework:
+        why = f"the source takes part in automatic differentiation, and {there.framework} knows nothing of its graph"
+        detached = call_text(here.framework, detach=True).replace("(x", "(src")
+        fix = f"interop.copyto(dst, {detached}) writes the values."
+        raise GradientError(message(what, why, fix))
     if not castable(here.dtype, there.dtype, casting):
         why = f"casting={casting!r} forbids {here.dtype} to {there.dtype}"
         raise DTypeError(message(what, why, "casting='unsafe' allows every cast but complex to real."))
@@ -101,4 +113,5 @@ def _check(there: Facts, here: Facts, casting: Casting) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise CopyError(message(what, f"{here.shape} doesn't broadcast to {there.shape}", "Reshape the source."))
+        fix = f"Pass a source of shape {there.shape}, or one that broadcasts to it: src.reshape(...)."
+        raise CopyError(message(what, f"{here.shape} doesn't broadcast to {there.shape}", fix))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from interop.errors import CopyError, InteropError, UnsupportedError, describe_facts
+from interop.errors import (
+    CopyError,
+    DTypeError,
+    InteropError,
+    UnsupportedError,
+    call_text,
+    describe_facts,
+    message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,12 +72,16 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
 def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
     """Compare the result with the plan: the frameworks have been seen to copy, alias and cast behind our back."""
     got, facts = target.describe(result), case.facts
+    if got.dtype.name != case.dtype.name and not case.room.certain:
+        what = f"can't hand {describe_facts(facts)} to {case.target}"
+        fix = f"{call_text(case.target, **case.spelled(dtype=got.dtype.name))} accepts that."
+        raise DTypeError(message(what, f"it makes {got.dtype} of {case.dtype}", fix))
     if got.dtype.name != case.dtype.name or got.shape != facts.shape:
         msg = f"{case.target} made {got.dtype} {got.shape} of {describe_facts(facts)}: a bug of its adapter."
         raise UnsupportedError(msg)
     if facts.ptr is None or got.ptr is None or 0 in facts.shape or case.moves:
         return
-    if plan.zero_copy and got.ptr != facts.ptr:
+    if plan.zero_copy and got.ptr != facts.ptr and (case.room.certain or case.options.copy is False):
         msg = (
             f"{case.target} copied {describe_facts(facts)} where it was asked for a view. Pass copy=True to accept it."
         )

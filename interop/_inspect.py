@@ -10,7 +10,8 @@ from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import view_door
 from interop._refusals import refusal
-from interop._registry import adapter_for
+from interop._registry import adapter_for, framework_of
+from interop._streams import parse_stream
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     >>> v.shape, v.strides, v.dtype, v.device, v.readonly
     ((2, 3), (3, 1), DType('float32'), Device('cpu'), False)
     """
+    stream = parse_stream(stream)
     source = adapter_for(x)
     facts = source.describe(x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
@@ -85,8 +87,7 @@ def framework(x: Any, /) -> str:
     >>> interop.framework(torch.zeros(1))
     'torch'
     """
-    adapter = adapter_for(x)
-    return str(getattr(adapter, "family", adapter.name))
+    return framework_of(adapter_for(x), x)
 
 
 def device(x: Any, /) -> Device:

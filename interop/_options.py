@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from interop._devices import CUDA, Device
 from interop._dtypes import DType
+from interop._streams import parse_stream
 from interop.errors import UnsupportedError
 
 Order = Literal["C", "F"]
@@ -22,7 +23,7 @@ class Options:
     copy: bool | None = None
     writable: bool | None = None
     detach: bool = False
-    stream: Any = None
+    stream: int | None = None
 
     @property
     def asks_nothing(self) -> bool:
@@ -59,7 +60,7 @@ def parse(
         copy=copy,
         writable=writable,
         detach=detach,
-        stream=stream,
+        stream=parse_stream(stream),
     )
 
 

@@ -117,6 +117,8 @@ def make_plan(case: Case) -> Plan:
     """Plan one conversion."""
     source, target = case.facts.framework, case.target
     questions: tuple[str, ...] = () if case.facts.certain else (case.facts.unknown,)
+    if case.limits is not None and not case.limits.certain and not case.same:
+        questions += (f"what {target} can hold shows when it is asked: it may copy, or refuse",)
     error = refusal(case)
     if error is not None:
         return Plan(source, target, ok=False, error=error, certain=case.facts.certain, cautions=questions)

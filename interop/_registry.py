@@ -16,7 +16,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from interop import _devices, _dtypes
+from interop import _devices, _dtypes, _streams
 from interop._native import clear_hot_routes, hot_routes
 from interop.errors import NotInstalledError, UnsupportedError
 from interop.protocols import ADAPTER_API
@@ -157,7 +157,7 @@ def register(adapter: Adapter, /) -> None:
 
 _PARTS: Final = (
     "api", "name", "modules", "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
-    "current_device", "current_stream", "using", "retain", "native_dtypes", "native_device", "fast",
+    "current_device", "current_stream", "using", "retain", "native_dtypes", "native_device", "native_stream", "fast",
 )  # fmt: skip
 
 
@@ -324,5 +324,22 @@ def _load_imported() -> list[Adapter]:
         return list(_loaded.values())
 
 
+def framework_of(adapter: Adapter, x: Any) -> str:
+    """The name of an object's framework, as `to` takes it where the framework can be a target."""
+    if hasattr(type(x), "__array_namespace__") and adapter.name not in _rows():
+        # The array API's own answer: a type's module may be an inner one, such as jaxlib.
+        return str(x.__array_namespace__().__name__)
+    return str(getattr(adapter, "family", adapter.name))
+
+
+def _foreign_stream(stream: object) -> int | None:
+    for adapter in _load_imported():
+        handle = adapter.native_stream(stream)
+        if handle is not None:
+            return handle
+    return None
+
+
 _dtypes.foreign_dtype = _foreign_dtype
+_streams.foreign_stream = _foreign_stream
 _devices.foreign_device = _foreign_device

@@ -59,6 +59,8 @@ class Limits:
         Whether the library assumes that memory it was given stays constant, and may read it later.
     decodes
         Names of element types that it holds in its own way only (quantized ones), but can cast from.
+    certain
+        False where all this is a guess, and the framework's own answer is what counts.
     """
 
     dtypes: frozenset[str]
@@ -68,6 +70,7 @@ class Limits:
     readonly: Literal["keeps", "drops"] = "keeps"
     immutable: bool = False
     decodes: frozenset[str] = frozenset()
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,10 @@ class Adapter(Protocol):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the DLPack pair of one of the framework's device objects, or None where it is none."""
+        ...
+
+    def native_stream(self, stream: object, /) -> int | None:
+        """Return the handle of one of the framework's stream objects, or None where it is none."""
         ...
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:

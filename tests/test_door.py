@@ -302,7 +302,7 @@ def test_framework_device_dtype() -> None:
         (torch.ones(2), "torch"),
         (np.float32(1), "numpy"),
         (v, "view"),
-        (b"x", "builtins"),
+        (b"x", "bytes"),
     ):
         assert interop.framework(x) == name
         assert interop.device(x) == "cpu"
@@ -401,3 +401,38 @@ def test_an_array_api_module_without_an_adapter_is_a_target() -> None:
     finally:
         del sys.modules["small_library"]
     assert target_adapter("numpy").name == "numpy"
+
+
+@pytest.mark.parametrize("stream", [0, -2, True, "x", object(), 1.5])
+def test_what_is_no_stream_is_refused(stream: Any) -> None:
+    for call in (interop.to_torch, interop.view):
+        with pytest.raises(interop.DeviceError, match=re.escape(repr(stream)[:20])):
+            call(np.ones(2), stream=stream)
+
+
+def test_streams_mean_nothing_to_host_memory() -> None:
+    class Stream:
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return (0, 0)
+
+    a = np.ones(2)
+    for stream in (-1, 1, 12345, Stream()):
+        assert interop.to_torch(a, stream=stream).data_ptr() == a.ctypes.data
+        assert interop.view(a, stream=stream).ptr == a.ctypes.data
+
+
+def test_a_namespace_inside_a_package_isnt_the_framework_it_is_named_after() -> None:
+    module = types.ModuleType("small_library.numpy")
+    module.from_dlpack = lambda view: (_ for _ in ()).throw(BufferError("not today"))  # type: ignore[attr-defined]
+    sys.modules["small_library.numpy"] = module
+    try:
+        with pytest.raises(interop.UnsupportedError, match="not today"):
+            interop.convert(np.ones(2), module)
+    finally:
+        del sys.modules["small_library.numpy"]
+
+
+def test_nothing_can_be_made_like_what_is_no_array() -> None:
+    for ref in (b"x", interop.view(np.ones(1))):
+        with pytest.raises(interop.UnsupportedError, match="can't be a target"):
+            interop.convert_like(np.ones(2), ref)

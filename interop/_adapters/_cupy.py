@@ -135,6 +135,11 @@ class CupyAdapter:
         """Return the pair of a ``cupy.cuda.Device``."""
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
+    def native_stream(self, stream: object, /) -> int | None:
+        """Return the handle of a cupy stream; the null one is the legacy default stream, 1."""
+        kinds = (cupy.cuda.Stream, cupy.cuda.ExternalStream)
+        return (int(stream.ptr) or 1) if isinstance(stream, kinds) else None
+
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """No hot routes."""
         return {}

@@ -21,7 +21,7 @@ class ModuleAdapter(ProtocolAdapter):
     """A library known only by its ``from_dlpack``: what it can hold shows when it is asked."""
 
     # Whether its arrays can say readonly can't be known, so readonly memory is copied for it.
-    _limits = Limits(dtypes=frozenset(BY_NAME), readonly="drops")
+    _limits = Limits(dtypes=frozenset(BY_NAME), readonly="drops", certain=False)
 
     def __init__(self, module: ModuleType) -> None:
         super().__init__(module.__name__.partition(".")[0])

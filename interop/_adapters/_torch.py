@@ -14,7 +14,7 @@ import torch
 from torch.autograd import forward_ad
 
 from interop import _layout
-from interop._adapters._host import copy_on_host
+from interop._adapters._host import copy_on_host, use_huge_pages
 from interop._adapters._torch_routes import hot_routes_of_torch
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
@@ -146,7 +146,10 @@ class TorchAdapter:
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""
-        return torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+        made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+        if device.is_host:
+            use_huge_pages(made.data_ptr(), made.nbytes)
+        return made
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write with ``copy_``, which casts, moves, resolves bits, records the graph and counts versions."""
@@ -194,6 +197,10 @@ class TorchAdapter:
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``torch.device``."""
         return _device(device).dlpack if isinstance(device, torch.device) else None
+
+    def native_stream(self, stream: object, /) -> int | None:
+        """Return the handle of a ``torch.cuda.Stream``; the null one is the legacy default stream, 1."""
+        return (stream.cuda_stream or 1) if isinstance(stream, torch.cuda.Stream) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""

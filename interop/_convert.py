@@ -276,7 +276,7 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     try:
         target = target_adapter(name)
     except UnsupportedError as err:
-        msg = f"{name} can't be a target: nothing can be made like a {type(ref).__qualname__}. Pass an array of a framework."
+        msg = f"{name} can't be a target: no array is like a {type(ref).__qualname__}. Pass an array of a framework."
         raise UnsupportedError(msg) from err
     options.setdefault("device", reference.describe(ref).device)
     return _convert(x, target, _options.parse(**options))
@@ -319,7 +319,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
     try:
         source = adapter_for(x)
         if _is_kept(source, target, parsed):
-            kept = Step("keep", target.name, "nothing has to be done")
+            kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = source.describe(x)
     except InteropError as err:
@@ -328,8 +328,8 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
     if facts.certain or isinstance(plan.error, DeviceError):
         return plan
     steps = (
-        Step("export", source.name, f"{source.name} exports its memory"),
-        Step("wrap", target.name, f"{target.name} takes the memory if it can, else copies it"),
+        Step("export", source.name),
+        Step("wrap", target.name),
     )
     return Plan(
         source.name,

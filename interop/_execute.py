@@ -146,5 +146,6 @@ _VERBS: Final[dict[str, Callable[[_Run, Step, Any], Any]]] = {
     "export": _export,
     "wrap": _wrap,
     "copy": _write,
+    "cast": _write,
     "transfer": _write,
 }

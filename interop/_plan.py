@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from interop import _layout
 from interop._case import ALLOCATORS_ALIGN, Case
@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from interop._dtypes import DType
     from interop.errors import InteropError
 
-Verb = Literal["keep", "detach", "settle", "restrict", "copy", "export", "wrap", "transfer"]
+Verb = Literal["keep", "detach", "settle", "restrict", "copy", "cast", "export", "wrap", "transfer"]
+
+_TEXTS: Final[dict[Verb, str]] = {
+    "keep": "nothing has to be done",
+    "detach": "{by} detaches the values from the graph",
+    "settle": "{by} evaluates the array",
+    "restrict": "{by} marks the result readonly",
+    "copy": "{by} copies the values to a fresh array",
+    "cast": "{by} casts to {dtype} in a fresh array",
+    "export": "{by} exports its memory",
+    "wrap": "{by} takes the memory as it is",
+    "transfer": "{by} moves the values to {device}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +39,31 @@ class Step:
     Attributes
     ----------
     do
-        What: an object is kept, detached, settled, restricted (marked readonly), copied, exported, wrapped or
+        What: an object is kept, detached, settled, restricted (marked readonly), copied, cast, exported, wrapped or
         transferred.
     by
         The framework that does it.
-    text
-        The same in words.
     dtype, strides, device
-        Of the array that a copy or transfer writes.
+        Of the array that a copy, cast or transfer writes.
     readonly
-        Whether what an export hands on may be written.
+        Whether what an export or a wrap hands on is readonly.
     allocate
-        The framework whose memory a copy or transfer writes into.
+        The framework whose memory a copy, cast or transfer writes into.
     """
 
     do: Verb
     by: str
-    text: str
     dtype: DType | None = None
     strides: tuple[int, ...] | None = None
     device: Device | None = None
     readonly: bool = False
     allocate: str = ""
+
+    @property
+    def text(self) -> str:
+        """The step in words."""
+        words = _TEXTS[self.do].format(by=self.by, dtype=self.dtype, device=self.device)
+        return f"{words}, readonly" if self.readonly and self.do == "wrap" else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +147,7 @@ def make_plan(case: Case) -> Plan:
         error=None,
         certain=not questions,
         zero_copy=not case.reasons,
-        copied_bytes=_written(case, steps, "copy") if case.reasons else 0,
+        copied_bytes=_written(case, steps, "copy", "cast") if case.reasons else 0,
         transferred_bytes=_written(case, steps, "transfer") if case.moves else 0,
         steps=steps,
         reasons=case.reasons,
@@ -140,8 +155,8 @@ def make_plan(case: Case) -> Plan:
     )
 
 
-def _written(case: Case, steps: tuple[Step, ...], verb: Verb) -> int:
-    dtypes = [step.dtype for step in steps if step.do == verb and step.dtype is not None]
+def _written(case: Case, steps: tuple[Step, ...], *verbs: Verb) -> int:
+    dtypes = [step.dtype for step in steps if step.do in verbs and step.dtype is not None]
     return sum(_layout.nbytes(case.facts.shape, dtype.itemsize) for dtype in dtypes)
 
 
@@ -170,37 +185,31 @@ def _steps(case: Case) -> tuple[Step, ...]:
     if case.reasons:
         return (*head, _export(case), _fresh(case, "target"), *_restrict(case))
     if case.same:
-        return (*head, *_restrict(case, already=case.facts.readonly)) or (_keep(case),)
+        return (*head, *_restrict(case, already=case.facts.readonly)) or (Step("keep", case.target),)
     return (*head, _export(case, readonly=case.alias_readonly), _wrap(case))
 
 
 def _head(case: Case) -> tuple[Step, ...]:
-    source = case.facts.framework
     head = []
     if "lazy" in case.facts.pending and not case.same:
-        head.append(Step("settle", source, f"{source} evaluates the array"))
+        head.append(Step("settle", case.facts.framework))
     if case.facts.grad != "none" and case.options.detach:
-        head.append(Step("detach", source, f"{source} detaches the values from the graph"))
+        head.append(Step("detach", case.facts.framework))
     return tuple(head)
 
 
-def _keep(case: Case) -> Step:
-    return Step("keep", case.target, "nothing has to be done")
-
-
 def _export(case: Case, *, readonly: bool = True) -> Step:
-    return Step("export", case.facts.framework, f"{case.facts.framework} exports its memory", readonly=readonly)
+    return Step("export", case.facts.framework, readonly=readonly)
 
 
 def _wrap(case: Case) -> Step:
-    how = "takes the memory as it is, readonly" if case.alias_readonly else "takes the memory as it is"
-    return Step("wrap", case.target, f"{case.target} {how}")
+    return Step("wrap", case.target, readonly=case.alias_readonly)
 
 
 def _restrict(case: Case, *, already: bool = False) -> tuple[Step, ...]:
     if not case.fresh_readonly or already:
         return ()
-    return (Step("restrict", case.target, f"{case.target} marks the result readonly", readonly=True),)
+    return (Step("restrict", case.target, readonly=True),)
 
 
 def _fresh(case: Case, side: Literal["source", "target"], dtype: DType | None = None) -> Step:
@@ -208,8 +217,8 @@ def _fresh(case: Case, side: Literal["source", "target"], dtype: DType | None = 
     by = case.facts.framework if side == "source" else case.target
     device = case.facts.device if side == "source" and not case.same else case.device
     dtype = dtype or case.dtype
-    verb = f"casts to {dtype} in" if dtype.name != case.facts.dtype.name else "copies the values to"
-    return Step("copy", by, f"{by} {verb} a fresh array", dtype, case.fresh_strides, device, allocate=by)
+    do: Verb = "copy" if dtype.name == case.facts.dtype.name else "cast"
+    return Step(do, by, dtype, case.fresh_strides, device, allocate=by)
 
 
 def _copy_by_source(case: Case) -> tuple[Step, ...]:
@@ -232,8 +241,7 @@ def _transfer(case: Case) -> tuple[Step, ...]:
     by = source if case.device.is_host else target
     if by == target and not case.same:
         first += (_export(case),)
-    text = f"{by} moves the values from {facts.device} to {case.device}"
     cast_last = case.casts and by == source and not (case.source_casts or case.same)
     dtype = facts.dtype if cast_last else case.dtype
-    move = Step("transfer", by, text, dtype, case.fresh_strides, case.device, allocate=target)
+    move = Step("transfer", by, dtype, case.fresh_strides, case.device, allocate=target)
     return (*first, move, *((_fresh(case, "target"),) if cast_last else ()))

@@ -268,7 +268,7 @@ def test_explain_moves_nothing_and_tells_everything() -> None:
     assert plan
     assert (plan.source, plan.target, plan.ok, plan.error, plan.certain) == ("numpy", "torch", True, None, True)
     assert (plan.zero_copy, plan.copied_bytes, plan.transferred_bytes) == (False, 24, 0)
-    assert [step.do for step in plan.steps] == ["copy", "export", "wrap"]
+    assert [step.do for step in plan.steps] == ["cast", "export", "wrap"]
     assert len(plan.reasons) == 3
     text = str(plan)
     assert all(reason in text for reason in plan.reasons)

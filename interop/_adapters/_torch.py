@@ -51,6 +51,9 @@ _LAYOUT_FIXES: Final = {
 
 _API: Final = ExchangeAPI.of(torch.Tensor)
 
+#: The types that the exchange API is meant for; subclasses inherit it, fake tensors among them.
+_EXACT: Final = frozenset({torch.Tensor, torch.nn.Parameter})
+
 
 class TorchAdapter:
     """The adapter of torch tensors."""
@@ -81,6 +84,32 @@ class TorchAdapter:
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the tensor, or refuse what isn't plain strided memory."""
+        if _API is not None and type(x) in _EXACT and x.dtype in DTYPES:
+            try:
+                view = _API.peek(x, None)
+            except UnsupportedError:  # whatever it is that isn't plain, the long way finds its name
+                return self._describe_odd(x)
+            pending: set[Pending] = set()
+            if x.is_conj():
+                pending.add("conj")
+            if x.is_neg():
+                pending.add("neg")
+            return Facts(
+                framework=self.name,
+                dtype=view.dtype,
+                device=view.device,
+                shape=view.shape,
+                strides=view.strides,
+                ptr=view.ptr,
+                extent=view.extent,
+                readonly=False,
+                grad=_grad(x),
+                pending=frozenset(pending),
+            )
+        return self._describe_odd(x)
+
+    def _describe_odd(self, x: Any) -> Facts:
+        """The same for what isn't plain, attribute by attribute."""
         _refuse_unplain(x)
         dtype = _dtype(x)
         try:

@@ -362,7 +362,7 @@ cdef class ExchangeAPI:
         if self.api.managed_tensor_from_py_object_no_sync == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} has no export. This is its bug.")
         if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
-            raise_pending(f"a {type(x).__qualname__} can't be exported")
+            raise_pending("a", type(x), "can't be exported")
         if managed == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exported nothing. This is its bug.")
         owner.versioned = managed
@@ -375,7 +375,7 @@ cdef class ExchangeAPI:
         if self.api.dltensor_from_py_object_no_sync == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} doesn't describe without owning: use export.")
         if self.api.dltensor_from_py_object_no_sync(<void*> x, &tensor) != 0:
-            raise_pending(f"a {type(x).__qualname__} can't be described")
+            raise_pending("a", type(x), "can't be described")
         return adopt(&tensor, 0, host_accessible(tensor.device.device_type), owner)
 
     def wrap(self, View view not None, /):
@@ -386,7 +386,7 @@ cdef class ExchangeAPI:
         """The handle of the stream that the library works on; 0 is the default one."""
         cdef void* stream = NULL
         if self.api.current_work_stream(device_type, device_index, &stream) != 0:
-            raise_pending(f"no current stream on {device_of_pair(device_type, device_index)}")
+            raise_pending("no current stream on", device_type, "can be told")
         return <uintptr_t> stream
 
     cdef bint c_describe(self, object x, DLTensor* tensor):
@@ -418,7 +418,7 @@ cdef class ExchangeAPI:
             if not deleted:
                 watch(managed, NULL)
                 managed.deleter(managed)
-            raise_pending("the memory can't be wrapped")
+            raise_pending("the memory", None, "can't be wrapped")
         if not deleted:
             watch(managed, NULL)
         result = <object> made
@@ -431,15 +431,19 @@ cdef extern from "Python.h":
     void _decref "Py_DECREF" (object)
 
 
-cdef int raise_pending(str what) except -1:
+cdef int raise_pending(str before, subject, str after) except -1:
     """Raise the exception that a C function has left, as the cause of ours."""
-    cdef object error
+    cdef object error = None
     try:
+        # First of all: no Python code may run with an exception set, not even for the message.
         _raise_set()
     except Exception as err:
         error = err
-        raise UnsupportedError(f"{what}: {type(err).__name__}: {err}") from err
-    raise UnsupportedError(f"{what}: the library gave no reason")
+    name = getattr(subject, "__qualname__", subject)
+    what = f"{before} {after}" if subject is None else f"{before} {name} {after}"
+    if error is None:
+        raise UnsupportedError(f"{what}: the library gave no reason.")
+    raise UnsupportedError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 cdef extern from *:

@@ -16,7 +16,9 @@ setup(
                 [str(source)],
                 include_dirs=[np.get_include()],
                 # Runs on numpy 1.26 and newer, whichever it was built with.
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION")],
+                define_macros=[
+                    (name, "NPY_1_25_API_VERSION") for name in ("NPY_NO_DEPRECATED_API", "NPY_TARGET_VERSION")
+                ],
                 extra_compile_args=["-O2"],
             )
             for source in sorted(CORE.glob("*.pyx"))

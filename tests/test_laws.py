@@ -231,7 +231,7 @@ def test_hot_routes_do_what_the_planner_does(source: str, to: str, data: st.Data
     x = data.draw(drawn)
     route = hot_routes(to)[type(x)]
     by_route = route(x)
-    door = interop.view if to == "view" else getattr(interop, f"to_{to}")
+    door: Any = interop.view if to == "view" else getattr(interop, f"to_{to}")
     by_door, error_of_door = outcome(lambda: door(x))
     planned = door.__wrapped__ if to == "view" else lambda y: _convert(y, target_adapter(to), DEFAULT)
     by_plan, error_of_plan = outcome(lambda: planned(x))

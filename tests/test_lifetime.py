@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from torch.utils.dlpack import from_dlpack
 
 import interop
 
@@ -151,7 +152,7 @@ ROUND_TRIPS: dict[str, Callable[[Any, Any], Any]] = {
     "view of torch": lambda t, a: interop.view(t),
     "view of numpy": lambda t, a: interop.view(a),
     "a capsule that nobody consumes": lambda t, a: interop.view(a).__dlpack__(max_version=(1, 0)),
-    "a consumed capsule": lambda t, a: torch.utils.dlpack.from_dlpack(interop.view(a).__dlpack__()),
+    "a consumed capsule": lambda t, a: from_dlpack(interop.view(a).__dlpack__()),
     "a refusal": lambda t, a: interop.explain(t, "numpy", copy=False, dtype="int8"),
 }
 

@@ -210,7 +210,7 @@ def test_device_memory_stays_where_it_is_unless_a_device_is_named() -> None:
         released(fake)
     assert interop.device(FakeDeviceArray(a, (2, 1))) == "cuda:1"
     v = interop.view(FakeDeviceArray(a, (2, 1)))
-    assert (v.device, v.ordered) == ("cuda:1", False)
+    assert (str(v.device), v.ordered) == ("cuda:1", False)
     with pytest.raises(interop.DeviceError, match="device='cpu'"):
         interop.to_numpy(v)
 

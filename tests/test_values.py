@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 import interop
+from interop._dtypes import ROWS
 
 FLOAT8 = [name for name in dir(torch) if name.startswith("float8_")]
 SHARED = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -324,3 +325,13 @@ def test_subclasses_that_mean_only_their_numbers_are_taken() -> None:
     q = np.ones(3).view(Quantity)
     with pytest.raises(interop.UnsupportedError, match=re.escape("numpy.asarray(x)")):
         interop.to_torch(q)
+
+
+SMALL = [row.name for row in ROWS if row.numpy is not None and row.bits <= 16]
+
+
+@pytest.mark.parametrize("source", SMALL)
+def test_small_types_cast_to_each_other(source: str) -> None:
+    a = np.ones(3, numpy_dtype(source))
+    for target in [*SMALL, "float32", "int64", "complex64"]:
+        assert interop.to_numpy(a, dtype=target).astype("c8").tolist() == [1, 1, 1]

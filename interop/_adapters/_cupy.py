@@ -131,11 +131,11 @@ class CupyAdapter:
         """cupy's dtype objects are numpy's."""
         return {}
 
-    def native_device(self, device: object, /) -> tuple[int, int] | None:
+    def native_device(self, device: Any, /) -> tuple[int, int] | None:
         """Return the pair of a ``cupy.cuda.Device``."""
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
-    def native_stream(self, stream: object, /) -> int | None:
+    def native_stream(self, stream: Any, /) -> int | None:
         """Return the handle of a cupy stream; the null one is the legacy default stream, 1."""
         kinds = (cupy.cuda.Stream, cupy.cuda.ExternalStream)
         return (int(stream.ptr) or 1) if isinstance(stream, kinds) else None

@@ -76,6 +76,9 @@ def copy_values(dst: np.ndarray[Any, Any], src: np.ndarray[Any, Any]) -> None:
     the element type by name.
     """
     with np.errstate(all="ignore"):
+        if not np.can_cast(src.dtype, dst.dtype, "unsafe"):
+            # ml_dtypes has no casts between some of its small types; float32 holds the values of each exactly.
+            src = src.astype(np.float32)
         np.copyto(dst, src, casting="unsafe")
 
 

@@ -7,11 +7,11 @@ uninitialised memory; a DLPack export hangs on the live tensor, so that ``t.data
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.autograd import forward_ad
+from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
 from interop._adapters._host import copy_on_host, use_huge_pages
@@ -171,7 +171,7 @@ class TorchAdapter:
         if _API is not None:
             return _API.wrap(view)
         # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only.
-        return torch.utils.dlpack.from_dlpack(view.with_readonly(False).__dlpack__())
+        return from_dlpack(view.with_readonly(False).__dlpack__())
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""
@@ -210,7 +210,7 @@ class TorchAdapter:
     def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
         """Make a CUDA device, and a stream on it, current."""
         if stream is None:
-            return torch.cuda.device(device.index)  # type: ignore[no-any-return]
+            return torch.cuda.device(device.index)
         external = torch.cuda.ExternalStream(stream, device=device.index)
         return torch.cuda.stream(external)
 
@@ -236,10 +236,9 @@ class TorchAdapter:
         return hot_routes_of_torch({dtype: name for dtype, name in DTYPES.items() if name in self._room.dtypes})
 
 
-@cache
 def _overrides_dispatch(tp: type) -> bool:
-    base = torch.Tensor.__torch_dispatch__
-    return getattr(tp, "__torch_dispatch__", base) != base
+    base = getattr(torch.Tensor, "__torch_dispatch__")  # noqa: B009 - not as a method of the class, which it isn't
+    return bool(getattr(tp, "__torch_dispatch__", base) != base)
 
 
 def _refuse_unplain(x: Any) -> None:
@@ -260,7 +259,7 @@ def _refuse_unplain(x: Any) -> None:
             "that its memory isn't its values. Hand over the plain tensor that it wraps."
         )
         raise UnsupportedError(msg)
-    if torch._is_functional_tensor(x):  # noqa: SLF001 - numpy() returns uninitialised memory for these, and nothing public tells
+    if torch._is_functional_tensor(x):  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - numpy() returns uninitialised memory for these, and nothing public tells
         raise UnsupportedError(_wrapped_text(x))
 
 
@@ -306,7 +305,8 @@ def _native_device(device: Device) -> Any:
 
 def _has_tangent(x: Any) -> bool:
     # _current_level is below 0 outside of dual_level(), where no tensor can carry a tangent.
-    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None  # noqa: SLF001
+    level = forward_ad._current_level  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - there is no public way
+    return level >= 0 and forward_ad.unpack_dual(x).tangent is not None
 
 
 def _grad(x: Any) -> Any:

@@ -26,7 +26,8 @@ from interop._native import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_Base: Any = torch._C.TensorBase  # noqa: SLF001 - where the methods are defined: bound through it, no lookup is paid per call
+# Where the methods are defined: bound through it, no look-up is paid per call.
+_Base: Any = torch.Tensor.__base__
 
 
 # numpy() takes the element types of numpy itself; those of ml_dtypes go through integers of the same size.

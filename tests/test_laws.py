@@ -247,6 +247,19 @@ def test_hot_routes_do_what_the_planner_does(source: str, to: str, data: st.Data
     assert by_plan is not x
 
 
+@pytest.mark.parametrize(("source", "to"), [(source, to) for source, to in HOT if to != "view"])
+@given(data=st.data())
+def test_hot_routes_stand_for_copy_false_too(source: str, to: str, data: st.DataObject) -> None:
+    x = data.draw({"torch": torch_tensors(flavours=EVERY_FLAVOUR), "numpy": numpy_arrays()}[source])
+    plan = interop.explain(x, to, copy=False)
+    for call in (getattr(interop, f"to_{to}"), lambda y, **options: interop.convert(y, to, **options)):
+        result, error = outcome(lambda call=call: call(x, copy=False))
+        assert str(plan.error) == str(error)
+        assert type(plan.error) is type(error)
+        if error is None:
+            assert pointer(result) == pointer(x) or not size(x)
+
+
 @pytest.mark.parametrize(("source", "to"), HOT)
 def test_hot_routes_take_the_ordinary_tensor(source: str, to: str) -> None:
     for name in ("float32", "int64", "bool", "complex64", "bfloat16", "float8_e5m2"):

@@ -363,7 +363,8 @@ def door(str target, /):
                 device is None
                 and dtype is None
                 and order is None
-                and copy is None
+                # A route never copies, so that it gives what copy=False asks for too.
+                and (copy is None or copy is False)
                 and writable is None
                 and detach is False
                 and stream is None
@@ -410,7 +411,7 @@ def convert_door(slow, /):
             device is None
             and dtype is None
             and order is None
-            and copy is None
+            and (copy is None or copy is False)
             and writable is None
             and detach is False
             and stream is None

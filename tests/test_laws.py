@@ -21,10 +21,17 @@ from interop._registry import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays, producers, torch_tensors
 
+# torch says it once, of every tensor of complex32 that it is asked to make.
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+
 TARGETS = ["numpy", "torch"]
 # Not "neg": torch itself negates zero to +0 or to -0, by the loop that it picks, so that bits can't be compared.
 FLAVOURS = ["plain", "conj"]
 EVERY_FLAVOUR = ["plain", "conj", "neg", "requires_grad", "parameter"]
+
+# Adapters load when they are needed, and their hot routes with them.
+for name in TARGETS:
+    target_adapter(name)
 
 tensors = st.one_of(numpy_arrays(), torch_tensors(flavours=FLAVOURS))
 everything = st.one_of(numpy_arrays(), torch_tensors(flavours=EVERY_FLAVOUR))

@@ -3,6 +3,7 @@
 It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
 """
 
+from interop._native import _exchange as _exchange  # fills in View's own exchange API
 from interop._native._import import ExchangeAPI, view_from_capsule, view_from_dlpack
 from interop._native._interfaces import (
     has_buffer,

@@ -7,4 +7,5 @@ cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t
 cdef object legacy_capsule(const DLTensor* tensor, object owner)
 cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object owner)
 cdef bint host_accessible(int device_type) noexcept nogil
+cdef long process_id() noexcept nogil
 cdef void watch(DLManagedTensorVersioned* managed, bint* deleted) noexcept

@@ -78,6 +78,11 @@ cdef bint host_accessible(int device_type) noexcept nogil:
     return device_type in (kDLCPU, kDLCUDAHost, kDLROCMHost, kDLCUDAManaged)
 
 
+cdef long process_id() noexcept nogil:
+    """The process, to tell a forked child from its parent."""
+    return interop_pid()
+
+
 cdef inline void release(Context* context) noexcept nogil:
     if context.deleted != NULL:
         context.deleted[0] = True

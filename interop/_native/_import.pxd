@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from interop._native.dlpack cimport DLPackExchangeAPI, DLTensor
+from interop._native.dlpack cimport DLManagedTensorVersioned, DLPackExchangeAPI, DLTensor
 from interop._native._view cimport View
 
 
@@ -14,3 +14,5 @@ cdef class ExchangeAPI:
 
 
 cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object owner)
+cdef object hold_versioned(DLManagedTensorVersioned* managed)
+cdef int check_version(DLManagedTensorVersioned* managed) except -1

@@ -1,13 +1,12 @@
 """From what producers hand out to a View: capsules, ``__dlpack__``, and the C exchange API."""
 
 cimport cython
-from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport UINTPTR_MAX, int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
-from interop._native._export cimport export_versioned, host_accessible, watch
-from interop._native._view cimport MAX_AXES, View, c_order, empty_view, new_view
+from interop._native._export cimport export_versioned, host_accessible, process_id, watch
+from interop._native._view cimport MAX_AXES, View, c_order, check_layout, empty_view
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,
@@ -23,20 +22,14 @@ from interop._native.dlpack cimport (
 )
 
 import inspect
-import os
 import weakref
 
-from interop._devices import device_of_pair
+from interop._devices import HOST_ACCESSIBLE, device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop.errors import CopyError, DeviceError, DTypeError, UnsupportedError
 
 cdef extern from "Python.h":
     void PyErr_Clear()
-    object PyObject_CallOneArg(object function, object argument)
-
-
-# Python's integers, which don't wrap.
-cdef object _ADDRESS_MAX = 2 ** (8 * sizeof(void*)) - 1
 
 
 cdef class _Managed:
@@ -45,21 +38,46 @@ cdef class _Managed:
     cdef DLManagedTensor* legacy
     cdef DLManagedTensorVersioned* versioned
     cdef bint on_host
-    cdef object pid
+    cdef long pid
+    # For device memory, the object that exported it: it alone can order the memory on a stream.
+    cdef object producer
 
     def __dealloc__(self):
         # Device memory freed in a forked child would go to a driver that doesn't exist there.
-        if not self.on_host and self.pid != os.getpid():
+        if not self.on_host and self.pid != process_id():
             return
         if self.legacy != NULL and self.legacy.deleter != NULL:
             self.legacy.deleter(self.legacy)
         if self.versioned != NULL and self.versioned.deleter != NULL:
             self.versioned.deleter(self.versioned)
 
-    cdef int set_place(self, const DLTensor* tensor) except -1:
+    def __dlpack__(self, **keywords):
+        """Have the producer export again: a View asks for that to get the memory ordered."""
+        if self.producer is None:
+            raise BufferError("a DLPack capsule by itself can't be ordered on a stream: pass stream=-1 once it is")
+        return self.producer.__dlpack__(**keywords)
+
+    cdef void set_place(self, const DLTensor* tensor) noexcept:
         self.on_host = host_accessible(tensor.device.device_type)
-        self.pid = None if self.on_host else os.getpid()
-        return 0
+        self.pid = 0 if self.on_host else process_id()
+
+
+cdef object hold_versioned(DLManagedTensorVersioned* managed):
+    """Own a managed tensor of our major version; on an exception it isn't owned."""
+    cdef _Managed owner = _Managed.__new__(_Managed)
+    owner.versioned = managed
+    owner.set_place(&managed.dl_tensor)
+    return owner
+
+
+cdef int check_version(DLManagedTensorVersioned* managed) except -1:
+    if managed.version.major != DLPACK_MAJOR:
+        # Of another major version nothing but the deleter may be touched.
+        raise UnsupportedError(
+            f"a DLPack tensor of version {managed.version.major}.{managed.version.minor} can't be read: this release knows "
+            f"version {DLPACK_MAJOR}. Ask the producer for max_version=({DLPACK_MAJOR}, {DLPACK_MINOR})."
+        )
+    return 0
 
 
 cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object owner):
@@ -67,40 +85,47 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
 
     Raises
     ------
-    UnsupportedError, DTypeError
+    UnsupportedError, DTypeError, DeviceError
         Where the description can't be true or can't be expressed.
     """
     cdef View view
-    cdef int axis, ndim = tensor.ndim
+    cdef int ndim = tensor.ndim
     check_dtype(tensor, flags)
+    if tensor.device.device_type <= 0:
+        raise DeviceError(f"the producer's DLPack tensor is on device type {tensor.device.device_type}, and there is none.")
     if ndim < 0 or ndim > MAX_AXES:
         raise UnsupportedError(f"a DLPack tensor of {ndim} axes can't be taken: 0 to {MAX_AXES} are. Reshape it first.")
     if ndim > 0 and tensor.shape == NULL:
         raise UnsupportedError(f"the producer's DLPack tensor has {ndim} axes and no shape. This is a bug of the producer.")
     view = empty_view(ndim, owner)
-    memcpy(view.tensor.shape, tensor.shape, ndim * sizeof(int64_t))
-    if tensor.strides != NULL:
-        memcpy(view.tensor.strides, tensor.strides, ndim * sizeof(int64_t))
-    else:
-        # NULL means C order in every version (numpy before 2.4: numpy#29872).
-        c_order(ndim, view.tensor.shape, view.tensor.strides)
+    if ndim > 0:
+        memcpy(view.tensor.shape, tensor.shape, ndim * sizeof(int64_t))
+        if tensor.strides != NULL:
+            memcpy(view.tensor.strides, tensor.strides, ndim * sizeof(int64_t))
+        else:
+            # NULL means C order in every version (numpy before 2.4: numpy#29872).
+            c_order(ndim, view.tensor.shape, view.tensor.strides)
     view.tensor.data = tensor.data
     view.tensor.device = tensor.device
     view.tensor.dtype = tensor.dtype
     view.flags = flags
     view.ordered = ordered
-    check_size(view, tensor)
     if tensor.device.device_type == kDLMetal:
         # There `data` is a buffer object, not an address (pytorch#182924).
         view.tensor.byte_offset = tensor.byte_offset
     elif tensor.data != NULL:
+        if tensor.byte_offset > UINTPTR_MAX - <uintptr_t> tensor.data:
+            raise UnsupportedError(f"no memory is {tensor.byte_offset} bytes beyond {<uintptr_t> tensor.data:#x}. This is a bug of the producer.")
         # Consumers that forgot this read other memory (pytorch#168177, cuda-python#2592, warp#1573).
         view.tensor.data = <char*> tensor.data + tensor.byte_offset
+    check_layout(view)
     return view
 
 
 cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
     cdef int bits = tensor.dtype.bits * tensor.dtype.lanes
+    if bits != 0 and bits % 8 == 0 and tensor.dtype.code != kDLBool:
+        return 0
     name = dtype_of_triple(tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes)
     if bits == 0:
         raise DTypeError(f"the producer's DLPack element type {name} has no bits. This is a bug of the producer.")
@@ -108,37 +133,6 @@ cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
         raise DTypeError(f"booleans of {tensor.dtype.bits} bits are packed. Ask the producer for 8-bit booleans.")
     if bits % 8 and not flags & FLAG_SUBBYTE_PADDED:
         raise DTypeError(f"elements of {bits} bits ({name}) are packed. Ask the producer for one of whole bytes, such as int8.")
-    return 0
-
-
-cdef int check_size(View view, const DLTensor* tensor) except -1:
-    """Refuse shapes and strides whose arithmetic leaves 64 bits: no such memory exists."""
-    cdef int axis
-    cdef bint empty = False
-    # In Python's integers: this is no place to overflow.
-    size = itemsize = view.itemsize_()
-    low = high = 0
-    for axis in range(view.tensor.ndim):
-        length = view.tensor.shape[axis]
-        if length < 0:
-            raise UnsupportedError(f"the producer's DLPack tensor has a negative length, shape {view.shape}. This is its bug.")
-        empty = empty or length == 0
-        size *= length
-        reach = max(length - 1, 0) * <object> view.tensor.strides[axis]
-        low, high = low + min(reach, 0), high + max(reach, 0)
-    if empty:
-        return 0
-    start = <uintptr_t> tensor.data
-    if tensor.device.device_type != kDLMetal:
-        start += tensor.byte_offset
-    below_all = start + low * itemsize < 0 and host_accessible(tensor.device.device_type)
-    if max(size, (high - low + 1) * itemsize) > INT64_MAX or start + (high + 1) * itemsize > _ADDRESS_MAX or below_all:
-        raise UnsupportedError(f"a tensor of shape {view.shape} and strides {view.strides} can't exist. This is a bug of the producer.")
-    if tensor.data == NULL:
-        raise UnsupportedError(
-            f"the producer hands out a null pointer for a tensor of shape {view.shape} (a fake, traced or unfilled one). "
-            "Hand over a tensor that has memory."
-        )
     return 0
 
 
@@ -154,42 +148,31 @@ def view_from_capsule(capsule, /, *, bint ordered=True, bint legacy_readonly=Tru
     legacy_readonly
         A legacy capsule can't say whether the memory may be written: what to take it for.
     """
-    if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
-        return view_from_versioned(capsule, ordered)
-    if PyCapsule_IsValid(capsule, b"dltensor"):
-        return view_from_legacy(capsule, ordered, legacy_readonly)
+    cdef _Managed owner = _Managed.__new__(_Managed)
+    cdef DLManagedTensorVersioned* versioned = NULL
+    cdef DLManagedTensor* legacy = NULL
+    # Two threads that meet one capsule: the name must change with the tensor's owner.
+    with cython.critical_section(capsule):
+        if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
+            versioned = <DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned")
+            PyCapsule_SetName(capsule, b"used_dltensor_versioned")
+        elif PyCapsule_IsValid(capsule, b"dltensor"):
+            legacy = <DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor")
+            PyCapsule_SetName(capsule, b"used_dltensor")
+    # From here on every refusal deletes the tensor, by way of its owner.
+    if versioned != NULL:
+        owner.versioned = versioned
+        owner.on_host = True
+        check_version(versioned)
+        owner.set_place(&versioned.dl_tensor)
+        return adopt(&versioned.dl_tensor, versioned.flags, ordered, owner)
+    if legacy != NULL:
+        owner.legacy = legacy
+        owner.set_place(&legacy.dl_tensor)
+        return adopt(&legacy.dl_tensor, FLAG_READ_ONLY if legacy_readonly else 0, ordered, owner)
     if PyCapsule_IsValid(capsule, b"used_dltensor_versioned") or PyCapsule_IsValid(capsule, b"used_dltensor"):
         raise UnsupportedError("this DLPack capsule has been consumed: each is good for one consumer. Export again.")
     raise UnsupportedError(f"{capsule!r} is no DLPack capsule: those are named 'dltensor' or 'dltensor_versioned'.")
-
-
-cdef View view_from_versioned(capsule, bint ordered):
-    cdef _Managed owner = _Managed()
-    cdef DLManagedTensorVersioned* managed
-    with cython.critical_section(capsule):
-        managed = <DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned")
-        PyCapsule_SetName(capsule, b"used_dltensor_versioned")
-    owner.versioned = managed
-    owner.on_host = True
-    if managed.version.major != DLPACK_MAJOR:
-        # Of another major version nothing but the deleter may be touched.
-        raise UnsupportedError(
-            f"a DLPack tensor of version {managed.version.major}.{managed.version.minor} can't be read: this release knows "
-            f"version {DLPACK_MAJOR}. Ask the producer for max_version=({DLPACK_MAJOR}, {DLPACK_MINOR})."
-        )
-    owner.set_place(&managed.dl_tensor)
-    return adopt(&managed.dl_tensor, managed.flags, ordered, owner)
-
-
-cdef View view_from_legacy(capsule, bint ordered, bint readonly):
-    cdef _Managed owner = _Managed()
-    cdef DLManagedTensor* managed
-    with cython.critical_section(capsule):
-        managed = <DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor")
-        PyCapsule_SetName(capsule, b"used_dltensor")
-    owner.legacy = managed
-    owner.set_place(&managed.dl_tensor)
-    return adopt(&managed.dl_tensor, FLAG_READ_ONLY if readonly else 0, ordered, owner)
 
 
 # __dlpack__: which keywords a type takes is worked out once.
@@ -253,11 +236,11 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
     dl_device
         Where the data is wanted; the producer moves it.
     copy
-        False asks the producer not to copy; one that doesn't know the keyword isn't asked.
+        True and False ask the producer for a copy and for none; one that doesn't know the keyword isn't asked.
 
     Raises
     ------
-    UnsupportedError, DeviceError, DTypeError
+    UnsupportedError, CopyError, DeviceError, DTypeError
         If the producer refuses, or what it hands out can't be taken.
     """
     cdef View view
@@ -275,20 +258,26 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
         said = f"{type(err).__name__}: {err}"
         if dl_device is not None:
             raise DeviceError(f"a {name} can't be moved to {device_of_pair(*dl_device)}: its __dlpack__ raised {said}.") from err
+        # What a copy=False that isn't possible raises (array API); numpy and jax choose either.
         if copy is False and isinstance(err, (BufferError, ValueError)):
-            raise CopyError(f"a {name} can't be exported without a copy: its __dlpack__(copy=False) raised {said}.") from err
+            raise CopyError(f"a {name} can't be exported without a copy: its __dlpack__ raised {said}.") from err
         raise UnsupportedError(f"a {name} can't be exported: its __dlpack__ raised {said}.") from err
     try:
         view = view_from_capsule(capsule, ordered=stream is not None)
-    except (UnsupportedError, DTypeError) as err:
+    except (UnsupportedError, DTypeError, DeviceError) as err:
         raise type(err)(f"what a {name} exports can't be taken: {err}") from None
+    if copy is False and view.copied:
+        raise CopyError(f"a {name} was asked for its own memory and says that it exported a copy. Pass copy=None.")
     if dl_device is not None:
         if not host_accessible(view.tensor.device.device_type) and view.__dlpack_device__() != tuple(dl_device):
             # tvm_ffi was seen to ignore the keyword.
             raise DeviceError(f"a {name} was asked for {device_of_pair(*dl_device)} and exported {view.device}. This is its bug.")
     else:
         check_device(x, view, name)
-    view.ordered = view.ordered or host_accessible(view.tensor.device.device_type)
+    if host_accessible(view.tensor.device.device_type):
+        view.ordered = True
+    else:
+        (<_Managed> view.owner).producer = x
     return view
 
 
@@ -298,16 +287,18 @@ cdef int check_device(x, View view, str name) except -1:
         return 0
     try:
         kind, index = x.__dlpack_device__()
+        # paddle's index is None.
+        said = device_of_pair(int(kind), int(index or 0))
         kind = int(kind)
     except Exception as err:
         raise DeviceError(f"the __dlpack_device__ of a {name} failed: {type(err).__name__}: {err}.") from err
     # Page-locked memory of torch is (3, 0) for the object and the host's for the capsule (pytorch#136250).
     if kind == view.tensor.device.device_type or (
-        host_accessible(kind) and host_accessible(view.tensor.device.device_type)
+        kind in HOST_ACCESSIBLE and host_accessible(view.tensor.device.device_type)
     ):
         return 0
     raise DeviceError(
-        f"a {name} says that it is on {device_of_pair(kind, int(index or 0))} and exports memory on {view.device}. "
+        f"a {name} says that it is on {said} and exports memory on {view.device}. "
         "This is a bug of the producer."
     )
 
@@ -338,7 +329,7 @@ cdef class ExchangeAPI:
             value = getattr(tp, "__c_dlpack_exchange_api__", None)
         if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
             header = <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
-        elif type(value) is int and 0 < value <= _ADDRESS_MAX:
+        elif type(value) is int and 0 < value <= <uintptr_t> UINTPTR_MAX:
             header = <DLPackExchangeAPIHeader*> <uintptr_t> value
         while header != NULL and header.version.major != DLPACK_MAJOR:
             header = header.prev_api
@@ -356,16 +347,17 @@ cdef class ExchangeAPI:
 
     def export(self, x, /):
         """Export an object: the View owns a managed tensor."""
-        cdef _Managed owner = _Managed()
+        cdef _Managed owner = _Managed.__new__(_Managed)
         cdef DLManagedTensorVersioned* managed = NULL
-        owner.on_host = True
         if self.api.managed_tensor_from_py_object_no_sync == NULL:
-            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} has no export. This is its bug.")
+            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exports nothing.")
+        owner.on_host = True
         if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
             raise_pending("a", type(x), "can't be exported")
         if managed == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exported nothing. This is its bug.")
         owner.versioned = managed
+        check_version(managed)
         owner.set_place(&managed.dl_tensor)
         return adopt(&managed.dl_tensor, managed.flags, host_accessible(managed.dl_tensor.device.device_type), owner)
 
@@ -385,8 +377,10 @@ cdef class ExchangeAPI:
     def current_work_stream(self, int device_type, int device_index, /):
         """The handle of the stream that the library works on; 0 is the default one."""
         cdef void* stream = NULL
+        if self.api.current_work_stream == NULL:
+            raise UnsupportedError("the exchange API knows no streams.")
         if self.api.current_work_stream(device_type, device_index, &stream) != 0:
-            raise_pending("no current stream on", device_type, "can be told")
+            raise_pending("no current stream on device type", device_type, "can be told")
         return <uintptr_t> stream
 
     cdef bint c_describe(self, object x, DLTensor* tensor):
@@ -409,6 +403,8 @@ cdef class ExchangeAPI:
         cdef bint deleted = False
         cdef void* made = NULL
         cdef DLManagedTensorVersioned* managed
+        if self.api.managed_tensor_to_py_object_no_sync == NULL:
+            raise UnsupportedError("the exchange API takes nothing in.")
         if tensor.dtype.bits < 8 and tensor.dtype.lanes == 1:
             flags |= FLAG_SUBBYTE_PADDED
         managed = export_versioned(tensor, flags, owner)

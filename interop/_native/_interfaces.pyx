@@ -1,10 +1,9 @@
 """From the array interfaces and the buffer protocol to a View."""
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from cpython.object cimport PyTypeObject
 from libc.stdint cimport uintptr_t
 
+import operator
 import re
 import sys
 
@@ -35,24 +34,34 @@ def has_buffer(tp, /):
     return procs != NULL and procs.bf_getbuffer != NULL
 
 
+cdef memory_of(x, name):
+    # Through a memoryview, so that what can be resized (bytearray) can't while a View looks at it.
+    try:
+        return memoryview(x)
+    except Exception as err:
+        raise UnsupportedError(f"{name} can't be had: {type(err).__name__}: {err}") from err
+
+
+cdef start_of(memory):
+    return <uintptr_t> PyMemoryView_GET_BUFFER(memory).buf
+
+
 def view_from_buffer(x, /):
     """Borrow the memory of an object with the buffer protocol; the View holds the buffer."""
-    try:
-        memory = memoryview(x)
-    except (TypeError, BufferError) as err:
-        raise UnsupportedError(f"a {type(x).__qualname__} gives no buffer: {err}") from err
+    name = f"the buffer of a {type(x).__qualname__}"
+    memory = memory_of(x, name)
     match = _FORMAT.fullmatch(memory.format)
     kind = None if match is None else _FORMAT_KINDS.get(match[2])
     if kind is None or memory.itemsize not in _SIZES[kind]:
-        raise DTypeError(f"the buffer of a {type(x).__qualname__} has elements of format {memory.format!r}, which are no numbers.")
+        raise DTypeError(f"{name} has elements of format {memory.format!r}, which are no numbers.")
     if match[1] in (_OTHER_ORDER, "!") and memory.itemsize > 1 and not (match[1] == "!" and _OTHER_ORDER == "<"):
-        raise DTypeError(f"the buffer of a {type(x).__qualname__} is in the other byte order ({memory.format!r}). Swap it first.")
-    if memory.suboffsets:
-        raise UnsupportedError(f"the buffer of a {type(x).__qualname__} is a table of pointers. Copy it to one block first.")
+        raise DTypeError(f"{name} is in the other byte order ({memory.format!r}). Swap it first.")
+    if any([offset >= 0 for offset in memory.suboffsets]):
+        raise UnsupportedError(f"{name} is a table of pointers. Copy it to one block first.")
     return make_view(
-        <uintptr_t> PyMemoryView_GET_BUFFER(memory).buf,
+        start_of(memory),
         memory.shape or (),
-        element_strides(memory.strides or (), memory.itemsize, type(x).__qualname__),
+        element_strides(memory.strides or (), memory.itemsize, name),
         (_CODES[kind], 8 * memory.itemsize, 1),
         (1, 0),
         readonly=memory.readonly,
@@ -71,9 +80,15 @@ def view_from_array_interface(x, /):
     data = parts.data
     if not isinstance(data, tuple):
         # An object with a buffer, or the exporting object's own; `offset` counts there only.
-        buffer = view_from_buffer(x if data is None else data)
-        return parts.view(buffer.ptr + parts.offset, buffer.readonly, (1, 0), (x, described, buffer), buffer.nbytes - parts.offset)
-    return parts.view(data[0], bool(data[1]), (1, 0), (x, described), None)
+        buffer = memory_of(x if data is None else data, name)
+        if not buffer.contiguous:
+            raise UnsupportedError(f"the {name} counts on a buffer in one piece, and it's not. Copy it first.")
+        view = parts.view(start_of(buffer) + parts.offset, buffer.readonly, (1, 0), (x, described, buffer))
+        low, high = view.extent
+        if low < start_of(buffer) or high > start_of(buffer) + buffer.nbytes:
+            raise UnsupportedError(f"the {name} describes memory outside of its buffer of {buffer.nbytes} bytes. This is its bug.")
+        return view
+    return parts.view(*parts.pointer(), (1, 0), (x, described))
 
 
 def view_from_cuda_array_interface(x, /, *, int device_index=0):
@@ -84,13 +99,10 @@ def view_from_cuda_array_interface(x, /, *, int device_index=0):
         raise UnsupportedError(f"the __cuda_array_interface__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}") from err
     name = f"__cuda_array_interface__ of a {type(x).__qualname__}"
     parts = Parts(described, name)
-    if not isinstance(parts.data, tuple):
-        raise UnsupportedError(f"the {name} has no pointer: {parts.data!r}.")
     stream = described.get("stream")
-    if stream is not None and (not isinstance(stream, int) or stream == 0):
+    if stream is not None and (not isinstance(stream, int) or stream <= 0):
         raise UnsupportedError(f"the {name} names the stream {stream!r}, which the protocol disallows.")
-    view = parts.view(parts.data[0], bool(parts.data[1]), (2, device_index), (x, described), None)
-    return view, stream
+    return parts.view(*parts.pointer(), (2, device_index), (x, described)), stream
 
 
 class Parts:
@@ -102,14 +114,27 @@ class Parts:
         if described.get("mask") is not None:
             raise UnsupportedError(f"the {name} has a mask, which no other library would see. Fill in the masked values first.")
         self.name = name
-        self.shape = tuple(described["shape"])
-        if not all([isinstance(length, int) and length >= 0 for length in self.shape]):
+        self.shape = self.integers(described["shape"], "shape")
+        if any([length < 0 for length in self.shape]):
             raise UnsupportedError(f"the {name} has the shape {self.shape}.")
         self.code, self.itemsize = self.parse(described["typestr"])
         self.data = described.get("data")
-        self.offset = described.get("offset", 0)
+        self.offset = self.integers((described.get("offset", 0),), "offset")[0]
         strides = described.get("strides")
-        self.strides = None if strides is None else element_strides(tuple(strides), self.itemsize, name)
+        self.strides = None if strides is None else element_strides(self.integers(strides, "strides"), self.itemsize, f"the {name}")
+
+    def integers(self, values, field):
+        try:
+            # Of any integer type, numpy's too.
+            return tuple([operator.index(value) for value in values])
+        except Exception as err:
+            raise UnsupportedError(f"the {self.name} has the {field} {values!r}, which are no integers.") from err
+
+    def pointer(self):
+        """The address and whether it's readonly."""
+        if not isinstance(self.data, tuple) or len(self.data) != 2:
+            raise UnsupportedError(f"the {self.name} has no pair of a pointer and readonly: {self.data!r}.")
+        return self.integers(self.data[:1], "pointer")[0], bool(self.data[1])
 
     def parse(self, typestr):
         match = _TYPESTR.fullmatch(typestr) if isinstance(typestr, str) else None
@@ -122,24 +147,20 @@ class Parts:
             raise DTypeError(f"the {self.name} is in the other byte order ({typestr!r}). Swap it first, or pass numpy.asarray(x).")
         return _CODES[kind], size
 
-    def view(self, ptr, readonly, device, owner, room):
-        size = self.itemsize
-        for length in self.shape:
-            size *= length
-        if size and (not isinstance(ptr, int) or ptr == 0):
-            raise UnsupportedError(f"the {self.name} has the pointer {ptr!r} for an array of shape {self.shape}.")
-        if room is not None and size > room:
-            raise UnsupportedError(f"the {self.name} describes {size} bytes and its buffer has {room}.")
-        return make_view(
-            ptr or 0,
-            self.shape,
-            self.strides,
-            (self.code, 8 * self.itemsize, 1),
-            device,
-            readonly=readonly,
-            owner=owner,
-            ordered=device[0] == 1,
-        )
+    def view(self, ptr, readonly, device, owner):
+        try:
+            return make_view(
+                ptr,
+                self.shape,
+                self.strides,
+                (self.code, 8 * self.itemsize, 1),
+                device,
+                readonly=readonly,
+                owner=owner,
+                ordered=device[0] == 1,
+            )
+        except UnsupportedError as err:
+            raise UnsupportedError(f"the {self.name} can't be taken: {err}") from None
 
 
 cdef tuple element_strides(tuple strides, itemsize, name):

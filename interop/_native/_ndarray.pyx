@@ -6,6 +6,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
+from interop._native._export cimport host_accessible
 from interop._native._view cimport MAX_AXES, View, empty_view
 from interop._native.dlpack cimport (
     FLAG_READ_ONLY,
@@ -18,7 +19,7 @@ from interop._native.dlpack cimport (
 import numpy as np
 
 from interop._dtypes import ROWS
-from interop.errors import DTypeError, UnsupportedError
+from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 cnp.import_array()
 
@@ -50,14 +51,21 @@ cdef enum:
 
 # numpy's type number -> DLPack's triple (bits 0: none). ml_dtypes' types have numbers from 256 on.
 cdef DLDataType _triples[TYPE_NUMBERS]
-# DLPack's code and the length of its bits as a binary number -> numpy's dtype. The objects live in _keep.
-cdef PyObject* _descrs[CODES][16]
+
+cdef struct Held:
+    int bits
+    # Borrowed from _keep.
+    PyObject* descr
+
+
+# DLPack's code and the length of its bits as a binary number -> numpy's dtype.
+cdef Held _held[CODES][16]
 cdef list _keep = []
 cdef int _max_ndim = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
 
 
 cdef inline int width(int bits) noexcept:
-    """The length of `bits` as a binary number; no two element types of one code share it."""
+    """The length of `bits` as a binary number; no two element types of one code that numpy has share it."""
     cdef int length = 0
     while bits:
         bits >>= 1
@@ -67,12 +75,12 @@ cdef inline int width(int bits) noexcept:
 
 cdef int fill_tables() except -1:
     memset(_triples, 0, sizeof(_triples))
-    memset(_descrs, 0, sizeof(_descrs))
+    memset(_held, 0, sizeof(_held))
     for row in ROWS:
         if row.numpy is None or row.code >= CODES:
             continue
         _keep.append(row.numpy)
-        _descrs[row.code][width(row.bits)] = <PyObject*> row.numpy
+        _held[row.code][width(row.bits)] = Held(bits=row.bits, descr=<PyObject*> row.numpy)
         add_triple(row.numpy.num, row)
     # C has several names for one width (long, long long); numpy gives each a number.
     names = {row.numpy.name: row for row in ROWS if row.numpy is not None}
@@ -94,7 +102,12 @@ fill_tables()
 
 
 cdef inline PyObject* descr_of(DLDataType dtype) noexcept:
-    return _descrs[dtype.code][width(dtype.bits)] if dtype.lanes == 1 and dtype.code < CODES and dtype.bits <= 128 else NULL
+    cdef Held* held
+    if dtype.lanes != 1 or dtype.code >= CODES:
+        return NULL
+    held = &_held[dtype.code][width(dtype.bits)]
+    # Integers of 24 bits have the width of those of 16.
+    return held.descr if held.bits == dtype.bits else NULL
 
 
 cdef bint numpy_holds(DLDataType dtype) noexcept:
@@ -147,7 +160,15 @@ cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcep
 
 
 cpdef View view_from_ndarray(object array):
-    """Borrow the memory of an ndarray; the View holds the array."""
+    """Borrow the memory of an ndarray; the View holds the array.
+
+    Raises
+    ------
+    DTypeError
+        If DLPack can't express the element type, or the strides are no multiple of its size.
+    UnsupportedError
+        If it's no ndarray.
+    """
     cdef View view
     cdef bint readonly = False
     if not PyArray_Check(array):
@@ -174,10 +195,13 @@ cdef object new_ndarray(const DLTensor* tensor, bint readonly, object owner):
         steps[axis] = tensor.strides[axis] * itemsize
     # The call takes a reference to the dtype.
     Py_INCREF(<object> descr)
-    array = PyArray_NewFromDescr(
-        _NDARRAY, <PyArray_Descr*> descr, tensor.ndim, dims, NULL if tensor.data == NULL else steps, tensor.data,
-        0 if readonly else NPY_ARRAY_WRITEABLE, NULL,
-    )
+    if tensor.data == NULL:
+        # numpy allocates, since it has no arrays without memory; flags would mean Fortran order there.
+        array = PyArray_NewFromDescr(_NDARRAY, <PyArray_Descr*> descr, tensor.ndim, dims, NULL, NULL, 0, NULL)
+    else:
+        array = PyArray_NewFromDescr(
+            _NDARRAY, <PyArray_Descr*> descr, tensor.ndim, dims, steps, tensor.data, 0 if readonly else NPY_ARRAY_WRITEABLE, NULL
+        )
     if tensor.data != NULL:
         Py_INCREF(owner)
         PyArray_SetBaseObject(<cnp.ndarray> array, <PyObject*> owner)
@@ -191,9 +215,11 @@ def ndarray_from_view(View view not None, /):
 
     Raises
     ------
-    DTypeError, UnsupportedError
-        If numpy has no such element type, or not so many axes.
+    DTypeError, DeviceError, UnsupportedError
+        If numpy has no such element type, or not so many axes, or can't reach the memory.
     """
+    if not host_accessible(view.tensor.device.device_type):
+        raise DeviceError(f"numpy can't reach memory on {view.device}. Move it to the host first.")
     if not numpy_holds(view.tensor.dtype):
         raise DTypeError(f"numpy has no element type {view.dtype}. Ask for another dtype.")
     if view.tensor.ndim > _max_ndim:

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from interop._native.dlpack cimport DLTensor
+from interop._native.dlpack cimport DLPackExchangeAPI, DLTensor
 
 cdef enum:
     # Shapes of up to this many axes are held inside the View; longer ones on the heap.
@@ -20,12 +20,17 @@ cdef class View:
     cdef int64_t size_(self) noexcept
     cdef int reserve(self, int ndim) except -1
     cdef void bounds(self, int64_t* low, int64_t* high) noexcept
-    cdef int check_device(self, dl_device) except -1
+    cdef bint wants_host(self, dl_device, bint copy) except -1
     cdef int order(self, stream) except -1
     cdef View copy(self)
     cdef dict interface(self, address)
 
 
+# What View.__dlpack_c_exchange_api__ points to; _exchange fills it in.
+cdef DLPackExchangeAPI exchange_api
+
 cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner)
 cdef View empty_view(int ndim, object owner)
-cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept
+cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil
+cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil
+cdef int check_layout(View view) except -1

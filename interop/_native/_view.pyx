@@ -10,7 +10,8 @@ from cpython.buffer cimport (
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
 )
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, UINTPTR_MAX, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -19,6 +20,7 @@ from interop._native.dlpack cimport (
     FLAG_IS_COPIED,
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
+    DLPackExchangeAPI,
     DLTensor,
     kDLBool,
     kDLComplex,
@@ -31,7 +33,10 @@ from interop._native.dlpack cimport (
     kDLUInt,
 )
 
-from interop._devices import Device, device_of_pair
+import operator
+import sys
+
+from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop.errors import UnsupportedError
 
@@ -41,11 +46,11 @@ cdef dict _FORMATS = {
     (kDLInt, 8): b"b",
     (kDLInt, 16): b"h",
     (kDLInt, 32): b"i",
-    (kDLInt, 64): b"q",
+    (kDLInt, 64): b"l" if sizeof(long) == 8 else b"q",
     (kDLUInt, 8): b"B",
     (kDLUInt, 16): b"H",
     (kDLUInt, 32): b"I",
-    (kDLUInt, 64): b"Q",
+    (kDLUInt, 64): b"L" if sizeof(long) == 8 else b"Q",
     (kDLFloat, 16): b"e",
     (kDLFloat, 32): b"f",
     (kDLFloat, 64): b"d",
@@ -53,8 +58,9 @@ cdef dict _FORMATS = {
     (kDLComplex, 128): b"Zd",
 }
 
-# Kinds of the array interfaces' type strings.
+# Kinds of the array interfaces' type strings, which express the same elements.
 cdef dict _KINDS = {kDLBool: "b", kDLInt: "i", kDLUInt: "u", kDLFloat: "f", kDLComplex: "c"}
+cdef str _ORDER = "<" if sys.byteorder == "little" else ">"
 
 
 cdef class _Memory:
@@ -66,7 +72,10 @@ cdef class _Memory:
         free(self.block)
 
 
+# A cycle through the owner is broken elsewhere in it: clearing the owner would leave the pointer dangling for whatever
+# finalizer still sees the View.
 @cython.final
+@cython.no_gc_clear
 @cython.freelist(64)
 cdef class View:
     """Memory and what it means: pointer, shape, strides, element type, device, readonly, and what keeps it alive.
@@ -99,6 +108,10 @@ cdef class View:
     copied : bool
         Whether the producer said that it made a copy for this View.
     """
+
+    # Both spellings: consumers that were written before DLPack 1.3 look for the second (cuda-python#1630).
+    __dlpack_c_exchange_api__ = PyCapsule_New(&exchange_api, b"dlpack_exchange_api", NULL)
+    __c_dlpack_exchange_api__ = __dlpack_c_exchange_api__
 
     def __cinit__(self):
         self.tensor.shape = NULL
@@ -257,36 +270,64 @@ cdef class View:
             Where it can't be done.
         """
         cdef View view = self
-        if dl_device is not None:
-            self.check_device(dl_device)
+        cdef bint versioned = takes_versioned(max_version)
+        cdef bint on_host
+        if copy is not None and copy is not True and copy is not False:
+            raise BufferError(f"copy={copy!r} is none of True, False and None")
+        on_host = self.wants_host(dl_device, copy is True)
+        self.order(stream)
         if copy is True:
             view = self.copy()
-        elif copy is not None and copy is not False:
-            raise BufferError(f"copy={copy!r} is none of True, False and None")
-        self.order(stream)
-        if not takes_versioned(max_version):
-            if view.flags & FLAG_READ_ONLY:
-                raise BufferError("readonly memory can't go into a legacy capsule, which can't say so: ask for max_version=(1, 0)")
-            return legacy_capsule(&view.tensor, view.owner)
-        return versioned_capsule(&view.tensor, view.flags & ~(<uint64_t> FLAG_IS_COPIED) | (FLAG_IS_COPIED if copy is True else 0), view.owner)
+        elif on_host:
+            view = self.with_device(kDLCPU, 0)
+        if versioned:
+            # A View isn't the sole owner of what its producer copied; of its own copy the consumer is.
+            return versioned_capsule(
+                &view.tensor, view.flags & ~(<uint64_t> FLAG_IS_COPIED) | (FLAG_IS_COPIED if copy is True else 0), view.owner
+            )
+        if view.flags & FLAG_READ_ONLY:
+            raise BufferError("a legacy capsule can't say that memory is readonly: ask for max_version=(1, 0)")
+        if view.flags & FLAG_SUBBYTE_PADDED:
+            raise BufferError(f"a legacy capsule can't say that {self.dtype} takes a byte each: ask for max_version=(1, 1)")
+        return legacy_capsule(&view.tensor, view.owner)
 
-    cdef int check_device(self, dl_device) except -1:
+    cdef bint wants_host(self, dl_device, bint copy) except -1:
+        """Check the device asked for; True where it's the host's and the memory has another name there."""
+        cdef int wanted, index
+        cdef int here = self.tensor.device.device_type
+        if dl_device is None:
+            return False
         try:
-            kind, index = dl_device
-            here = self.tensor.device.device_type == int(kind) and self.tensor.device.device_id == int(index)
-            on_host = int(kind) == kDLCPU and host_accessible(self.tensor.device.device_type)
+            kind, number = dl_device
+            wanted, index = int(kind), int(number)
         except Exception as err:
             raise BufferError(f"dl_device={dl_device!r} is no pair of device type and index") from err
-        if not (here or on_host):
+        if wanted == kDLCPU and host_accessible(here):
+            return here != kDLCPU
+        if wanted != here or index != self.tensor.device.device_id:
             raise BufferError(f"the memory is on {self.device}, and a View moves nothing to {dl_device}")
-        return 0
+        if copy:
+            raise BufferError(f"a View copies into the host's ordinary memory, not to {self.device}")
+        return False
 
     cdef int order(self, stream) except -1:
         """See that device memory is ordered on `stream`, by whoever knows how."""
-        if stream is None or stream == -1:
+        cdef int here = self.tensor.device.device_type
+        if stream is None and host_accessible(here):
             return 0
-        if host_accessible(self.tensor.device.device_type):
+        try:
+            if stream is not None and operator.index(stream) == -1:
+                return 0
+        except Exception as err:
+            raise BufferError(f"stream={stream!r} is no handle of a stream") from err
+        if host_accessible(here) and here != kDLCUDAManaged:
             raise BufferError(f"host memory has no streams: stream={stream!r}")
+        if not hasattr(type(self.owner), "__dlpack__"):
+            # None is a stream too: CUDA's default one.
+            raise BufferError(
+                f"memory on {self.device} has to be ordered on stream {stream!r}, and nobody here knows how: order it "
+                "yourself and pass stream=-1"
+            )
         try:
             # The capsule is dropped at once: only the ordering is wanted.
             self.owner.__dlpack__(stream=stream)
@@ -307,7 +348,7 @@ cdef class View:
             raise MemoryError
         out = <char*> ((<uintptr_t> memory.block + 63) & ~(<uintptr_t> 63))
         view.owner = memory
-        view.flags = self.flags & FLAG_SUBBYTE_PADDED
+        view.flags = self.flags & (<uint64_t> FLAG_SUBBYTE_PADDED)
         view.tensor.data = out
         view.tensor.dtype = self.tensor.dtype
         view.tensor.device.device_type = kDLCPU
@@ -331,16 +372,19 @@ cdef class View:
     def __cuda_array_interface__(self):
         if self.tensor.device.device_type not in (kDLCUDA, kDLCUDAManaged):
             raise AttributeError(f"__cuda_array_interface__ is for CUDA memory, and this is on {self.device}")
+        if not self.ordered:
+            # A stream of None would say that nobody need wait.
+            raise AttributeError("this View isn't ordered on any stream: make it by interop.view(x, stream=...)")
         described = self.interface(<uintptr_t> self.tensor.data if self.size_() else 0)
         described["stream"] = None
         return described
 
     cdef dict interface(self, address):
         kind = _KINDS.get(self.tensor.dtype.code)
-        if kind is None or self.tensor.dtype.lanes != 1 or self.tensor.dtype.bits < 8:
+        if kind is None or self.tensor.dtype.lanes != 1 or (self.tensor.dtype.code, self.tensor.dtype.bits) not in _FORMATS:
             raise AttributeError(f"an array interface has no type string for {self.dtype}")
         cdef int64_t itemsize = self.itemsize_()
-        order = "|" if itemsize == 1 else "<" if LITTLE_ENDIAN else ">"
+        order = "|" if itemsize == 1 else _ORDER
         return {
             "shape": self.shape,
             "typestr": f"{order}{kind}{itemsize}",
@@ -353,7 +397,7 @@ cdef class View:
         cdef int axis
         cdef Py_ssize_t* lengths
         cdef int64_t itemsize = self.itemsize_()
-        cdef bint c_order = follows_c(&self.tensor)
+        cdef bint in_c_order = follows_c(&self.tensor)
         if not host_accessible(self.tensor.device.device_type):
             raise BufferError(f"a buffer is host memory, and this is on {self.device}")
         format = _FORMATS.get((self.tensor.dtype.code, self.tensor.dtype.bits))
@@ -361,7 +405,7 @@ cdef class View:
             raise BufferError(f"the buffer protocol has no format for {self.dtype}: use interop.to_numpy")
         if flags & PyBUF_WRITABLE and self.flags & FLAG_READ_ONLY:
             raise BufferError("the memory is readonly")
-        if not c_order:
+        if not in_c_order:
             if flags & PyBUF_C_CONTIGUOUS == PyBUF_C_CONTIGUOUS or flags & PyBUF_STRIDES != PyBUF_STRIDES:
                 raise BufferError("the memory isn't in C order")
             if flags & PyBUF_ANY_CONTIGUOUS == PyBUF_ANY_CONTIGUOUS and not follows_f(&self.tensor):
@@ -381,8 +425,9 @@ cdef class View:
         buffer.itemsize = itemsize
         buffer.format = <char*> format if flags & PyBUF_FORMAT else NULL
         buffer.ndim = self.tensor.ndim
-        buffer.shape = lengths if flags & PyBUF_ND else NULL
-        buffer.strides = lengths + self.tensor.ndim if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        # Of no axes both are NULL.
+        buffer.shape = lengths if flags & PyBUF_ND and self.tensor.ndim else NULL
+        buffer.strides = lengths + self.tensor.ndim if flags & PyBUF_STRIDES == PyBUF_STRIDES and self.tensor.ndim else NULL
         buffer.suboffsets = NULL
         buffer.internal = lengths
 
@@ -390,21 +435,17 @@ cdef class View:
         free(buffer.internal)
 
 
-import sys
-
-cdef bint LITTLE_ENDIAN = sys.byteorder == "little"
-
-
 cdef bint takes_versioned(max_version) except -1:
     if max_version is None:
         return False
     try:
-        return int(max_version[0]) >= 1
+        major, _ = max_version
+        return operator.index(major) >= 1
     except Exception as err:
         raise BufferError(f"max_version={max_version!r} is no pair of major and minor") from err
 
 
-cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept:
+cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil:
     """Fill in the strides of C order."""
     cdef int64_t step = 1
     cdef int axis
@@ -412,6 +453,83 @@ cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept:
         strides[axis] = step
         if shape[axis] > 1:
             step *= shape[axis]
+
+
+cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil:
+    """Whether no length is negative, and no size or reach in bytes leaves 64 bits; no other memory exists.
+
+    Lengths count although an axis is empty: numpy and torch count so. Strides then mean nothing.
+    """
+    cdef int64_t room = INT64_MAX // itemsize
+    cdef int64_t size = 1
+    cdef int64_t reach = 1
+    cdef int64_t length, step
+    cdef bint empty = False
+    cdef int axis
+    for axis in range(tensor.ndim):
+        length = tensor.shape[axis]
+        if length < 0:
+            return False
+        if length == 0:
+            empty = True
+        elif size > room // length:
+            return False
+        else:
+            size *= length
+    if empty or tensor.strides == NULL:
+        return True
+    for axis in range(tensor.ndim):
+        length = tensor.shape[axis] - 1
+        step = tensor.strides[axis]
+        if length == 0 or step == 0:
+            continue
+        if step == INT64_MIN:
+            return False
+        if step < 0:
+            step = -step
+        if length > (room - reach) // step:
+            return False
+        reach += length * step
+    return True
+
+
+cdef int check_layout(View view) except -1:
+    """Refuse what can't be memory, whoever describes it.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the shape is impossible, or elements have no address.
+    """
+    cdef int64_t low, high
+    cdef int64_t itemsize = view.itemsize_()
+    cdef int axis
+    cdef uintptr_t start = <uintptr_t> view.tensor.data
+    if not fits(&view.tensor, itemsize):
+        raise UnsupportedError(
+            f"no memory has the shape {view.shape} with strides {view.strides}. This is a bug of whoever describes it."
+        )
+    if view.size_() == 0:
+        for axis in range(view.tensor.ndim):
+            # They mean nothing here, and their arithmetic is nowhere checked.
+            if not -INT32_MAX < view.tensor.strides[axis] < INT32_MAX:
+                c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
+        return 0
+    if start == 0:
+        raise UnsupportedError(
+            f"a tensor of shape {view.shape} has a null pointer: a fake, traced or unfilled one. Hand over a tensor that "
+            "has memory."
+        )
+    view.bounds(&low, &high)
+    if not host_accessible(view.tensor.device.device_type):
+        # Not every device's pointer is an address.
+        low = 0
+    if start < <uintptr_t> (-low * itemsize) or UINTPTR_MAX - start < <uintptr_t> (high * itemsize):
+        raise UnsupportedError(
+            f"no memory at {start:#x} has the shape {view.shape} with strides {view.strides}. This is a bug of whoever "
+            "describes it."
+        )
+    return 0
 
 
 cdef bint follows_c(const DLTensor* tensor) noexcept:
@@ -517,27 +635,40 @@ def make_view(
         Whether device memory is ordered.
     byte_offset
         For Metal only, where `ptr` is no address.
+
+    Raises
+    ------
+    UnsupportedError
+        If no memory can be as described.
     """
     cdef int ndim = len(shape)
     if ndim > MAX_AXES:
         raise UnsupportedError(f"a View has at most {MAX_AXES} axes, and this has {ndim}. Reshape it first.")
+    if strides is not None and len(strides) != ndim:
+        raise UnsupportedError(f"shape {shape} and strides {strides} differ in length.")
     cdef View view = empty_view(ndim, owner)
     cdef int axis
-    for axis in range(ndim):
-        view.tensor.shape[axis] = shape[axis]
-    if strides is None:
-        c_order(ndim, view.tensor.shape, view.tensor.strides)
-    else:
-        if len(strides) != ndim:
-            raise UnsupportedError(f"shape {shape} and strides {strides} differ in length.")
+    try:
         for axis in range(ndim):
-            view.tensor.strides[axis] = strides[axis]
-    view.tensor.data = <void*> <uintptr_t> ptr
-    view.tensor.dtype.code, view.tensor.dtype.bits, view.tensor.dtype.lanes = dtype
-    view.tensor.device.device_type, view.tensor.device.device_id = device
+            view.tensor.shape[axis] = shape[axis]
+        if strides is None:
+            c_order(ndim, view.tensor.shape, view.tensor.strides)
+        else:
+            for axis in range(ndim):
+                view.tensor.strides[axis] = strides[axis]
+        view.tensor.data = <void*> <uintptr_t> ptr
+        view.tensor.dtype.code, view.tensor.dtype.bits, view.tensor.dtype.lanes = dtype
+        view.tensor.device.device_type, view.tensor.device.device_id = device
+    except (OverflowError, TypeError, ValueError) as err:
+        raise UnsupportedError(
+            f"no memory is at {ptr!r} on {device} with shape {shape}, strides {strides} and elements {dtype}: {err}."
+        ) from err
     view.tensor.byte_offset = byte_offset
     view.flags = FLAG_READ_ONLY if readonly else 0
     if view.tensor.dtype.bits < 8 and view.tensor.dtype.lanes == 1:
         view.flags |= FLAG_SUBBYTE_PADDED
     view.ordered = ordered
+    if view.itemsize_() == 0:
+        raise UnsupportedError(f"elements {dtype} have no size.")
+    check_layout(view)
     return view

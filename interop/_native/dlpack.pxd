@@ -78,10 +78,10 @@ cdef struct DLPackExchangeAPIHeader:
     DLPackVersion version
     DLPackExchangeAPIHeader* prev_api
 
-ctypedef void (*SetError)(void* error_ctx, const char* kind, const char* message) noexcept
+ctypedef void (*SetError)(void* error_ctx, const char* kind, const char* message) noexcept nogil
 ctypedef int (*ManagedTensorAllocator)(
     DLTensor* prototype, DLManagedTensorVersioned** out, void* error_ctx, SetError set_error
-) noexcept
+) noexcept nogil
 ctypedef int (*ManagedTensorFromPyObject)(void* py_object, DLManagedTensorVersioned** out) noexcept
 ctypedef int (*ManagedTensorToPyObject)(DLManagedTensorVersioned* tensor, void** out_py_object) noexcept
 ctypedef int (*DLTensorFromPyObject)(void* py_object, DLTensor* out) noexcept

@@ -20,6 +20,7 @@ setup(
                     (name, "NPY_1_25_API_VERSION") for name in ("NPY_NO_DEPRECATED_API", "NPY_TARGET_VERSION")
                 ],
                 extra_compile_args=["-O2"],
+                depends=["setup.py"],
             )
             for source in sorted(CORE.glob("*.pyx"))
         ],

@@ -329,7 +329,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         return plan
     steps = (
         Step("export", source.name),
-        Step("wrap", target.name),
+        Step("take", target.name),
     )
     return Plan(
         source.name,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interop._dtypes import DType
     from interop.errors import InteropError
 
-Verb = Literal["keep", "detach", "settle", "restrict", "copy", "cast", "export", "wrap", "transfer"]
+Verb = Literal["keep", "detach", "settle", "restrict", "copy", "cast", "export", "wrap", "take", "transfer"]
 
 _TEXTS: Final[dict[Verb, str]] = {
     "keep": "nothing has to be done",
@@ -28,6 +28,7 @@ _TEXTS: Final[dict[Verb, str]] = {
     "cast": "{by} casts to {dtype} in a fresh array",
     "export": "{by} exports its memory",
     "wrap": "{by} takes the memory as it is",
+    "take": "{by} takes the memory if it can, else copies it",
     "transfer": "{by} moves the values to {device}",
 }
 
@@ -39,8 +40,8 @@ class Step:
     Attributes
     ----------
     do
-        What: an object is kept, detached, settled, restricted (marked readonly), copied, cast, exported, wrapped or
-        transferred.
+        What: an object is kept, detached, settled, restricted (marked readonly), copied, cast, exported, wrapped,
+        transferred, or (in a plan that isn't certain) taken one way or the other.
     by
         The framework that does it.
     dtype, strides, device

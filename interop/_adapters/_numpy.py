@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 #: ndarray types that mean nothing but their numbers; other subclasses may carry masks or units.
-_PLAIN: Final = (np.ndarray, np.memmap, np.matrix, np.recarray, np.char.chararray)
+_PLAIN: Final = (np.ndarray, np.memmap, np.matrix, np.recarray)
 
 #: 32 before numpy 2.
 _MAX_NDIM: Final = 64 if int(np.__version__.split(".")[0]) >= 2 else 32  # noqa: PLR2004 - numpy's own limits

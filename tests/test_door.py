@@ -72,7 +72,7 @@ def test_a_module_without_from_dlpack_is_no_target() -> None:
         {"device": object()},
         {"device": "cuda:x"},
     ],
-    ids=lambda options: " ".join(options),
+    ids=" ".join,
 )
 def test_a_value_that_isnt_one_is_refused_by_name(options: dict[str, Any]) -> None:
     (value,) = options.values()

@@ -134,7 +134,8 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
-    missing = [name for name in _PARTS if not hasattr(adapter, name)]
+    missing = [name for name in ("api", "name", "modules") if not hasattr(adapter, name)]
+    missing += [name for name in _VERBS if not callable(getattr(adapter, name, None))]
     if missing:
         more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
         msg = (
@@ -155,8 +156,8 @@ def register(adapter: Adapter, /) -> None:
             _install_routes(_loaded[name])
 
 
-_PARTS: Final = (
-    "api", "name", "modules", "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
+_VERBS: Final = (
+    "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
     "current_device", "current_stream", "using", "retain", "native_dtypes", "native_device", "native_stream", "fast",
 )  # fmt: skip
 

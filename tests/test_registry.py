@@ -1,0 +1,219 @@
+"""An adapter joins by register(): both ways, before others, for as long as it is right."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import types
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import interop
+from interop import _registry
+from interop._adapters._host import HostOnly
+from interop._devices import HOST_ACCESSIBLE
+from interop._native import clear_hot_routes, hot_routes, ndarray_from_view
+from interop.protocols import Facts, Limits, make_view
+
+
+REAL, HERE = object(), object()
+
+
+class Toy:
+    """An array of one's own: it speaks no protocol at all."""
+
+    def __init__(self, array: np.ndarray[Any, Any], *, scale: float = 1.0) -> None:
+        self.array = array
+        self.scale = scale
+
+
+class ToyAdapter(HostOnly):
+    """What an author writes: facts, limits and verbs."""
+
+    api = 1
+    name = "toy"
+    modules = ("toy",)
+
+    def claims(self, tp: type, /) -> bool:
+        return issubclass(tp, Toy)
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        known = frozenset({"float32", "float64", "int32"})
+        return Limits(known, strides="c", alignment=8, readonly="drops") if device_type in HOST_ACCESSIBLE else None
+
+    def describe(self, x: Toy, /) -> Facts:
+        v = interop.view(x.array)
+        return Facts(
+            framework=self.name,
+            dtype=v.dtype,
+            device=v.device,
+            shape=v.shape,
+            strides=v.strides,
+            ptr=v.ptr,
+            extent=v.extent,
+            readonly=v.readonly,
+            grad="reverse" if x.scale != 1 else "none",
+        )
+
+    def settle(self, x: Toy, what: frozenset[str], /) -> Toy:
+        return Toy(x.array)
+
+    def export(self, x: Toy, facts: Facts, _stream: Any, /) -> interop.View:
+        assert facts.ptr is not None
+        return make_view(
+            facts.ptr,
+            facts.shape,
+            facts.strides,
+            (facts.dtype.code, facts.dtype.bits, facts.dtype.lanes),
+            facts.device.dlpack,
+            readonly=facts.readonly,
+            owner=x.array,
+        )
+
+    def wrap(self, view: interop.View, /) -> Toy:
+        return Toy(ndarray_from_view(view))
+
+    def empty(self, dtype: Any, shape: Any, strides: Any, device: Any, /) -> Toy:
+        return Toy(np.empty(shape, dtype.numpy))
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        into, values = (x.array if isinstance(x, Toy) else ndarray_from_view(x) for x in (dst, src))
+        np.copyto(into, values, casting="unsafe")
+
+    def native_dtypes(self) -> dict[Any, str]:
+        return {REAL: "float32"}
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        return (1, 0) if device is HERE else None
+
+    def fast(self) -> dict[Any, Any]:
+        return {}
+
+
+@pytest.fixture
+def registered() -> Iterator[ToyAdapter]:
+    loaded, by_type, names = dict(_registry._loaded), dict(_registry._by_type), set(_registry._registered)
+    adapter = ToyAdapter()
+    interop.register(adapter)
+    yield adapter
+    _registry._loaded.clear()
+    _registry._loaded.update(loaded)
+    _registry._by_type.clear()
+    _registry._by_type.update(by_type)
+    _registry._registered.clear()
+    _registry._registered.update(names)
+    _registry._unclaimed.clear()
+    clear_hot_routes()
+    for known in reversed(list(loaded.values())):
+        _registry._install_routes(known)
+
+
+def test_before_it_is_registered_nothing_knows_it() -> None:
+    with pytest.raises(interop.UnsupportedError, match="no adapter claims"):
+        interop.to_numpy(Toy(np.ones(2)))
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_framework_goes_both_ways() -> None:
+    a = np.arange(6, dtype="f4").reshape(2, 3)
+    toy = interop.convert(a, "toy")
+    assert isinstance(toy, Toy)
+    assert interop.shares_memory(a, toy)
+    assert interop.to_torch(toy).data_ptr() == a.ctypes.data
+    assert (interop.framework(toy), interop.dtype(toy), interop.device(toy)) == ("toy", "float32", "cpu")
+    assert interop.view(toy).ptr == a.ctypes.data
+    assert isinstance(interop.convert_like(torch.ones(2), toy), Toy)
+    assert interop.convert(toy, "toy") is toy
+    assert interop.adapters()["toy"].origin == "registered"
+
+
+@pytest.mark.usefixtures("registered")
+def test_its_limits_are_kept_by_the_planner() -> None:
+    a = np.arange(6, dtype="f4").reshape(2, 3)
+    plan = interop.explain(a.T, "toy")
+    assert plan.certain
+    assert "strides other than C order" in plan.reasons[0]
+    assert interop.convert(a.T, "toy").array.tolist() == a.T.tolist()
+    with pytest.raises(interop.DTypeError, match="dtype='float32'"):
+        interop.convert(a.astype("f2"), "toy")
+    assert interop.convert(a.astype("f2"), "toy", dtype="float32").array.dtype == np.float32
+    assert interop.convert(a.astype("f2"), "toy", dtype=REAL).array.dtype == np.float32
+    assert interop.convert(a, "toy", device=HERE).array is not None
+    a.flags.writeable = False
+    assert not interop.shares_memory(a, interop.convert(a, "toy"))
+    with pytest.raises(interop.GradientError):
+        interop.to_numpy(Toy(np.ones(2), scale=3.0))
+    assert interop.to_numpy(Toy(np.ones(2), scale=3.0), detach=True).tolist() == [1, 1]
+    interop.copyto(Toy(np.zeros(2)), torch.ones(2))
+
+
+def test_a_registered_adapter_replaces_a_built_in_one(registered: ToyAdapter) -> None:
+    class Other(ToyAdapter):
+        name = "torch"
+
+        def claims(self, tp: type, /) -> bool:
+            return issubclass(tp, torch.Tensor)
+
+        def describe(self, x: Any, /) -> Facts:
+            raise interop.UnsupportedError("the replacement was asked")
+
+    t = torch.ones(2)
+    assert interop.to_numpy(t).ctypes.data == t.data_ptr()
+    interop.register(Other())
+    assert torch.Tensor not in hot_routes("numpy")
+    with pytest.raises(interop.UnsupportedError, match="replacement"):
+        interop.to_numpy(t)
+    assert registered.name == "toy"
+
+
+@pytest.mark.parametrize("flaw", ["not an adapter", "one part missing", "another version"])
+def test_what_is_no_adapter_is_refused(flaw: str) -> None:
+    class Incomplete(ToyAdapter):
+        claims = None  # type: ignore[assignment]
+        api = 99 if flaw == "another version" else 1
+
+    adapter: Any = object() if flaw == "not an adapter" else Incomplete()
+    before = dict(_registry._loaded)
+    with pytest.raises(interop.UnsupportedError, match=r"Adapter|version"):
+        interop.register(adapter)
+    assert dict(_registry._loaded) == before
+
+
+def test_types_that_nobody_claims_can_die() -> None:
+    def use() -> weakref.ref[type]:
+        class Passing:
+            def __init__(self) -> None:
+                self.array = np.ones(2)
+
+            def __dlpack__(self, **keywords: Any) -> Any:
+                return self.array.__dlpack__(**keywords)
+
+            def __dlpack_device__(self) -> tuple[int, int]:
+                return (1, 0)
+
+        interop.to_numpy(Passing())
+        return weakref.ref(Passing)
+
+    alive = use()
+    gc.collect()
+    assert alive() is None
+
+
+def test_an_entry_point_is_loaded_when_its_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("toy")
+    module.adapter = ToyAdapter()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toy", module)
+    rows = {**_registry._rows(), "toy": _registry.Row("toy", "toy", "toy:adapter", "toy")}
+    monkeypatch.setattr(_registry, "_rows", lambda: rows)
+    try:
+        assert interop.adapters()["toy"].origin == "entry point"
+        assert isinstance(interop.convert(np.ones(2), "toy"), Toy)
+        assert interop.adapters()["toy"].loaded
+    finally:
+        _registry._loaded.pop("toy", None)
+        _registry._by_type.pop(Toy, None)

@@ -154,9 +154,20 @@ class SupportsCudaArrayInterface(Protocol):
 class Adapter(Protocol):
     """One framework: what it can hold, what one of its objects is, and the verbs that move data in and out."""
 
-    api: int
-    name: str
-    modules: tuple[str, ...]
+    @property
+    def api(self) -> int:
+        """The version of this protocol that the adapter speaks: :data:`ADAPTER_API`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The framework's name, as `to` takes it."""
+        ...
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules whose presence means that the framework is there."""
+        ...
 
     def claims(self, tp: type, /) -> bool:
         """Tell whether objects of exactly this type are this framework's; pure in `tp`, the answer is cached."""

@@ -20,7 +20,6 @@ from interop._devices import HOST_ACCESSIBLE
 from interop._native import clear_hot_routes, hot_routes, ndarray_from_view
 from interop.protocols import Facts, Limits, make_view
 
-
 REAL, HERE = object(), object()
 
 
@@ -125,7 +124,7 @@ def test_a_registered_framework_goes_both_ways() -> None:
     assert isinstance(toy, Toy)
     assert interop.shares_memory(a, toy)
     assert interop.to_torch(toy).data_ptr() == a.ctypes.data
-    assert (interop.framework(toy), interop.dtype(toy), interop.device(toy)) == ("toy", "float32", "cpu")
+    assert (interop.framework(toy), str(interop.dtype(toy)), str(interop.device(toy))) == ("toy", "float32", "cpu")
     assert interop.view(toy).ptr == a.ctypes.data
     assert isinstance(interop.convert_like(torch.ones(2), toy), Toy)
     assert interop.convert(toy, "toy") is toy

@@ -3,7 +3,8 @@
 It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
 """
 
-from interop._native import _exchange as _exchange  # fills in View's own exchange API
+# Compiled, so that pyright sees no module; it fills in View's own exchange API.
+from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
 from interop._native._import import ExchangeAPI, view_from_capsule, view_from_dlpack
 from interop._native._interfaces import (
     has_buffer,

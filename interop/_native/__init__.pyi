@@ -12,6 +12,8 @@ from interop._dtypes import DType
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 class View(Buffer):
+    __dlpack_c_exchange_api__: CapsuleType
+    __c_dlpack_exchange_api__: CapsuleType
     @property
     def ptr(self) -> int: ...
     @property

@@ -18,8 +18,9 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch.utils.dlpack import from_dlpack as torch_from_dlpack
 
-import interop
+from interop import _native
 from interop._native import View, make_view, ndarray_from_view, view_from_capsule, view_from_dlpack, view_from_ndarray
 from interop.errors import CopyError, DeviceError, DTypeError, InteropError, UnsupportedError
 from interop.testing import fakes
@@ -61,7 +62,7 @@ def array() -> Array:
     return np.arange(12, dtype="float32").reshape(3, 4)
 
 
-into_torch: Any = torch.utils.dlpack.from_dlpack
+into_torch: Any = torch_from_dlpack
 
 
 class Owner:
@@ -352,7 +353,7 @@ def test_a_consumed_capsule_leaves_it_to_the_consumer(array: Array, max_version:
     gone = weakref.ref(owner)
     capsule = owned(owner, array).__dlpack__(max_version=max_version)
     del owner
-    tensor = torch.utils.dlpack.from_dlpack(capsule)
+    tensor = torch_from_dlpack(capsule)
     del capsule
     assert gone() is not None
     assert tensor.data_ptr() == array.ctypes.data
@@ -590,8 +591,8 @@ def cycles() -> dict[str, Any]:
     t = torch.arange(12.0)
     view = view_from_ndarray(a)
     deep = view_from_ndarray(np.zeros((1,) * 20))
-    api = interop._native.ExchangeAPI.of(torch.Tensor)
-    ours = interop._native.ExchangeAPI.of(View)
+    api = _native.ExchangeAPI.of(torch.Tensor)
+    ours = _native.ExchangeAPI.of(View)
     assert ours is not None
     found = {
         "a View of an ndarray": lambda: view_from_ndarray(a),

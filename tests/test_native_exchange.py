@@ -188,7 +188,7 @@ def test_it_isnt_made_by_hand() -> None:
 def test_the_views_api(array: Array) -> None:
     client = ExchangeClient(View)
     assert client.versions == [(1, 3)]
-    assert View.__c_dlpack_exchange_api__ is View.__dlpack_c_exchange_api__  # type: ignore[attr-defined]
+    assert View.__c_dlpack_exchange_api__ is View.__dlpack_c_exchange_api__
     assert client.current_stream((1, 0)) == 0
     view = view_from_ndarray(array.T).with_readonly()
     fields = client.lend(view)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.dlpack import from_dlpack as torch_from_dlpack
 
-import interop
+from interop import _native
 from interop._dtypes import ROWS
 from interop._native import (
     View,
@@ -41,7 +41,7 @@ HELD = [row for row in ROWS if row.numpy is not None]
 PLAIN = [row for row in HELD if row.bits >= 8 and row.code in (0, 1, 2, 5, 6)]
 SMALL = [row for row in HELD if row not in PLAIN]
 
-into_torch: Any = torch.utils.dlpack.from_dlpack
+into_torch: Any = torch_from_dlpack
 
 
 @pytest.fixture
@@ -418,12 +418,12 @@ def test_a_device_view_of_a_producer_is_ordered_by_the_producer(array: Array) ->
             return super().__dlpack__(max_version=(1, 0))
 
     with Producer(array, device=(2, 0)) as fake:
-        view = interop._native.view_from_dlpack(fake, stream=5)
+        view = _native.view_from_dlpack(fake, stream=5)
         assert view.ordered
         fakes.read(view.__dlpack__(stream=9, max_version=(1, 0)))
         assert asked == [5, 9]
-        assert not interop._native.view_from_dlpack(fake).ordered
-        raw = interop._native.view_from_capsule(fake.capsule())
+        assert not _native.view_from_dlpack(fake).ordered
+        raw = _native.view_from_capsule(fake.capsule())
         with pytest.raises(BufferError, match="capsule"):
             raw.__dlpack__(stream=9)
         fakes.read(raw.__dlpack__(stream=-1))

@@ -358,7 +358,11 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
     case = _case(facts, source, target, options)
     plan = make_plan(case)
     if plan.error is not None:
-        raise plan.error
+        try:
+            raise plan.error
+        finally:
+            # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
+            del plan
     return x if plan.steps[0].do == "keep" else execute(plan, case, opened, source, target)
 
 
@@ -382,7 +386,10 @@ def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Optio
     case = _case(facts, source, target, options)
     guess = make_plan(case)
     if isinstance(guess.error, DeviceError):
-        raise guess.error
+        try:
+            raise guess.error
+        finally:
+            del guess  # as in _convert
     to_host = case.device.is_host and not same_place(facts.device, case.device)
     if to_host and options.copy is False:
         fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."

@@ -74,7 +74,11 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     )
     error = refusal(case)
     if error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
+            del error
     return source.export(x, facts, stream)
 
 

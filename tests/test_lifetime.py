@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,37 @@ def test_a_forked_child_can_drop_and_use_what_the_parent_made() -> None:
         raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     """)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+REFUSALS: dict[str, Callable[[Any], Any]] = {
+    "convert": lambda t: interop.to_numpy(t, copy=False, dtype="int8"),
+    "gradient": lambda t: interop.to_numpy(t.requires_grad_()),
+    "view": lambda t: interop.view(torch._neg_view(t)),
+    "device": lambda t: interop.to_numpy(t, device="cuda:0"),
+    "unsupported": lambda t: interop.to_numpy(t.to_sparse()),
+    "copyto": lambda t: interop.copyto(np.zeros(3, "i4"), t),
+    "argument": lambda t: interop.to_numpy(t, order="K"),
+    "foreign": lambda t: interop.copyto(torch.zeros(1).expand(4), t),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_keeps_nothing_alive(what: str) -> None:
+    """The source goes with its last reference: device memory can't wait for the garbage collector."""
+
+    def refused() -> weakref.ref[Any]:
+        t = torch.arange(4.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                REFUSALS[what](t)
+            except interop.InteropError:
+                return weakref.ref(t)
+        raise AssertionError(what)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert refused()() is None
+    finally:
+        gc.enable()

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
-_DTYPES: Final = frozenset(row.name for row in BY_NUMPY.values() if row.bits >= 8 and row.code < 4) | {  # noqa: PLR2004
-    "bool",
-    "complex64",
-    "complex128",
-    "bfloat16",
-}
+_DTYPES: Final = frozenset(
+    {"bool", "complex64", "complex128", "bfloat16"}
+    | {f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)}
+    | {f"float{bits}" for bits in (16, 32, 64)}
+)
 
 
 class CupyAdapter:
@@ -119,9 +118,10 @@ class CupyAdapter:
 
     def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
         """Make a device, and a stream on it, current."""
-        if stream is None:
-            return cupy.cuda.Device(device.index)  # type: ignore[no-any-return]
-        return cupy.cuda.ExternalStream(stream, device.index)  # type: ignore[no-any-return]
+        made: AbstractContextManager[None] = (
+            cupy.cuda.Device(device.index) if stream is None else cupy.cuda.ExternalStream(stream, device.index)
+        )
+        return made
 
     def retain(self, _x: Any, _stream: int, /) -> Callable[[], None] | None:
         """cupy's pool has no way to say that another stream reads a block."""

@@ -53,6 +53,8 @@ class Case:
         Where the result lives.
     source_limits, limits
         What the source's framework can hold where the source is, and the target's where the result lives.
+    home
+        Whether the target could hold the data where it is.
 
     Attributes
     ----------
@@ -72,6 +74,7 @@ class Case:
         "device",
         "dtype",
         "facts",
+        "home",
         "limits",
         "moves",
         "options",
@@ -89,6 +92,7 @@ class Case:
         device: Device,
         source_limits: Limits | None,
         limits: Limits | None,
+        home: bool = True,
     ) -> None:
         self.facts = facts
         self.options = options
@@ -96,6 +100,7 @@ class Case:
         self.device = device
         self.source_limits = source_limits
         self.limits = limits
+        self.home = home
         self.same = facts.framework == target
         self.moves = not same_place(facts.device, device)
         self.dtype = options.dtype or facts.dtype

@@ -368,13 +368,15 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
 
 def _case(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
     device = result_device(facts, options.device, target.limits, target.current_device)
+    limits = target.limits(device.type_code)
     return Case(
         facts=facts,
         options=options,
         target=target.name,
         device=device,
         source_limits=source.limits(facts.device.type_code),
-        limits=target.limits(device.type_code),
+        limits=limits,
+        home=limits is not None or target.limits(facts.device.type_code) is not None,
     )
 
 

@@ -65,8 +65,13 @@ def _device(case: Case) -> InteropError | None:
         return None
     if case.options.device is not None:
         why = f"{case.target} has no memory on {case.device}, here and now"
-        stay = None if case.facts.device.is_host else "cpu"
-        return DeviceError(message(_what(case), why, f"{_call(case, device=stay)} needs none."))
+        if case.home:
+            fix = f"{_call(case, device=None)} leaves it on {case.facts.device}."
+        elif not case.facts.device.is_host:
+            fix = f"{_call(case, device='cpu')} moves it to the host."
+        else:
+            fix = f"Name a device that {case.target} has on this machine; it can't live on {case.facts.device}."
+        return DeviceError(message(_what(case), why, fix))
     why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
     there = "cuda:0" if case.facts.device.is_host else "cpu"
     return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))

@@ -23,6 +23,7 @@ PENDING: Final = {
     "byteorder": "the elements are in the other byte order",
     "strides": "its strides are no multiple of the element size, which DLPack can't express",
     "encoded": "the memory isn't plain elements: only its own framework can decode it",
+    "scalar": "a scalar has no memory that can be borrowed",
 }
 
 _STRIDES: Final = {
@@ -128,7 +129,7 @@ class Case:
     @property
     def target_casts(self) -> bool:
         """Whether the target's framework can read the source's elements, to cast them itself."""
-        return "encoded" not in self.facts.pending and self.facts.dtype.name in self.room.dtypes
+        return not self.facts.pending & {"encoded", "scalar"} and self.facts.dtype.name in self.room.dtypes
 
     @property
     def unsettled(self) -> bool:

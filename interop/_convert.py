@@ -15,7 +15,7 @@ from interop._case import Case, result_device, same_place
 from interop._execute import execute
 from interop._native import convert_door, door
 from interop._plan import Plan, Step, make_plan
-from interop._registry import adapter_for, framework_of, target_adapter
+from interop._registry import adapter_for, describe, framework_of, target_adapter
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -278,7 +278,7 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     except UnsupportedError as err:
         msg = f"{name} can't be a target: no array is like a {type(ref).__qualname__}. Pass an array of a framework."
         raise UnsupportedError(msg) from err
-    options.setdefault("device", reference.describe(ref).device)
+    options.setdefault("device", describe(reference, ref).device)
     return _convert(x, target, _options.parse(**options))
 
 
@@ -321,7 +321,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         if _is_kept(source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
-        facts = source.describe(x)
+        facts = describe(source, x)
     except InteropError as err:
         return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))
     plan = make_plan(_case(facts, source, target, parsed))
@@ -352,7 +352,7 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
     source = adapter_for(x)
     if _is_kept(source, target, options):
         return x
-    facts, opened = source.describe(x), x
+    facts, opened = describe(source, x), x
     if not facts.certain:
         opened, facts = _open(x, facts, source, target, options)
     case = _case(facts, source, target, options)
@@ -400,7 +400,7 @@ def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Optio
         )
     if not isinstance(source, ProtocolAdapter):
         settled = source.settle(x, frozenset({"lazy"}))
-        return settled, source.describe(settled)
+        return settled, describe(source, settled)
     # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
     copy = False if options.copy is False else None
     view = source.open(x, Request(to_host, options.stream, copy))
@@ -408,4 +408,4 @@ def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Optio
         what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
         fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
         raise CopyError(message(what, "it exports a copy of itself", fix))
-    return view, source.describe(view)
+    return view, describe(source, view)

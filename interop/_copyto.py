@@ -10,7 +10,7 @@ from interop._convert import convert, to_numpy
 from interop._dtypes import castable
 from interop._inspect import shares_memory
 from interop._native import View
-from interop._registry import adapter_for
+from interop._registry import adapter_for, describe
 from interop.errors import (
     CopyError,
     DTypeError,
@@ -61,11 +61,11 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     array([[1., 2.],
            [1., 2.]])
     """
-    if not adapter_for(dst).describe(dst).certain or isinstance(dst, View):
+    if not describe(adapter_for(dst), dst).certain or isinstance(dst, View):
         # No operation of its own to write with: its memory is written as an ndarray.
         dst = to_numpy(dst, copy=False)
     into, source = adapter_for(dst), adapter_for(src)
-    there, here = into.describe(dst), source.describe(src)
+    there, here = describe(into, dst), describe(source, src)
     if there.readonly:
         raise ReadOnlyError(
             message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy.")
@@ -74,7 +74,7 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         _check(there, here, casting)
     if here.framework != into.name:
         src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
-        now = into.describe(src)
+        now = describe(into, src)
         if not here.certain:
             _check(there, now, casting)
         here = now

@@ -212,7 +212,7 @@ def parse_dtype(dtype: object) -> DType | None:
 
 def _numpy_name(dtype: object) -> str | None:
     if isinstance(dtype, np.dtype):
-        row = BY_NUMPY.get(dtype.newbyteorder("="))
+        row = BY_NUMPY.get(dtype if dtype.isnative else dtype.newbyteorder("="))
         return None if row is None else row.name
     if isinstance(dtype, type) and (issubclass(dtype, np.generic) or dtype.__module__.startswith("ml_dtypes")):
         try:

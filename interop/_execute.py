@@ -61,7 +61,7 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
         except Exception as err:
             msg = (
                 f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
-                f"{step.text}: {type(err).__name__}: {err}. If its layout is unusual, copy=True and order='C' help."
+                f"{step.text}: {type(err).__name__}: {err}. Pass a plain copy of it, made by its own framework."
             )
             raise UnsupportedError(msg) from err
     if not case.same:
@@ -121,7 +121,7 @@ def _wrap(run: _Run, step: Step, value: View) -> Any:
 
 
 def _restrict(run: _Run, step: Step, value: Any) -> Any:
-    return run.adapters[step.by].wrap(run.export(value, step.by).with_readonly(True))
+    return run.adapters[step.by].settle(value, frozenset({"readonly"}))
 
 
 def _write(run: _Run, step: Step, value: Any) -> Any:

@@ -10,7 +10,7 @@ from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import view_door
 from interop._refusals import refusal
-from interop._registry import adapter_for, framework_of
+from interop._registry import adapter_for, describe, framework_of
 from interop._streams import parse_stream
 from interop.protocols import Limits
 
@@ -60,7 +60,7 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     """
     stream = parse_stream(stream)
     source = adapter_for(x)
-    facts = source.describe(x)
+    facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
         return source.open(x, Request(stream=stream))
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
@@ -144,7 +144,7 @@ def shares_memory(x: Any, y: Any, /) -> bool:
 
 def _facts(x: Any) -> Facts:
     source = adapter_for(x)
-    facts = source.describe(x)
+    facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
         return source.describe(source.open(x))
     return facts

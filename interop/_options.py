@@ -28,10 +28,11 @@ class Options:
     @property
     def asks_nothing(self) -> bool:
         """Whether an object of the target framework can be returned as it is, unseen."""
-        return self == DEFAULT
+        return self in (DEFAULT, _NO_COPY)
 
 
 DEFAULT: Final = Options()
+_NO_COPY: Final = Options(copy=False)
 
 
 def parse(

@@ -187,7 +187,7 @@ def _steps(case: Case) -> tuple[Step, ...]:
         return (*head, _export(case), _fresh(case, "target"), *_restrict(case))
     if case.same:
         return (*head, *_restrict(case, already=case.facts.readonly)) or (Step("keep", case.target),)
-    return (*head, _export(case, readonly=case.alias_readonly), _wrap(case))
+    return (*head, _export(case, readonly=case.alias_readonly), _wrap(case, readonly=case.alias_readonly))
 
 
 def _head(case: Case) -> tuple[Step, ...]:
@@ -203,8 +203,8 @@ def _export(case: Case, *, readonly: bool = True) -> Step:
     return Step("export", case.facts.framework, readonly=readonly)
 
 
-def _wrap(case: Case) -> Step:
-    return Step("wrap", case.target, readonly=case.alias_readonly)
+def _wrap(case: Case, *, readonly: bool) -> Step:
+    return Step("wrap", case.target, readonly=readonly)
 
 
 def _restrict(case: Case, *, already: bool = False) -> tuple[Step, ...]:
@@ -226,7 +226,11 @@ def _copy_by_source(case: Case) -> tuple[Step, ...]:
     """Where only the source's framework can read its values or it casts: it writes, the target takes the result."""
     if case.casts and not case.source_casts:
         return (_fresh(case, "source", case.facts.dtype), _export(case), _fresh(case, "target"), *_restrict(case))
-    return (_fresh(case, "source"), _export(case, readonly=case.fresh_readonly), _wrap(case))
+    return (
+        _fresh(case, "source"),
+        _export(case, readonly=case.fresh_readonly),
+        _wrap(case, readonly=case.fresh_readonly),
+    )
 
 
 def _transfer(case: Case) -> tuple[Step, ...]:

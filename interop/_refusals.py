@@ -47,7 +47,7 @@ def _call(case: Case, **changes: object) -> str:
     if case.target == VIEW:
         # What can be changed is the tensor that is looked at, by its own framework.
         own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
-        return f"interop.view({call_text(case.facts.framework, **own)})"
+        return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
     return call_text(case.target, **case.spelled(**changes))
 
 
@@ -102,9 +102,12 @@ def _dtype(case: Case) -> InteropError | None:
 
 
 def _helpful_dtype(case: Case) -> str:
-    name = _HELPFUL.get(case.facts.dtype.name, "float32")
+    wanted = case.dtype
+    name = _HELPFUL.get(wanted.name, "complex64" if case.facts.dtype.code == COMPLEX else "float32")
     if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
         return f"{_call(case, dtype=name)} converts the values."
+    if case.source_limits is None or "uint8" not in case.source_limits.dtypes:
+        return f"Ask for one of {case.target}'s own: {', '.join(sorted(case.room.dtypes))}."
     raw = call_text(case.target, **case.spelled(dtype=None)).replace("(x", f"(x.view({case.facts.framework}.uint8)", 1)
     return f"No dtype= helps; {raw} hands over the raw bytes."
 

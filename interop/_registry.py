@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop import _devices, _dtypes, _streams
 from interop._native import clear_hot_routes, hot_routes
-from interop.errors import NotInstalledError, UnsupportedError
-from interop.protocols import ADAPTER_API
+from interop.errors import InteropError, NotInstalledError, UnsupportedError
+from interop.protocols import ADAPTER_API, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +60,9 @@ _WRAPPERS: Final = ("array_api_compat",)
 _lock: Final = threading.RLock()
 _loaded: Final[dict[str, Adapter]] = {}
 _registered: Final[set[str]] = set()
-_by_type: Final[dict[type, Adapter]] = {}
-# Types that nobody claimed, by weak reference: a class made in a function must be able to die.
+# By weak reference: a class made in a function must be able to die, whoever claims it.
+_by_type: Final[weakref.WeakKeyDictionary[type, Adapter]] = weakref.WeakKeyDictionary()
+# Types that no framework's adapter claimed.
 _unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.WeakKeyDictionary()
 
 
@@ -134,6 +135,9 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
+    if isinstance(adapter, type):
+        msg = f"{adapter.__qualname__} is a class: register an object of it, {adapter.__qualname__}()."
+        raise UnsupportedError(msg)
     missing = [name for name in ("api", "name", "modules") if not hasattr(adapter, name)]
     missing += [name for name in _VERBS if not callable(getattr(adapter, name, None))]
     if missing:
@@ -239,13 +243,12 @@ def _no_tensor(x: Any) -> str:
 
 def target_name(to: object) -> str:
     """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
-    if isinstance(to, str):
-        return to
-    if isinstance(to, ModuleType):
-        root, _, inner = to.__name__.partition(".")
-        if root in _WRAPPERS:
+    name = to.__name__ if isinstance(to, ModuleType) else to
+    if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
+        root, _, inner = name.partition(".")
+        if root in _WRAPPERS and inner:
             root = inner.partition(".")[0]
-        return root if root in _rows() or root in _loaded else to.__name__
+        return root if root in _rows() or root in _loaded else name
     msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
     raise UnsupportedError(msg)
 
@@ -272,8 +275,8 @@ def target_adapter(to: object) -> Adapter:
 def _import_framework(row: Row) -> None:
     try:
         importlib.import_module(row.module)
-    except ImportError as err:
-        msg = f"{row.name} can't be imported ({err}). Install it: pip install {row.install}"
+    except (Exception, SystemExit) as err:
+        msg = f"{row.name} can't be imported ({type(err).__name__}: {err}). Install it: pip install {row.install}"
         raise NotInstalledError(msg, name=row.module) from err
 
 
@@ -284,7 +287,10 @@ def _module_adapter(name: str) -> Adapter:
 
     try:
         module = importlib.import_module(name)
-    except ImportError as err:
+    except (Exception, SystemExit) as err:
+        if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
+            msg = f"the module {name!r} can't be imported: {type(err).__name__}: {err}. Mend that, then convert to it."
+            raise NotInstalledError(msg, name=name) from err
         known = sorted(_rows().keys() | _loaded.keys())
         from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
 
@@ -323,6 +329,26 @@ def _load_imported() -> list[Adapter]:
             if row.module in sys.modules and row.name not in _loaded:
                 _load_row(row)
         return list(_loaded.values())
+
+
+def describe(adapter: Adapter, x: Any) -> Facts:
+    """The facts of an object, or one of our errors: what an adapter or an object raises is its cause."""
+    try:
+        # Any: what a third party's adapter returns is looked at, not believed.
+        facts: Any = adapter.describe(x)
+    except InteropError:
+        raise
+    except Exception as err:
+        name = f"{type(x).__module__}.{type(x).__qualname__}"
+        msg = (
+            f"a {name} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the adapter "
+            f"{adapter.name!r}."
+        )
+        raise UnsupportedError(msg) from err
+    if not isinstance(facts, Facts):
+        msg = f"the adapter {adapter.name!r} described a {type(x).__qualname__} by {facts!r}, not by Facts: its bug."
+        raise UnsupportedError(msg)
+    return facts
 
 
 def framework_of(adapter: Adapter, x: Any) -> str:

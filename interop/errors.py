@@ -36,7 +36,7 @@ class UnsupportedError(InteropError, TypeError):
 class NotInstalledError(UnsupportedError, ImportError):
     """The target framework isn't installed: an :class:`UnsupportedError` that is an ImportError too."""
 
-    def __init__(self, text: str, *, name: str) -> None:
+    def __init__(self, text: str, *, name: str = "") -> None:
         super().__init__(text)
         self.name = name
 

@@ -36,7 +36,7 @@ __all__ = [
 ADAPTER_API: Final = 1
 
 #: What stands between an object and its export, and what undoes it. All but "lazy" take a copy to settle.
-Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded"]
+Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded", "scalar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Adapter(Protocol):
         ...
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
-        """Return `x` evaluated ("lazy") or without its graph ("detach"), by the framework's own operation."""
+        """Return `x` evaluated ("lazy"), without its graph ("detach"), or as a readonly view of itself ("readonly")."""
         ...
 
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:

@@ -229,7 +229,7 @@ REFUSALS: dict[str, Callable[[Any], Any]] = {
     "device": lambda t: interop.to_numpy(t, device="cuda:0"),
     "unsupported": lambda t: interop.to_numpy(t.to_sparse()),
     "copyto": lambda t: interop.copyto(np.zeros(3, "i4"), t),
-    "argument": lambda t: interop.to_numpy(t, order="K"),
+    "argument": lambda t: interop.convert(t, "numpy", dtype="float33"),
     "foreign": lambda t: interop.copyto(torch.zeros(1).expand(4), t),
 }
 

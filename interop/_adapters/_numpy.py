@@ -84,14 +84,18 @@ class NumpyAdapter(HostOnly):
         )
 
     def _dtype(self, dtype: np.dtype[Any]) -> DType:
-        row = BY_NUMPY.get(dtype.newbyteorder("="))
+        row = BY_NUMPY.get(dtype if dtype.isnative else dtype.newbyteorder("="))
         if row is None:
             raise UnsupportedError(_dtype_text(dtype))
         return dtype_of_triple(row.code, row.bits, row.lanes)
 
-    def settle(self, x: Any, _what: frozenset[str], /) -> Any:
-        """Nothing is ever lazy, and there is no graph to detach from."""
-        return x
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Make a readonly view; nothing is ever lazy, and there is no graph to detach from."""
+        if "readonly" not in what:
+            return x
+        view = x.view()
+        view.flags.writeable = False
+        return view
 
     def export(self, x: Array, _facts: Facts, _stream: Any, /) -> View:
         """Borrow the array's memory; the View holds the array."""
@@ -152,7 +156,7 @@ class ScalarAdapter(NumpyAdapter):
             extent=None,
             readonly=True,
             # Not every scalar type has a buffer, so none is borrowed.
-            pending=frozenset({"encoded"}),
+            pending=frozenset({"scalar"}),
         )
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
@@ -207,7 +211,8 @@ _KIND_FIXES: Final = {
     "O": "Pass x.astype(float), or whatever type the objects are.",
     "M": "Pass x.view('int64'), the counts of its unit.",
     "m": "Pass x.view('int64'), the counts of its unit.",
-    "V": "Pass one field, x['name'], or the bytes, x.view('uint8').",
+    "V": "Pass one field, x['name'].",
+    "c": "Pass x.astype('complex128').",
 }
 
 

@@ -16,6 +16,7 @@ from interop._native import (
     ExchangeAPI,
     View,
     has_buffer,
+    peek_capsule,
     view_from_array_interface,
     view_from_buffer,
     view_from_capsule,
@@ -27,6 +28,10 @@ from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from interop._devices import Device
+
+
+#: The type of DLPack's capsules; types.CapsuleType since Python 3.13.
+_CAPSULE: Final = "PyCapsule"
 
 
 class Request(NamedTuple):
@@ -88,7 +93,7 @@ def opener(tp: type) -> tuple[str, _Opener] | None:
         # On the type: probing an instance runs properties, which have been seen to raise RuntimeError and KeyError.
         if hasattr(tp, attribute):
             return attribute, opens
-    if tp.__name__ == "PyCapsule":
+    if tp.__name__ == _CAPSULE:
         return "a DLPack capsule", _from_capsule
     return ("the buffer protocol", _from_buffer) if has_buffer(tp) else None
 
@@ -128,6 +133,9 @@ class ProtocolAdapter(ViewAdapter):
 
     def describe(self, x: Any, /) -> Facts:
         """All there is to know of an opened object; of one that isn't open yet, a guess that says so."""
+        if type(x).__name__ == _CAPSULE:
+            # Looked at and not consumed: a refusal leaves it for another call.
+            x = peek_capsule(x)
         if isinstance(x, View):
             return replace(views.describe(x), framework=self.name)
         found = opener(type(x))
@@ -145,6 +153,10 @@ class ProtocolAdapter(ViewAdapter):
             certain=False,
             unknown=f"what {_type_name(x)} exports through {protocol} is known only after the export",
         )
+
+    def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
+        """It is open already, or a capsule, which is consumed here."""
+        return view_from_capsule(x) if type(x).__name__ == _CAPSULE else x
 
     def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View:
         """Export an object through the protocol that it speaks."""

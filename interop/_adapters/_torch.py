@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.autograd import forward_ad
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
@@ -176,6 +177,9 @@ class TorchAdapter:
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""
         made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+        if type(made) is not torch.Tensor:
+            msg = "a fake mode of torch is active, in which no memory can be made. Convert outside of it."
+            raise UnsupportedError(msg)
         if device.is_host:
             use_huge_pages(made.data_ptr(), made.nbytes)
         return made
@@ -243,6 +247,9 @@ def _overrides_dispatch(tp: type) -> bool:
 
 def _refuse_unplain(x: Any) -> None:
     tp = type(x)
+    if isinstance(x, (UninitializedBuffer, UninitializedParameter)):
+        msg = f"a {tp.__qualname__} has no shape and no memory yet. Run the lazy module once, or materialise it."
+        raise UnsupportedError(msg)
     if x.layout != torch.strided:
         fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
         msg = f"a torch tensor of layout {x.layout}, {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
@@ -319,7 +326,8 @@ def _lock_storage(x: Any) -> None:
     """Make the storage refuse ``resize_``, which would free the memory under a View; ``numpy()`` is what locks it."""
     if not x.untyped_storage().resizable():
         return
-    torch.empty(0, dtype=torch.uint8).set_(x.untyped_storage()).numpy()
+    # The device said: torch.set_default_device can make it another one.
+    torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
 
 
 def _without_odd_strides(view: View) -> View:

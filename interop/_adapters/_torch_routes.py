@@ -94,4 +94,11 @@ def _view_route(api: ExchangeAPI) -> ExchangeRoute:
         cells=(_NO_TANGENT,),
     )
     # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
-    return ExchangeRoute(api, owner=_Base.untyped_storage, guards=guards)
+    return ExchangeRoute(
+        api,
+        owner=_Base.untyped_storage,
+        guards=guards,
+        dtype=_Base.dtype,
+        # int4 and its like are exported as integers of 8 bits.
+        byte_dtypes=(torch.int8, torch.uint8),
+    )

@@ -5,7 +5,7 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
-from interop._native._import import ExchangeAPI, view_from_capsule, view_from_dlpack
+from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule, view_from_dlpack
 from interop._native._interfaces import (
     has_buffer,
     view_from_array_interface,
@@ -50,6 +50,7 @@ __all__ = [
     "hot_routes",
     "make_view",
     "ndarray_from_view",
+    "peek_capsule",
     "view_door",
     "view_from_array_interface",
     "view_from_buffer",

@@ -89,6 +89,7 @@ class ExchangeAPI:
     def wrap(self, view: View, /) -> Any: ...
     def current_work_stream(self, device_type: int, device_index: int, /) -> int: ...
 
+def peek_capsule(capsule: CapsuleType, /) -> View: ...
 def view_from_capsule(capsule: CapsuleType, /, *, ordered: bool = True, legacy_readonly: bool = True) -> View: ...
 def view_from_dlpack(
     x: Any,
@@ -127,7 +128,15 @@ class Guards:
     ) -> None: ...
 
 class ExchangeRoute(Route):
-    def __init__(self, api: ExchangeAPI, *, owner: Callable[[Any], object], guards: Guards) -> None: ...
+    def __init__(
+        self,
+        api: ExchangeAPI,
+        *,
+        owner: Callable[[Any], object],
+        guards: Guards,
+        dtype: object = None,
+        byte_dtypes: tuple[object, ...] = (),
+    ) -> None: ...
 
 class NumpyCallRoute(Route):
     def __init__(

@@ -136,6 +136,27 @@ cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
     return 0
 
 
+def peek_capsule(capsule, /):
+    """Look at a DLPack capsule without consuming it: a View that borrows, for as long as nobody consumes it.
+
+    Raises
+    ------
+    UnsupportedError, DTypeError
+        If it is no DLPack capsule, has been consumed, or what it holds can't be taken.
+    """
+    cdef DLManagedTensorVersioned* versioned
+    cdef DLManagedTensor* legacy
+    if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
+        versioned = <DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned")
+        check_version(versioned)
+        return adopt(&versioned.dl_tensor, versioned.flags, True, capsule)
+    if PyCapsule_IsValid(capsule, b"dltensor"):
+        legacy = <DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor")
+        return adopt(&legacy.dl_tensor, FLAG_READ_ONLY, True, capsule)
+    # Refuses, and says why.
+    return view_from_capsule(capsule)
+
+
 def view_from_capsule(capsule, /, *, bint ordered=True, bint legacy_readonly=True):
     """Consume a DLPack capsule.
 
@@ -329,7 +350,8 @@ cdef class ExchangeAPI:
             value = getattr(tp, "__c_dlpack_exchange_api__", None)
         if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
             header = <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
-        elif type(value) is int and 0 < value <= <uintptr_t> UINTPTR_MAX:
+        elif type(value) is int and 4096 <= value <= <uintptr_t> UINTPTR_MAX and value % sizeof(void*) == 0:
+            # An address can't be proven; what can't be one of a struct isn't followed.
             header = <DLPackExchangeAPIHeader*> <uintptr_t> value
         while header != NULL and header.version.major != DLPACK_MAJOR:
             header = header.prev_api

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 import functools
 
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU
+from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
 from interop._native._view cimport View, new_view
@@ -166,16 +166,24 @@ cdef class ExchangeRoute(Route):
         Gives what keeps the memory alive, called with the object.
     guards
         What the exchange API doesn't look at.
+    dtype, byte_dtypes
+        The descriptor of an object's element type, and those types that are truly integers of 8 bits: packed types
+        have been seen to be exported as such.
     """
 
     cdef ExchangeAPI api
-    cdef object owner
+    cdef object owner, dtype
     cdef Guards guards
+    cdef tuple byte_dtypes
 
-    def __init__(self, ExchangeAPI api not None, *, owner, Guards guards not None):
+    def __init__(
+        self, ExchangeAPI api not None, *, owner, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
+    ):
         self.api = api
         self.owner = owner
         self.guards = guards
+        self.dtype = dtype
+        self.byte_dtypes = byte_dtypes
 
     cdef bint peek(self, object x, DLTensor* tensor):
         """Fill in `tensor`, which borrows from `x`, or return False; host memory with an address only."""
@@ -183,6 +191,9 @@ cdef class ExchangeRoute(Route):
             return False
         if tensor.device.device_type != kDLCPU or tensor.data == NULL:
             return False
+        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and self.dtype is not None:
+            if get_attribute(self.dtype, x) not in self.byte_dtypes:
+                return False
         return self.guards.passes(x, tensor.dtype.code == kDLComplex)
 
     cdef object run(self, object x):
@@ -346,7 +357,7 @@ def door(str target, /):
     cdef dict table = hot_routes(target)
 
     def decorate(slow):
-        def entry(
+        def to_framework(
             x,
             /,
             *,
@@ -385,7 +396,7 @@ def door(str target, /):
                 stream=stream,
             )
 
-        return functools.update_wrapper(entry, slow)
+        return functools.update_wrapper(to_framework, slow)
 
     return decorate
 

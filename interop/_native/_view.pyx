@@ -38,7 +38,7 @@ import sys
 
 from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
-from interop.errors import UnsupportedError
+from interop.errors import DeviceError, UnsupportedError
 
 # Formats of the buffer protocol (PEP 3118) by code and bits; the small floats have none.
 cdef dict _FORMATS = {
@@ -229,14 +229,25 @@ cdef class View:
         return new_view(&self.tensor, flags | (FLAG_READ_ONLY if readonly else 0), self.ordered, self.owner)
 
     def with_device(self, int device_type, int device_index=0, /):
-        """The same memory under another device's name, such as page-locked memory as the host's."""
+        """The same memory under another device's name, such as page-locked memory as the host's.
+
+        Raises
+        ------
+        DeviceError
+            If memory here can't be memory there: nothing is moved.
+        """
+        here, there = self.tensor.device.device_type, device_type
+        if here != there and not (host_accessible(here) and host_accessible(there)) and {here, there} != {kDLCUDA, kDLCUDAManaged}:
+            raise DeviceError(f"memory on {self.device} isn't memory on {device_of_pair(device_type, device_index)}. Convert it.")
         cdef View view = new_view(&self.tensor, self.flags, self.ordered, self.owner)
         view.tensor.device.device_type = device_type
         view.tensor.device.device_id = device_index
         return view
 
     def with_owner(self, owner, /):
-        """The same memory, kept alive by something else."""
+        """The same memory, kept alive by something else; for adapters, who know that it does."""
+        if owner is None:
+            raise UnsupportedError("None keeps no memory alive: pass the object that does.")
         return new_view(&self.tensor, self.flags, self.ordered, owner)
 
     def __repr__(self):

@@ -220,7 +220,9 @@ def test_whatever_a_capsule_says_ends_in_a_view_or_an_error_of_ours(
     assert fake.live == 1
     assert view.shape == tuple(shape)
     low, high = view.extent
-    assert 0 <= low <= view.ptr <= high < 2**64 or view.device.type == "metal"
+    assert low <= view.ptr <= high < 2**64
+    # Not every device's pointer is an address.
+    assert low >= 0 or not view.device.is_host
     assert 0 <= view.nbytes < 2**63
     assert (view.size == 0) == (0 in shape)
     assert all(side >= 0 for side in shape)

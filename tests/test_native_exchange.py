@@ -170,6 +170,27 @@ def test_what_torch_refuses_is_freed_once(array: Array, dtype: Any, device: Any)
     assert gone() is None
 
 
+@pytest.mark.parametrize("deletes", [False, True])
+@pytest.mark.parametrize("status", [0, -1])
+def test_whoever_fails_to_take_a_tensor_it_is_freed_once(array: Array, status: int, deletes: bool) -> None:
+    # DLPack doesn't say whose it is then: there are types that have deleted it, and types that haven't.
+    def take(address: int, _out: object) -> int:
+        if deletes:
+            deleter = ctypes.c_void_p.from_address(address + 16).value or 0
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(deleter)(address)
+        return status
+
+    tp = exchange_type(f"Fails{status}{deletes}")
+    callback = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(take)
+    ExchangeClient(tp).api.managed_tensor_to_py_object_no_sync = ctypes.cast(callback, ctypes.c_void_p).value
+    view = view_from_ndarray(array)
+    references = sys.getrefcount(array)
+    for _ in range(100):
+        with pytest.raises(UnsupportedError, match="can't be wrapped"):
+            api_of(tp).wrap(view)
+    assert sys.getrefcount(array) == references
+
+
 def test_wrap_needs_a_view() -> None:
     not_views: list[Any] = [None, np.zeros(2)]
     for x in not_views:

@@ -128,7 +128,7 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
         if tensor.byte_offset > UINTPTR_MAX - <uintptr_t> tensor.data:
             raise UnsupportedError(f"no memory is {tensor.byte_offset} bytes beyond {<uintptr_t> tensor.data:#x}. This is a bug of the producer.")
         # Consumers that forgot this read other memory (pytorch#168177, cuda-python#2592, warp#1573).
-        view.tensor.data = <char*> tensor.data + tensor.byte_offset
+        view.tensor.data = <void*> (<uintptr_t> tensor.data + <uintptr_t> tensor.byte_offset)
     check_layout(view)
     return view
 

@@ -457,13 +457,13 @@ cdef bint takes_versioned(max_version) except -1:
 
 
 cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil:
-    """Fill in the strides of C order."""
-    cdef int64_t step = 1
+    """Fill in the strides of C order; of a shape that can't be, any strides."""
+    cdef uint64_t step = 1
     cdef int axis
     for axis in range(ndim - 1, -1, -1):
-        strides[axis] = step
+        strides[axis] = <int64_t> step
         if shape[axis] > 1:
-            step *= shape[axis]
+            step *= <uint64_t> shape[axis]
 
 
 cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil:

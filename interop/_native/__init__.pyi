@@ -111,6 +111,9 @@ class Route:
 
 class IdentityRoute(Route): ...
 
+class CallRoute(Route):
+    def __init__(self, function: Callable[[Any], Any]) -> None: ...
+
 class Cell:
     def __init__(self, namespace: Mapping[str, Any], key: str, wanted: object) -> None: ...
 
@@ -146,7 +149,6 @@ class NumpyCallRoute(Route):
         reinterpret: Callable[[Any, Any], Any],
         cell: Cell,
         guards: Guards,
-        sees: Callable[[], object] | None = None,
     ) -> None: ...
 
 class NdarrayViewRoute(Route): ...

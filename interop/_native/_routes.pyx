@@ -1,26 +1,27 @@
 """Hot routes: what the doors try first, and the generic parts that adapters compose them from.
 
-A route is called with one object and returns the result, or NotImplemented where anything about the object is
-unusual; it never raises and never copies. No framework is known here: an adapter hands in the callables, and the
-answers that let an object pass. A function of Python is a route too.
-
-These parts run in some tens of nanoseconds, so they clear exceptions where others would catch them: a try statement
-costs as much as a guard.
+A route takes one object and returns the result, or NotImplemented where anything about the object is unusual; it
+never raises and never copies. No framework is known here: an adapter hands in the callables, and the answers that
+let an object pass.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Clear
-from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
-from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
+from cpython.ref cimport Py_DECREF
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 import functools
-import types
 
+from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
-from interop._native._view cimport MAX_AXES, View, new_view
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
+from interop._native._view cimport View, new_view
+
+cdef extern from "Python.h":
+    object PyObject_CallOneArg(object function, object argument)
+    PyObject* call_one "PyObject_CallOneArg" (PyObject* function, PyObject* argument)
+    void PyErr_Clear()
+
 
 cdef extern from *:
     """
@@ -28,144 +29,27 @@ cdef extern from *:
     static PyObject *interop_get_attribute(PyObject *descriptor, PyObject *x) {
         return Py_TYPE(descriptor)->tp_descr_get(descriptor, x, (PyObject *) Py_TYPE(x));
     }
-
-    /* Without the frame that CPython's own calls lay around a method or a function of C. */
-    static PyObject *interop_call_one(PyObject *function, PyObject *x) {
-        if (Py_IS_TYPE(function, &PyMethodDescr_Type) && PyObject_TypeCheck(x, PyDescr_TYPE(function))) {
-            PyMethodDef *method = ((PyMethodDescrObject *) function)->d_method;
-            if (method->ml_flags == METH_NOARGS) return method->ml_meth(x, NULL);
-            if (method->ml_flags == (METH_VARARGS | METH_KEYWORDS)) {
-                PyObject *none = PyTuple_New(0);
-                if (none == NULL) return NULL;
-                PyObject *result = ((PyCFunctionWithKeywords) (void (*)(void)) method->ml_meth)(x, none, NULL);
-                Py_DECREF(none);
-                return result;
-            }
-        }
-        return PyObject_CallOneArg(function, x);
-    }
-
-    static PyObject *interop_call_none(PyObject *function) {
-        if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == METH_NOARGS)
-            return PyCFunction_GET_FUNCTION(function)(PyCFunction_GET_SELF(function), NULL);
-        return PyObject_CallNoArgs(function);
-    }
-
-    /* A strong reference to what a dictionary has under a key, or NULL. */
-    static PyObject *interop_dict_get(PyObject *dict, PyObject *key) {
-        PyObject *found = NULL;
-    #if PY_VERSION_HEX >= 0x030D0000
-        if (PyDict_GetItemRef(dict, key, &found) < 0) PyErr_Clear();
-    #else
-        found = PyDict_GetItemWithError(dict, key);
-        if (found == NULL) PyErr_Clear();
-        Py_XINCREF(found);
-    #endif
-        return found;
-    }
-
-    /* The last answer of one caller, true for as long as the dictionary isn't changed (PEP 699: until Python 3.14).
-       What was found is alive for as long too; what wasn't isn't put in without a change. */
-    typedef struct { uint64_t version; PyObject *key, *found; } interop_memo;
-
-    static PyObject *interop_recall(PyObject *dict, PyObject *key, interop_memo *memo) {
-    #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
-    #if defined(__GNUC__)
-    #pragma GCC diagnostic push
-    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    #endif
-        PyDictObject *table = (PyDictObject *) dict;
-        if (memo->key != key || memo->version != table->ma_version_tag) {
-            /* The lookup may run Python code; and what an object's own dictionary has can change behind its back. */
-            uint64_t version = table->ma_version_tag;
-            PyObject *found = interop_dict_get(dict, key);
-            if (version != table->ma_version_tag || table->ma_values != NULL) return found;
-            memo->version = version;
-            memo->key = key;
-            memo->found = found;
-            return found;
-        }
-        Py_XINCREF(memo->found);
-        return memo->found;
-    #if defined(__GNUC__)
-    #pragma GCC diagnostic pop
-    #endif
-    #else
-        return interop_dict_get(dict, key);
-    #endif
-    }
-
-    /* Cython has no vectorcall for classes of its own; CPython reads its address from the instance. */
-    static void interop_use_vectorcall(PyObject *type, Py_ssize_t offset) {
-        ((PyTypeObject *) type)->tp_vectorcall_offset = offset;
-        ((PyTypeObject *) type)->tp_call = PyVectorcall_Call;
-        ((PyTypeObject *) type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        PyType_Modified((PyTypeObject *) type);
-    }
     """
-    # With plain pointers, which may be NULL.
-    PyObject* get_attribute "interop_get_attribute" (PyObject* descriptor, PyObject* x) noexcept
-    PyObject* call_one "interop_call_one" (PyObject* function, PyObject* x) noexcept
-    PyObject* call_none "interop_call_none" (PyObject* function) noexcept
-    PyObject* dict_get "interop_dict_get" (PyObject* table, PyObject* key) noexcept
-    ctypedef struct Memo "interop_memo":
-        pass
-    PyObject* recall "interop_recall" (PyObject* table, PyObject* key, Memo* memo) noexcept
-    void use_vectorcall "interop_use_vectorcall" (object tp, Py_ssize_t offset) noexcept
-
-cdef extern from "Python.h":
-    const PyObject* Py_True
-    PyObject* vectorcall "PyObject_Vectorcall" (
-        PyObject* function, PyObject** arguments, size_t nargsf, PyObject* names
-    ) noexcept
-    Py_ssize_t PyVectorcall_NARGS(size_t nargsf) noexcept
-    PyTypeObject* Py_TYPE(PyObject* x) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject* x) noexcept
-    PyObject* PyTuple_GET_ITEM(PyObject* x, Py_ssize_t index) noexcept
-    bint PyUnicode_CheckExact(PyObject* x) noexcept
-    void Py_DECREF(PyObject* x) noexcept
-
-
-cdef inline bint answers(PyObject* answer, const PyObject* wanted) noexcept:
-    """Whether an answer, a new reference or NULL with an exception set, is the one wanted."""
-    if answer == NULL:
-        PyErr_Clear()
-        return False
-    # What is wanted is alive elsewhere, so that only the pointer counts.
-    Py_DECREF(answer)
-    return answer == wanted
+    object get_attribute "interop_get_attribute" (object descriptor, object x)
 
 
 # Target name -> exact type -> route.
 cdef dict _tables = {}
 
 
-def hot_routes(str target not None, /):
-    """The table of hot routes to a target.
-
-    Parameters
-    ----------
-    target
-        Its name; "view" is one.
-
-    Returns
-    -------
-    dict
-        From exact types to routes. The doors look it up at every call: what is put in counts at once.
-    """
+def hot_routes(str target, /):
+    """The table of hot routes to one target, by exact type."""
     return _tables.setdefault(target, {})
 
 
 def clear_hot_routes():
     """Empty every table; the doors keep the tables themselves."""
-    for table in list(_tables.values()):
+    for table in _tables.values():
         table.clear()
 
 
-# Routes and their parts.
-
 cdef class Route:
-    """The base of the routes that are compiled."""
+    """The base of all routes."""
 
     cdef object run(self, object x):
         return NotImplemented
@@ -179,6 +63,24 @@ cdef class IdentityRoute(Route):
 
     cdef object run(self, object x):
         return x
+
+
+cdef class CallRoute(Route):
+    """A route written in Python.
+
+    Parameters
+    ----------
+    function
+        Takes the object; returns the result or NotImplemented.
+    """
+
+    cdef object function
+
+    def __init__(self, function):
+        self.function = function
+
+    cdef object run(self, object x):
+        return PyObject_CallOneArg(self.function, x)
 
 
 @cython.final
@@ -198,25 +100,15 @@ cdef class Cell:
     cdef dict namespace
     cdef str key
     cdef object wanted
-    cdef Memo memo
 
     def __init__(self, dict namespace not None, str key not None, wanted):
         self.namespace = namespace
         self.key = key
         self.wanted = wanted
 
-    cdef inline bint holds(self) noexcept:
-        cdef PyObject* value = recall(<PyObject*> self.namespace, <PyObject*> self.key, &self.memo)
-        cdef int equal
-        if value == <PyObject*> self.wanted:
-            return answers(value, value)
-        if value == NULL:
-            return False
-        equal = PyObject_RichCompareBool(<object> value, self.wanted, Py_EQ)
-        if equal < 0:
-            PyErr_Clear()
-        Py_DECREF(value)
-        return equal == 1
+    cdef inline bint holds(self) except -1:
+        cdef object value = self.namespace.get(self.key)
+        return value is self.wanted or PyObject_RichCompareBool(value, self.wanted, Py_EQ)
 
 
 @cython.final
@@ -238,52 +130,31 @@ cdef class Guards:
     cdef tuple attributes, methods, complex_methods, cells
 
     def __init__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
-        for descriptor, _ in attributes:
-            check_descriptor(descriptor)
-        for pair in (*methods, *complex_methods):
-            function, _ = pair
-            if type(pair) is not tuple or not callable(function):
-                raise TypeError(f"no pair of a callable and an answer: {pair!r}")
-        if not all([type(cell) is Cell for cell in cells]):
-            raise TypeError(f"no cells: {cells!r}")
-        self.attributes = tuple([(descriptor, wanted) for descriptor, wanted in attributes])
+        if not all([hasattr(type(descriptor), "__get__") for descriptor, _ in attributes]):
+            raise TypeError(f"attributes are read through descriptors: {attributes!r}")
+        self.attributes = attributes
         self.methods = methods
         self.complex_methods = complex_methods
         self.cells = cells
 
-    cdef bint passes(self, PyObject* x, bint is_complex) noexcept:
-        cdef PyObject* pairs = <PyObject*> self.attributes
-        cdef PyObject* pair
-        cdef Py_ssize_t index
-        for index in range(PyTuple_GET_SIZE(pairs)):
-            pair = PyTuple_GET_ITEM(pairs, index)
-            if not answers(get_attribute(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
+    cdef bint passes(self, object x, bint is_complex) except -1:
+        cdef tuple pair
+        for pair in self.attributes:
+            if get_attribute(pair[0], x) is not pair[1]:
                 return False
-        if not ask(<PyObject*> self.methods, x) or is_complex and not ask(<PyObject*> self.complex_methods, x):
-            return False
-        for index in range(PyTuple_GET_SIZE(<PyObject*> self.cells)):
-            if not (<Cell> PyTuple_GET_ITEM(<PyObject*> self.cells, index)).holds():
+        for pair in self.methods:
+            if PyObject_CallOneArg(pair[0], x) is not pair[1]:
+                return False
+        if is_complex:
+            for pair in self.complex_methods:
+                if PyObject_CallOneArg(pair[0], x) is not pair[1]:
+                    return False
+        for cell in self.cells:
+            if not (<Cell> cell).holds():
                 return False
         return True
 
 
-cdef int check_descriptor(descriptor) except -1:
-    if not hasattr(type(descriptor), "__get__"):
-        raise TypeError(f"an attribute is read through a descriptor, and this is none: {descriptor!r}")
-    return 0
-
-
-cdef inline bint ask(PyObject* pairs, PyObject* x) noexcept:
-    cdef PyObject* pair
-    cdef Py_ssize_t index
-    for index in range(PyTuple_GET_SIZE(pairs)):
-        pair = PyTuple_GET_ITEM(pairs, index)
-        if not answers(call_one(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
-            return False
-    return True
-
-
-@cython.final
 cdef class ExchangeRoute(Route):
     """From a type with a C exchange API to a View, for host memory.
 
@@ -308,52 +179,31 @@ cdef class ExchangeRoute(Route):
     def __init__(
         self, ExchangeAPI api not None, *, owner, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
     ):
-        if dtype is not None:
-            check_descriptor(dtype)
         self.api = api
         self.owner = owner
         self.guards = guards
         self.dtype = dtype
         self.byte_dtypes = byte_dtypes
 
+    cdef bint peek(self, object x, DLTensor* tensor):
+        """Fill in `tensor`, which borrows from `x`, or return False; host memory with an address only."""
+        if not self.api.c_describe(x, tensor):
+            return False
+        if tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return False
+        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and self.dtype is not None:
+            if get_attribute(self.dtype, x) not in self.byte_dtypes:
+                return False
+        return self.guards.passes(x, tensor.dtype.code == kDLComplex)
+
     cdef object run(self, object x):
         cdef DLTensor tensor
-        cdef PyObject* made
-        if not self.api.c_describe(x, &tensor) or tensor.device.device_type != kDLCPU or tensor.data == NULL:
-            return NotImplemented
-        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and not self.of_bytes(<PyObject*> x):
-            return NotImplemented
-        if not self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex):
-            return NotImplemented
-        made = call_one(<PyObject*> self.owner, <PyObject*> x)
-        if made == NULL:
-            PyErr_Clear()
-            return NotImplemented
-        owner = <object> made
-        Py_DECREF(made)
-        return new_view(&tensor, 0, True, owner)
-
-    cdef bint of_bytes(self, PyObject* x) noexcept:
-        """Whether what is exported as integers of 8 bits is that."""
-        cdef PyObject* dtype
-        cdef Py_ssize_t index
-        if self.dtype is None:
-            return True
-        dtype = get_attribute(<PyObject*> self.dtype, x)
-        if dtype == NULL:
-            PyErr_Clear()
-            return False
-        # Compared by identity, so that it needn't be held.
-        Py_DECREF(dtype)
-        for index in range(PyTuple_GET_SIZE(<PyObject*> self.byte_dtypes)):
-            if PyTuple_GET_ITEM(<PyObject*> self.byte_dtypes, index) == dtype:
-                return True
-        return False
-
-
-cdef enum:
-    # One refusal by exception takes as long as some hundred looks at the element type.
-    CAREFUL = 400
+        try:
+            if self.peek(x, &tensor):
+                return new_view(&tensor, 0, True, PyObject_CallOneArg(self.owner, x))
+        except Exception:
+            pass
+        return NotImplemented
 
 
 @cython.final
@@ -376,19 +226,13 @@ cdef class NumpyCallRoute(Route):
         Global state that the call doesn't look at.
     guards
         What else it doesn't see.
-    sees
-        Called without arguments; where it answers True, the call sees what the guards ask, and they aren't asked. It
-        never sees behind a disguise.
     """
 
-    cdef object call, dtype, reinterpret, sees
+    cdef object call, dtype, reinterpret
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
     cdef Guards guards
-    # How many calls look at the element type first. Looking costs as much as all the other checks together, and the
-    # call refuses what needs a disguise, if slowly; so it is just made, until it refuses that.
-    cdef int careful
 
     def __init__(
         self,
@@ -400,9 +244,7 @@ cdef class NumpyCallRoute(Route):
         reinterpret,
         Cell cell not None,
         Guards guards not None,
-        sees=None,
     ):
-        check_descriptor(dtype)
         self.call = call
         self.dtype = dtype
         self.plain = plain
@@ -410,58 +252,39 @@ cdef class NumpyCallRoute(Route):
         self.reinterpret = reinterpret
         self.cell = cell
         self.guards = guards
-        self.sees = sees
-        self.careful = 0
 
     cdef object run(self, object x):
-        if not self.cell.holds():
-            return NotImplemented
-        if self.careful > 0:
-            self.careful -= 1
-            return self.look(x, False)
-        result = self.convert(x)
-        return self.look(x, True) if result is NotImplemented else result
-
-    cdef object look(self, object x, bint refused):
-        """Convert by element type, where the plain way may have been refused already."""
-        cdef object dtype
-        cdef PyObject* found = get_attribute(<PyObject*> self.dtype, <PyObject*> x)
-        if found == NULL:
-            PyErr_Clear()
-            return NotImplemented
-        dtype = <object> found
-        Py_DECREF(found)
+        cdef object dtype = get_attribute(self.dtype, x)
+        cdef object candidate
         for candidate in self.plain:
             if candidate is dtype:
-                return NotImplemented if refused else self.convert(x)
+                return self.convert(x)
         try:
             return self.convert_disguised(x, dtype)
         except Exception:
             return NotImplemented
 
     cdef object convert(self, object x):
-        cdef PyObject* made
-        if self.sees is None or not answers(call_none(<PyObject*> self.sees), Py_True):
-            if not self.guards.passes(<PyObject*> x, False):
-                return NotImplemented
-        made = call_one(<PyObject*> self.call, <PyObject*> x)
+        # An exception here is cleared, not caught: a try statement costs as much as a guard.
+        cdef PyObject* made = NULL
+        if self.cell.holds() and self.guards.passes(x, False):
+            made = call_one(<PyObject*> self.call, <PyObject*> x)
         if made == NULL:
             PyErr_Clear()
             return NotImplemented
         array = <object> made
-        Py_DECREF(made)
+        Py_DECREF(array)
         return array if borrows(array) else NotImplemented
 
     cdef object convert_disguised(self, object x, object dtype):
+        cdef object array
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.guards.passes(<PyObject*> x, False):
+        if disguise is None or not self.cell.holds() or not self.guards.passes(x, False):
             return NotImplemented
-        self.careful = CAREFUL
-        array = self.call(self.reinterpret(x, disguise[0]))
-        return undisguised(array, disguise[1]) if borrows(array) else NotImplemented
+        array = PyObject_CallOneArg(self.call, self.reinterpret(x, (<tuple> disguise)[0]))
+        return undisguised(array, (<tuple> disguise)[1]) if borrows(array) else NotImplemented
 
 
-@cython.final
 cdef class NdarrayViewRoute(Route):
     """From exactly an ndarray to a View."""
 
@@ -472,12 +295,6 @@ cdef class NdarrayViewRoute(Route):
             return NotImplemented
 
 
-cdef enum:
-    CODES = 32
-    MOST_BITS = 128
-
-
-@cython.final
 cdef class NdarrayRoute(Route):
     """From exactly an ndarray to a type with a C exchange API that can't express readonly or negative strides.
 
@@ -490,190 +307,161 @@ cdef class NdarrayRoute(Route):
     """
 
     cdef ExchangeAPI api
-    # By code and bits.
-    cdef uint8_t allowed[CODES][MOST_BITS + 1]
+    # One bit for each power of two of bits, by code: bit 3 is 8 bits.
+    cdef uint32_t allowed[32]
 
     def __init__(self, ExchangeAPI api not None, *, dtypes):
         self.api = api
+        for index in range(32):
+            self.allowed[index] = 0
         for code, bits, lanes in dtypes:
-            if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
-                self.allowed[code][bits] = api.api.managed_tensor_to_py_object_no_sync != NULL
+            if lanes == 1 and code < 32:
+                self.allowed[code] |= 1 << int(bits).bit_length()
 
     cdef object run(self, object x):
         cdef DLTensor tensor
-        cdef int64_t[MAX_AXES] shape
-        cdef int64_t[MAX_AXES] strides
+        cdef int64_t[64] shape
+        cdef int64_t[64] strides
         cdef bint readonly
         cdef int axis
-        cdef PyObject* made
+        cdef unsigned int bits, width
         tensor.shape = shape
         tensor.strides = strides
         if not borrow_ndarray(x, &tensor, &readonly) or readonly:
             return NotImplemented
-        if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS:
+        bits = tensor.dtype.bits
+        width = 0
+        while bits >> width:
+            width += 1
+        if tensor.dtype.code >= 32 or not self.allowed[tensor.dtype.code] & (1 << width):
             return NotImplemented
-        if not self.allowed[tensor.dtype.code][tensor.dtype.bits]:
-            return NotImplemented
-        # Element types are powers of two wide.
-        if <uintptr_t> tensor.data & ((tensor.dtype.bits + 7) // 8 - 1):
+        if <uintptr_t> tensor.data % (tensor.dtype.bits // 8):
             return NotImplemented
         for axis in range(tensor.ndim):
             if strides[axis] < 0:
                 return NotImplemented
-        made = self.api.c_wrap(&tensor, False, x)
-        if made == NULL:
-            PyErr_Clear()
+        try:
+            return self.api.c_wrap(&tensor, False, x)
+        except Exception:
             return NotImplemented
-        result = <object> made
-        Py_DECREF(made)
-        return result
 
 
-# Doors: functions of Python, behind a hot route.
-
-# By keyword, the values that change nothing for a route: it copies nothing, and is asked for nothing else.
-cdef dict _OPTIONS = {
-    "device": (None,),
-    "dtype": (None,),
-    "order": (None,),
-    "copy": (None, False),
-    "writable": (None,),
-    "detach": (False,),
-    "stream": (None,),
-}
-
-
-@cython.final
-cdef class Door:
-    """A function of Python that is called only where a hot route doesn't take the object.
-
-    It is a function to whoever looks at it: its name, documentation and signature are the function's own, it is
-    pickled by name, and it binds in a class.
-    """
-
-    cdef void* vectorcall
-    cdef object function
-    # Of its target; None where the second argument names the target.
-    cdef dict table
-    cdef Memo memo
-    cdef dict options
-    cdef dict __dict__
-    cdef object __weakref__
-
-    def __call__(self, *arguments, **options):
-        return self.function(*arguments, **options)
-
-    def __getattr__(self, name):
-        return getattr(self.function, name)
-
-    def __get__(self, instance, owner):
-        return self if instance is None else types.MethodType(self, instance)
-
-    def __reduce__(self):
-        return self.__qualname__
-
-    def __repr__(self):
-        return repr(self.function)
-
-
-cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
-    """What a call of a door is: its function's arguments go through untouched, and its errors without a frame of ours."""
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
-    cdef PyObject* table = <PyObject*> (<Door> self).table
-    cdef PyObject* route
-    if count == (2 if table == <PyObject*> None else 1) and (
-        names == NULL or changes_nothing((<Door> self).options, arguments + count, names)
-    ):
-        if table == <PyObject*> None:
-            table = dict_get(<PyObject*> _tables, arguments[1]) if PyUnicode_CheckExact(arguments[1]) else NULL
-            # Tables are never dropped.
-            Py_XDECREF(table)
-        if table != NULL:
-            route = recall(table, <PyObject*> Py_TYPE(arguments[0]), &(<Door> self).memo)
-            if route != NULL:
-                result = taken(<object> route, arguments[0])
-                Py_DECREF(route)
-                if result is not NotImplemented:
-                    Py_INCREF(result)
-                    return <PyObject*> result
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
-
-
-cdef extern from "Python.h":
-    void Py_XDECREF(PyObject* x) noexcept
-
-
-cdef inline object taken(object route, PyObject* x):
-    if isinstance(route, Route):
-        return (<Route> route).run(<object> x)
-    try:
-        return route(<object> x)
-    except Exception:
-        return NotImplemented
-
-
-cdef bint changes_nothing(dict options, PyObject** values, PyObject* names) except -1:
-    cdef Py_ssize_t index
-    for index in range(PyTuple_GET_SIZE(names)):
-        if not any([<PyObject*> value == values[index] for value in options.get(<object> PyTuple_GET_ITEM(names, index), ())]):
-            return False
-    return True
-
-
-cdef object new_door(function, dict table, dict options):
-    cdef Door made = Door.__new__(Door)
-    made.vectorcall = <void*> enter
-    made.function = function
-    made.table = table
-    made.options = options
-    return functools.update_wrapper(made, function)
-
-
-cdef Door _some_door = Door.__new__(Door)
-use_vectorcall(Door, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
-
-
-def door(str target not None, /):
-    """Put a hot route in front of a function.
+def door(str target, /):
+    """Put a hot route in front of a function: it is called only where the route doesn't take the object.
 
     Parameters
     ----------
     target
         The target framework's name, whose table of routes is asked.
-
-    Returns
-    -------
-    Callable
-        A decorator of a function of one object, by position, and the options of a conversion, by keyword.
     """
-    return lambda function: new_door(function, hot_routes(target), _OPTIONS)
+    cdef dict table = hot_routes(target)
+
+    def decorate(slow):
+        def to_framework(
+            x,
+            /,
+            *,
+            device=None,
+            dtype=None,
+            order=None,
+            copy=None,
+            writable=None,
+            detach=False,
+            stream=None,
+        ):
+            cdef object route, result
+            if (
+                device is None
+                and dtype is None
+                and order is None
+                # A route never copies, so that it gives what copy=False asks for too.
+                and (copy is None or copy is False)
+                and writable is None
+                and detach is False
+                and stream is None
+            ):
+                route = table.get(type(x))
+                if route is not None:
+                    result = (<Route> route).run(x)
+                    if result is not NotImplemented:
+                        return result
+            return slow(
+                x,
+                device=device,
+                dtype=dtype,
+                order=order,
+                copy=copy,
+                writable=writable,
+                detach=detach,
+                stream=stream,
+            )
+
+        return functools.update_wrapper(to_framework, slow)
+
+    return decorate
 
 
-def convert_door(function, /):
-    """Put a hot route in front of a function that takes the target's name as its second argument.
+def convert_door(slow, /):
+    """The same for a function that takes the target's name."""
 
-    Parameters
-    ----------
-    function
-        Its options are those of a conversion, by keyword.
+    def entry(
+        x,
+        to,
+        /,
+        *,
+        device=None,
+        dtype=None,
+        order=None,
+        copy=None,
+        writable=None,
+        detach=False,
+        stream=None,
+    ):
+        cdef object table, route, result
+        if (
+            device is None
+            and dtype is None
+            and order is None
+            and (copy is None or copy is False)
+            and writable is None
+            and detach is False
+            and stream is None
+            and type(to) is str
+        ):
+            table = _tables.get(to)
+            if table is not None:
+                route = (<dict> table).get(type(x))
+                if route is not None:
+                    result = (<Route> route).run(x)
+                    if result is not NotImplemented:
+                        return result
+        return slow(
+            x,
+            to,
+            device=device,
+            dtype=dtype,
+            order=order,
+            copy=copy,
+            writable=writable,
+            detach=detach,
+            stream=stream,
+        )
 
-    Returns
-    -------
-    Callable
-    """
-    return new_door(function, None, _OPTIONS)
+    return functools.update_wrapper(entry, slow)
 
 
-def view_door(function, /):
-    """Put a hot route to a View in front of a function.
+def view_door(slow, /):
+    """The same for a function whose only option is a stream."""
+    cdef dict table = hot_routes("view")
 
-    Parameters
-    ----------
-    function
-        Its only option is a stream, by keyword.
+    def entry(x, /, *, stream=None):
+        cdef object route, result
+        if stream is None:
+            route = table.get(type(x))
+            if route is not None:
+                result = (<Route> route).run(x)
+                if result is not NotImplemented:
+                    return result
+        return slow(x, stream=stream)
 
-    Returns
-    -------
-    Callable
-    """
-    return new_door(function, hot_routes("view"), {"stream": (None,)})
+    return functools.update_wrapper(entry, slow)

@@ -1,2 +1,0 @@
-cdef object find(tp, str name)
-cdef object bound(attribute, x, tp)

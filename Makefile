@@ -37,9 +37,17 @@ ifneq ($(shell cat $(ENV) 2>/dev/null | tr '\n' '|'),$(WANTED)|)
 STALE := stale
 endif
 
+# The frameworks beside numpy and torch, by the environments that they can live in together: a dependency group each.
+LEGS := frameworks tensorflow paddle oneapi
+frameworks := jax,mlx,pyarrow,tvm_ffi,warp,array_api_strict,pandas,polars,xarray,scipy,PIL
+tensorflow := tensorflow
+paddle := paddle
+oneapi := dpctl,dpnp
+
 # The frameworks that a test run must find, or fail.
 comma := ,
-export INTEROP_TEST_FRAMEWORKS ?= numpy$(if $(filter none,$(USED_TORCH)),,$(comma)torch)$(if $(filter none,$(USED_CUPY)),,$(comma)cupy)
+TESTED := numpy$(if $(filter none,$(USED_TORCH)),,$(comma)torch)$(if $(filter none,$(USED_CUPY)),,$(comma)cupy)
+export INTEROP_TEST_FRAMEWORKS ?= $(TESTED)
 
 # pyright's package carries pyright itself; it needn't ask whether there is a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -51,12 +59,12 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench clean demo distclean docs env format help lint package stale test thorough
+.PHONY: bench clean demo distclean docs env format help leg lint package stale test test-frameworks thorough
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
 	@echo
 	@sed -n '/^#   [A-Z]/,/^$$/s/^# //p' Makefile
 
@@ -67,6 +75,18 @@ demo: $(STAMPS)/package  ## hand real tensors over, before your eyes
 test: $(STAMPS)/package $(STAMPS)/test  ## every test, 200 examples a law
 	$(call say,the tests ($(INTEROP_TEST_FRAMEWORKS)))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-frameworks:  ## the laws with every other framework, in environments beside this one
+	@for leg in $(LEGS); do \
+	  $(MAKE) --no-print-directory leg LEG=$$leg VENV='$(VENV)'-$$leg PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none \
+	    || exit 1; done
+
+# One of them. oneapi needs to be told where its OpenCL runtime is; it is no device to a framework that doesn't ask.
+leg: export INTEROP_TEST_FRAMEWORKS := $(TESTED),$($(LEG))
+leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so)
+leg: $(STAMPS)/package $(STAMPS)/$(LEG)
+	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks interop/_doors.py
 
 thorough: $(STAMPS)/package $(STAMPS)/test  ## the same with 5000 examples a law: hours
 	$(call say,the tests with 5000 examples a law ($(INTEROP_TEST_FRAMEWORKS)))
@@ -107,8 +127,8 @@ clean:  ## remove what was built
 	rm -f $(STAMPS)/package
 	find interop tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean  ## remove the environment too
-	@if [ -d $(STAMPS) ]; then rm -rf $(VENV); fi
+distclean: clean  ## remove the environments too
+	@for venv in $(VENV) $(addprefix $(VENV)-,$(LEGS)); do if [ -d $$venv/.interop ]; then rm -rf $$venv; fi; done
 
 # What can't be had from an index: the packages that another environment has, after our own on the path.
 define provide
@@ -147,7 +167,7 @@ $(STAMPS)/package: $(ENV) pyproject.toml $(NATIVE)
 	@$(PIP) install --no-build-isolation --editable '.[cli,demo,testing]'
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/lint $(STAMPS)/docs $(STAMPS)/bench: $(ENV) pyproject.toml
+$(addprefix $(STAMPS)/,test lint docs bench $(LEGS)): $(ENV) pyproject.toml
 	$(call say,what $(@F) needs)
 	@$(PIP) install --group $(@F)
 	@touch $@

@@ -1,8 +1,9 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
-from interop._convert import convert, convert_like, explain, to_cupy, to_numpy, to_torch
+from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
 from interop._devices import Device
+from interop._doors import to_cupy, to_numpy, to_torch
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import View

@@ -1,8 +1,7 @@
-"""The front door: convert, to_numpy and its siblings, convert_like, explain.
+"""The front door: convert, convert_like, explain; to_numpy and its siblings are in :mod:`interop._doors`.
 
-Each public function stands behind a hot route: where nothing but the defaults is asked for and an adapter has
-composed a route for the exact type, the native door takes it; everything else goes down the stair of plan, execute
-and adapters.
+convert stands behind a hot route: where nothing but the defaults is asked for and an adapter has composed a route
+for the exact type, the native door takes it; everything else goes down the stair of plan, execute and adapters.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from interop import _options
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
 from interop._execute import execute
-from interop._native import convert_door, door
+from interop._native import convert_door
 from interop._plan import Plan, Step, make_plan
 from interop._registry import adapter_for, describe, framework_of, target_adapter
 from interop.errors import (
@@ -132,120 +131,9 @@ def convert(
     return _convert(x, target_adapter(to), options)
 
 
-@door("numpy")
-def to_numpy(
-    x: Any,
-    /,
-    *,
-    device: object = None,
-    dtype: object = None,
-    order: Order | None = None,
-    copy: bool | None = None,
-    writable: bool | None = None,
-    detach: bool = False,
-    stream: Any = None,
-) -> np.ndarray[Any, Any]:
-    """Hand a tensor to numpy; the options are those of :func:`convert`.
-
-    Parameters
-    ----------
-    x
-        An array of any framework, or an object that speaks an exchange protocol.
-    device, dtype, order, copy, writable, detach, stream
-        As in :func:`convert`. Memory of a GPU needs ``device="cpu"``.
-
-    Returns
-    -------
-    numpy.ndarray
-        On the memory of `x` where possible. bfloat16, float8 and the other small floats keep their type, as
-        ml_dtypes' extension of numpy. Readonly where the source is.
-
-    Examples
-    --------
-    >>> import torch, interop
-    >>> interop.to_numpy(torch.tensor([1.5, 2.5], dtype=torch.bfloat16))
-    array([1.5, 2.5], dtype=bfloat16)
-    """
-    options = _options.parse(
-        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
-    )
-    converted: np.ndarray[Any, Any] = _convert(x, target_adapter("numpy"), options)
-    return converted
-
-
-@door("torch")
-def to_torch(
-    x: Any,
-    /,
-    *,
-    device: object = None,
-    dtype: object = None,
-    order: Order | None = None,
-    copy: bool | None = None,
-    writable: bool | None = None,
-    detach: bool = False,
-    stream: Any = None,
-) -> torch.Tensor:
-    """Hand a tensor to torch; the options are those of :func:`convert`.
-
-    Parameters
-    ----------
-    x
-        An array of any framework, or an object that speaks an exchange protocol.
-    device, dtype, order, copy, writable, detach, stream
-        As in :func:`convert`. torch can't express readonly: a readonly source is copied unless ``writable=False``
-        promises that nobody writes.
-
-    Returns
-    -------
-    torch.Tensor
-        On the memory of `x` where possible.
-
-    Examples
-    --------
-    >>> import numpy as np, interop
-    >>> interop.to_torch(np.eye(2, dtype="float32"))
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    options = _options.parse(
-        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
-    )
-    converted: torch.Tensor = _convert(x, target_adapter("torch"), options)
-    return converted
-
-
-@door("cupy")
-def to_cupy(
-    x: Any,
-    /,
-    *,
-    device: object = None,
-    dtype: object = None,
-    order: Order | None = None,
-    copy: bool | None = None,
-    writable: bool | None = None,
-    detach: bool = False,
-    stream: Any = None,
-) -> cupy.ndarray:
-    """Hand a tensor to cupy; the options are those of :func:`convert`.
-
-    Parameters
-    ----------
-    x
-        An array of any framework, or an object that speaks an exchange protocol.
-    device, dtype, order, copy, writable, detach, stream
-        As in :func:`convert`. Host memory needs ``device="cuda"`` or ``device="cuda:1"``.
-
-    Returns
-    -------
-    cupy.ndarray
-        On the memory of `x` where possible.
-    """
-    options = _options.parse(
-        device=device, dtype=dtype, order=order, copy=copy, writable=writable, detach=detach, stream=stream
-    )
-    return _convert(x, target_adapter("cupy"), options)
+def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
+    """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no hot route takes `x`."""
+    return _convert(x, target_adapter(target), _options.parse(**options))
 
 
 def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:

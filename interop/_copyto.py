@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from interop._convert import convert, to_numpy
+from interop._convert import convert
+from interop._doors import to_numpy
 from interop._dtypes import castable
 from interop._inspect import shares_memory
 from interop._native import View

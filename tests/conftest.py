@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,19 @@ FRAMEWORKS = tuple(
     if name
 )
 
+#: By the names that they are imported by: what a run may be asked to test beside numpy.
+OTHERS = (
+    *("array_api_strict", "cupy", "dpctl", "dpnp", "jax", "mlx", "paddle", "pandas", "PIL", "polars", "pyarrow"),
+    *("scipy", "tensorflow", "torch", "tvm_ffi", "warp", "xarray"),
+)
+
 #: Those that this run goes without: neither asked for nor here.
-ABSENT = [name for name in ("cupy", "torch") if name not in FRAMEWORKS and importlib.util.find_spec(name) is None]
+ABSENT = [name for name in OTHERS if name not in FRAMEWORKS and importlib.util.find_spec(name) is None]
 
 TESTS = Path(__file__).parent
+
+#: The tests of frameworks that can't all live in one environment: each runs where its frameworks were asked for.
+LEGS = TESTS / "frameworks"
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "regular")
 
@@ -59,13 +69,18 @@ def pytest_sessionstart() -> None:
         raise pytest.UsageError(message)
 
 
-def _needs(text: str, pattern: str) -> str | None:
+def _needs(text: str, pattern: str, *, absent: list[str] = ABSENT) -> str | None:
     """The framework that this run goes without and that `text` can't: where `pattern` with its name is found."""
-    return next((name for name in ABSENT if re.search(pattern.format(name), text, re.MULTILINE)), None)
+    return next((name for name in absent if re.search(pattern.format(name), text, re.MULTILINE)), None)
 
 
 def _needed_by(path: Path) -> str | None:
-    return _needs(path.read_text(encoding="utf-8"), r"^(?:import|from) {}\b")
+    text = path.read_text(encoding="utf-8")
+    if not path.is_relative_to(LEGS):
+        return _needs(text, r"^(?:import|from) {}\b")
+    if path.name.startswith("test_") and not set(FRAMEWORKS) - {"numpy", "torch", "cupy"}:
+        return "a framework beside numpy, torch and cupy (make test-frameworks)"
+    return _needs(text, r"^(?:import|from) {}\b", absent=[name for name in OTHERS if name not in FRAMEWORKS])
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -85,9 +100,15 @@ def _source(item: pytest.DoctestItem) -> str:
     return "".join(example.source for example in item.dtest.examples)
 
 
+def _version(name: str) -> str:
+    # Not every module says it of itself.
+    version = getattr(importlib.import_module(name), "__version__", None)
+    return str(version or metadata.version(metadata.packages_distributions()[name][0]))
+
+
 def pytest_report_header() -> list[str]:
     """Say what is tested here, in which versions."""
-    versions = ", ".join(f"{name} {importlib.import_module(name).__version__}" for name in FRAMEWORKS)
+    versions = ", ".join(f"{name} {_version(name)}" for name in FRAMEWORKS)
     return [f"frameworks: {versions}", f"hypothesis profile: {PROFILE}, {settings().max_examples} examples a law"]
 
 
@@ -99,7 +120,11 @@ def _reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> Iterato
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count what was skipped, and why."""
-    left_out = {path.name: needed for path in sorted(TESTS.glob("*.py")) if (needed := _needed_by(path))}
+    left_out = {
+        str(path.relative_to(TESTS)): needed
+        for path in (*sorted(TESTS.glob("*.py")), *sorted(LEGS.glob("*.py")))
+        if (needed := _needed_by(path))
+    }
     if left_out:
         terminalreporter.section(f"left out: {len(left_out)} files")
         for name, framework in left_out.items():

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cudasim.running import running_on
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,6 +39,15 @@ TESTS = Path(__file__).parent
 
 #: The tests of frameworks that can't all live in one environment: each runs where its frameworks were asked for.
 LEGS = TESTS / "frameworks"
+
+#: Options and marks of the tests on a CUDA device, simulated or real.
+pytest_plugins = ["cudasim.plugin"]
+
+#: The folders of tests that need a device, and what it may be.
+ON_A_DEVICE = {
+    TESTS / "cuda": "a CUDA device, simulated or real (make test-cuda)",
+    TESTS / "cudasim": "the simulated CUDA device (make test-cuda)",
+}
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "regular")
 
@@ -83,8 +94,17 @@ def _needed_by(path: Path) -> str | None:
     return _needs(text, r"^(?:import|from) {}\b", absent=[name for name in OTHERS if name not in FRAMEWORKS])
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out a file of tests that imports a framework which this run goes without."""
+def _lacks_device(folder: Path, config: pytest.Config) -> bool:
+    run = running_on(config)
+    return run is None or (folder.name == "cudasim" and not run.simulated)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs a device that isn't here, and what imports a framework which this run goes without."""
+    if any(
+        _lacks_device(folder, config) for folder in (collection_path, *collection_path.parents) if folder in ON_A_DEVICE
+    ):
+        return True
     return True if collection_path.suffix == ".py" and _needed_by(collection_path) else None
 
 
@@ -118,17 +138,17 @@ def _reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> Iterato
         yield text.removeprefix("Skipped: ")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Count what was skipped, and why."""
     left_out = {
-        str(path.relative_to(TESTS)): needed
+        str(path.relative_to(TESTS)): f"{needed}, which this run was not asked to test"
         for path in (*sorted(TESTS.glob("*.py")), *sorted(LEGS.glob("*.py")))
         if (needed := _needed_by(path))
-    }
+    } | {f"{folder.name}/": needed for folder, needed in ON_A_DEVICE.items() if _lacks_device(folder, config)}
     if left_out:
-        terminalreporter.section(f"left out: {len(left_out)} files")
-        for name, framework in left_out.items():
-            terminalreporter.line(f"      {name} needs {framework}, which this run was not asked to test")
+        terminalreporter.section(f"left out: {len(left_out)} files and folders")
+        for name, needed in left_out.items():
+            terminalreporter.line(f"      {name} needs {needed}")
     reasons = Counter(_reasons(terminalreporter.getreports("skipped")))
     if not reasons:
         return

@@ -34,8 +34,10 @@ bool sim_wait(int milliseconds) {
     return pthread_cond_timedwait(&changed, &mutex, &until) == 0;
 }
 
+/* cudaErrorNotReady isn't kept: torch and cupy each have a last error of their own on a GPU, because cupy carries a runtime of its own. Here they
+ * share one, and what cupy's queries leave behind would fail torch's next call. */
 cudaError_t sim_fail(cudaError_t error) {
-    if (error != cudaSuccess) self.last_error = error;
+    if (error != cudaSuccess && error != cudaErrorNotReady) self.last_error = error;
     return error;
 }
 

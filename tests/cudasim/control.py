@@ -7,12 +7,16 @@ import ctypes
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from cudasim import abi
 
 UNKNOWN: Final = 2**64 - 1
 MODES: Final = ("eager", "lazy", "thread")
+
+#: What this module says in Python.
+HEADER: Final = Path(__file__).parent / "src" / "cudasim.h"
 
 #: So many are moved out at once.
 FINDINGS: Final = 16
@@ -121,7 +125,7 @@ class Finding:
     Attributes
     ----------
     kind
-        "race", "use after free", "out of bounds", "unimplemented", "kernel", "misuse", "capture" or "stuck".
+        As `src/cudasim.h` names them: "race", "use after free", "out of bounds", ....
     text
         Says all of it in words.
     device
@@ -270,10 +274,11 @@ def counting() -> Generator[Counters]:
 
     Examples
     --------
-    >>> with cudasim.counting() as done:  # doctest: +SKIP
-    ...     interop.to_cupy(t)
-    >>> done.copies, done.record, done.wait, done.sync  # doctest: +SKIP
-    (0, 0, 0, 0)
+    >>> import torch
+    >>> with counting() as done:
+    ...     t = torch.ones(3).cuda()
+    >>> done.h2d, done.d2h
+    (1, 0)
     """
     done = Counters()
     before = counters()

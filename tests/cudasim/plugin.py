@@ -23,6 +23,7 @@ from cudasim.running import RUN, Run, find, running_on
 
 MARKERS = (
     "sim_only(mode=...): reads what only the simulated CUDA device can tell; with a mode, what only that mode can show",
+    "every_mode: means the same in every mode of the simulated CUDA device, and runs in each",
     'finds(kind, ...): what the simulated CUDA device has to find in this test, like "race" or "leak"; nothing else',
 )
 

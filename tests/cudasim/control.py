@@ -176,6 +176,12 @@ def clear_findings() -> None:
     device().cudasim_clear_findings()
 
 
+def take_last_error() -> str | None:
+    """CUDA's last error in this thread, by its name, and forget it; None if there is none."""
+    error = device().cudaGetLastError()
+    return str(device().cudaGetErrorName(error).decode()) if error else None
+
+
 # -- counters ----------------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +388,11 @@ def describe(address: int) -> str:
     room = ctypes.create_string_buffer(512)
     device().cudasim_describe(address, room, len(room))
     return room.value.decode()
+
+
+def set_diagnosis_file(descriptor: int) -> None:
+    """Say where a fatal access to device memory is told: an open file, by its descriptor."""
+    device().cudasim_set_diagnosis_file(descriptor)
 
 
 def peek(address: int, size: int) -> bytes:

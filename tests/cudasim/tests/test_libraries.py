@@ -89,17 +89,16 @@ def test_a_missing_compiler_is_named() -> None:
 
 
 def test_a_stand_in_defines_what_was_missing_under_its_version(tmp_path: Path) -> None:
-    libthing = tmp_path / "libthing.so.1"
-    user = tmp_path / "libuser.so"
-    compiler.stand_in(standins.text("libthing.so.1", ["thing_do"]), "THING { global: thing_do; };", libthing)
-    compiler.stand_in("int thing_do(void); int use(void) { return thing_do(); }", "", user)
-    assert "thing_do" in elf.defined(libthing)
-    # Linked with it, a user asks for that version of it.
-    compiler.run(
-        [*compiler.CC, "-shared", str(user), str(libthing), "-o", str(tmp_path / "linked.so"), "-Wl,--no-as-needed"]
-    )
-    read = elf.read(tmp_path / "linked.so")
+    thing, user = tmp_path / "libthing.so.1", tmp_path / "libuser.so"
+    compiler.stand_in(standins.text(thing.name, ["thing_do"]), "THING { global: thing_do; };", thing)
+    assert elf.defined(thing) == {"thing_do"}
+    code = tmp_path / "user.c"
+    code.write_text("int thing_do(void); int use(void) { return thing_do(); }")
+    compiler.run([*compiler.CC, "-shared", "-fPIC", str(code), str(thing), "-o", str(user)])
+    read = elf.read(user)
     assert "libthing.so.1" in read.needed
+    assert read.versions["THING"] == "libthing.so.1"
+    assert elf.Symbol("thing_do", "THING") in read.undefined
 
 
 def test_headers_of_another_version_do_not_fit(tmp_path: Path) -> None:

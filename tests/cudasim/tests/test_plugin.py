@@ -117,6 +117,12 @@ def test_a_leak_fails_its_test_and_names_the_memory(run: Run) -> None:
     result.stdout.fnmatch_lines(["*simulated CUDA found leak: allocation #*: 4096 bytes of device memory at 0x*"])
 
 
+def test_an_error_that_is_left_for_others_is_found(run: Run) -> None:
+    result = run("def test_it():\n    runtime.cudaSetDevice(99)\n    cudasim.clear_findings()\n")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*simulated CUDA found last error: cudaErrorInvalidDevice *"])
+
+
 def test_a_finding_fails_no_other_test(run: Run) -> None:
     result = run(
         f"{RACE}\ndef test_after_it():\n    fill(malloc_and_free := malloc())\n    wait()\n    free(malloc_and_free)\n"
@@ -166,8 +172,8 @@ def test_a_failing_test_says_what_was_found_too(run: Run) -> None:
 
 
 def test_a_test_may_take_its_findings_itself(run: Run) -> None:
-    code = f"{USE_AFTER_FREE}\n    assert [each.kind for each in cudasim.take_findings()] == ['use after free']\n"
-    run(code).assert_outcomes(passed=1)
+    took = "assert [each.kind for each in cudasim.take_findings()] == ['use after free']; cudasim.take_last_error()"
+    run(f"{USE_AFTER_FREE}\n    {took}\n").assert_outcomes(passed=1)
 
 
 def test_memory_of_wider_fixtures_is_no_leak(run: Run) -> None:
@@ -264,4 +270,5 @@ def test_a_crash_names_the_test_and_what_it_touched(pytester: pytest.Pytester) -
     assert result.ret == -signal.SIGSEGV
     said = result.stderr.str()
     assert "test_that_reads_device_memory" in said
-    assert "allocation #1" in said
+    assert "cudasim: host code touched memory that isn't the host's: 0x" in said
+    assert "= allocation #1 + 0 (device 0, 1024 bytes, live)" in said

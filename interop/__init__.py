@@ -9,6 +9,7 @@ from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import View
 from interop._plan import Plan, Step
 from interop._registry import AdapterInfo, adapters, register
+from interop._streams import Stream, current_stream, use_stream
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -33,12 +34,14 @@ __all__ = [
     "Plan",
     "ReadOnlyError",
     "Step",
+    "Stream",
     "UnsupportedError",
     "View",
     "adapters",
     "convert",
     "convert_like",
     "copyto",
+    "current_stream",
     "device",
     "dtype",
     "explain",
@@ -48,5 +51,6 @@ __all__ = [
     "to_cupy",
     "to_numpy",
     "to_torch",
+    "use_stream",
     "view",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
+from interop._streams import ORDERED
 
 if TYPE_CHECKING:
     from interop._options import Options
@@ -130,6 +131,14 @@ class Case:
     def target_casts(self) -> bool:
         """Whether the target's framework can read the source's elements, to cast them itself."""
         return not self.facts.pending & {"encoded", "scalar"} and self.facts.dtype.name in self.room.dtypes
+
+    @property
+    def read_by_host(self) -> bool:
+        """Whether the host reads, by pointer, memory that a device may have work queued on."""
+        if self.facts.device.type_code != CUDA_MANAGED or self.same or self.options.stream == ORDERED:
+            return False
+        # Whoever counts the devices works on them.
+        return self.device.type_code not in (CUDA, CUDA_MANAGED) or self.room.devices is None
 
     @property
     def unsettled(self) -> bool:

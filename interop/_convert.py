@@ -9,21 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
-from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import Case, result_device, same_place
 from interop._execute import execute
 from interop._native import convert_door
+from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._registry import adapter_for, describe, framework_of, target_adapter
-from interop.errors import (
-    CopyError,
-    DeviceError,
-    InteropError,
-    UnsupportedError,
-    call_text,
-    describe_facts,
-    message,
-)
+from interop.errors import DeviceError, InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -33,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from interop._options import Options, Order
-    from interop.protocols import Adapter, Facts
+    from interop.protocols import Adapter
 
 
 class ConvertOptions(TypedDict, total=False):
@@ -212,7 +203,15 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         facts = describe(source, x)
     except InteropError as err:
         return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))
-    plan = make_plan(_case(facts, source, target, parsed))
+    case = case_of(facts, source, target, parsed)
+    plan = make_plan(case)
+    if plan.ok and facts.certain:
+        try:
+            carrier = carrier_of(case, source, target)
+        except InteropError as err:
+            return Plan(source.name, target.name, ok=False, error=err.with_traceback(None))
+        if carrier is not None:
+            plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
     if facts.certain or isinstance(plan.error, DeviceError):
         return plan
     steps = (
@@ -242,9 +241,14 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
         return x
     facts, opened = describe(source, x), x
     if not facts.certain:
-        opened, facts = _open(x, facts, source, target, options)
-    case = _case(facts, source, target, options)
+        opened, facts = open_source(x, facts, source, target, options)
+    case = case_of(facts, source, target, options)
     plan = make_plan(case)
+    carrier = carrier_of(case, source, target) if plan.ok else None
+    if carrier is not None:
+        opened, facts = carried(opened, facts, source, carrier, options.stream)
+        source, case = carrier, case_of(facts, carrier, target, options)
+        plan = make_plan(case)
     if plan.error is not None:
         try:
             raise plan.error
@@ -252,48 +256,3 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
             # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
             del plan
     return x if plan.steps[0].do == "keep" else execute(plan, case, opened, source, target)
-
-
-def _case(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
-    device = result_device(facts, options.device, target.limits, target.current_device)
-    limits = target.limits(device.type_code)
-    return Case(
-        facts=facts,
-        options=options,
-        target=target.name,
-        device=device,
-        source_limits=source.limits(facts.device.type_code),
-        limits=limits,
-        home=limits is not None or target.limits(facts.device.type_code) is not None,
-    )
-
-
-def _open(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts]:
-    """Export an object that only speaks a protocol: what it is shows then.
-
-    A move to the host is the producer's to make, since nobody else knows its device.
-    """
-    case = _case(facts, source, target, options)
-    guess = make_plan(case)
-    if isinstance(guess.error, DeviceError):
-        try:
-            raise guess.error
-        finally:
-            del guess  # as in _convert
-    to_host = case.device.is_host and not same_place(facts.device, case.device)
-    if to_host and options.copy is False:
-        fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."
-        raise CopyError(
-            message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix)
-        )
-    if not isinstance(source, ProtocolAdapter):
-        settled = source.settle(x, frozenset({"lazy"}))
-        return settled, describe(source, settled)
-    # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
-    copy = False if options.copy is False else None
-    view = source.open(x, Request(to_host, options.stream, copy))
-    if view.copied and options.copy is False:
-        what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
-        fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
-        raise CopyError(message(what, "it exports a copy of itself", fix))
-    return view, describe(source, view)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
+from interop._streams import ORDERED, PER_THREAD, Stream, current_stream_of
 from interop.errors import (
     CopyError,
     DTypeError,
@@ -16,9 +19,10 @@ from interop.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from interop._case import Case
+    from interop._devices import Device
     from interop._native import View
     from interop._plan import Plan, Step
     from interop.protocols import Adapter
@@ -30,14 +34,38 @@ class _Run:
 
     case: Case
     x: Any
-    adapters: dict[str, Adapter]
-    stream: Any
+    source: Adapter
+    target: Adapter
+    #: The stream that the target reads the source's memory on; None where it doesn't read it on a device.
+    reader: Stream | None
+
+    def adapter(self, name: str) -> Adapter:
+        return self.target if name == self.target.name else self.source
 
     def export(self, value: Any, by: str) -> View:
         """The memory of what the last step left; the facts of the source itself are known already."""
-        adapter = self.adapters[by]
+        adapter = self.adapter(by)
         facts = self.case.facts if value is self.x else adapter.describe(value)
-        return adapter.export(value, facts, self.stream)
+        if self.reader is None or not has_streams(facts.device):
+            return adapter.export(value, facts, None)
+        view = adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader)
+        if isinstance(view.owner, Loan):
+            view.owner.read_by(self.reader)
+        return view
+
+    @contextmanager
+    def working(self, adapter: Adapter) -> Generator[None]:
+        """Have a framework work on the device that is copied on, and on the stream that was named."""
+        case = self.case
+        place = case.facts.device if case.device.is_host else case.device
+        if not has_streams(place):
+            yield
+            return
+        stream = case.options.stream if case.options.stream != ORDERED else None
+        if stream is not None and adapter is self.source and not case.same:
+            order_after_producer(adapter, place, stream)
+        with adapter.using(place, stream):
+            yield
 
 
 def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) -> Any:
@@ -48,7 +76,7 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     InteropError
         If a framework refuses what its limits promised, with its own exception as the cause.
     """
-    run = _Run(case, x, {source.name: source, target.name: target}, case.options.stream)
+    run = _Run(case, x, source, target, reader_of(case, target))
     value = x
     for step in plan.steps:
         try:
@@ -56,8 +84,8 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
         except InteropError:
             raise
         except MemoryError as err:
-            msg = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}: {step.text} ({err})"
-            raise CopyError(msg) from err
+            what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
+            raise CopyError(message(what, f"{step.text} ({str(err).rstrip('.')})", _memory_fix(case))) from err
         except Exception as err:
             msg = (
                 f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
@@ -67,6 +95,33 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     if not case.same:
         _check(plan, case, value, target)
     return value
+
+
+def _memory_fix(case: Case) -> str:
+    if case.moves or case.facts.framework == case.target:
+        return f"Free memory on {case.device}, or hand over a part of x: it takes as much as x."
+    return f"{call_text(case.target, **case.spelled(copy=False))} takes no memory, where it can be a view."
+
+
+def reader_of(case: Case, target: Adapter) -> Stream | None:
+    """The stream that the target reads the source's memory on: its current one there, or the one that was named."""
+    device = case.facts.device
+    if not has_streams(device):
+        return None
+    current = current_stream_of(target, device)
+    named = case.options.stream
+    if current is None or named is None or named == ORDERED or case.moves:
+        return current
+    probe(target, device, named)
+    # It may go on to read on others, which only its framework can tell.
+    return Stream(named, device, named, current.now)
+
+
+@guard
+def probe(adapter: Adapter, device: Device, stream: Stream) -> None:
+    """Find a bare handle out that is no stream of the device: an event of the device can't be recorded there."""
+    if stream.owner is None and stream != current_stream_of(adapter, device) and stream > PER_THREAD:
+        adapter.order(device, stream)
 
 
 def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
@@ -100,11 +155,15 @@ def _keep(_run: _Run, _step: Step, value: Any) -> Any:
 
 
 def _detach(run: _Run, step: Step, value: Any) -> Any:
-    return run.adapters[step.by].settle(value, frozenset({"detach"}))
+    return run.adapter(step.by).settle(value, frozenset({"detach"}))
 
 
 def _settle(run: _Run, step: Step, value: Any) -> Any:
-    return run.adapters[step.by].settle(value, frozenset({"lazy"}))
+    return run.adapter(step.by).settle(value, frozenset({"lazy"}))
+
+
+def _wait(run: _Run, step: Step, value: Any) -> Any:
+    return run.adapter(step.by).settle(value, frozenset({"queued"}))
 
 
 def _export(run: _Run, step: Step, value: Any) -> View:
@@ -117,11 +176,11 @@ def _wrap(run: _Run, step: Step, value: View) -> Any:
     if value.device.dlpack != place.dlpack:
         # The same memory under the name that the target knows it by: page-locked and managed memory is host memory.
         value = value.with_device(*place.dlpack)
-    return run.adapters[step.by].wrap(value)
+    return run.adapter(step.by).wrap(value)
 
 
 def _restrict(run: _Run, step: Step, value: Any) -> Any:
-    return run.adapters[step.by].settle(value, frozenset({"readonly"}))
+    return run.adapter(step.by).settle(value, frozenset({"readonly"}))
 
 
 def _write(run: _Run, step: Step, value: Any) -> Any:
@@ -129,12 +188,13 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
     if step.dtype is None or step.strides is None or step.device is None:
         msg = f"a step that writes says what it writes: {step}"
         raise AssertionError(msg)
-    allocator, writer = run.adapters[step.allocate], run.adapters[step.by]
-    result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
-    into = result
-    if allocator is not writer:
-        into = run.export(result, step.allocate)
-    writer.assign(into, value)
+    allocator, writer = run.adapter(step.allocate), run.adapter(step.by)
+    with run.working(writer):
+        result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
+        into = result
+        if allocator is not writer:
+            into = allocator.export(result, allocator.describe(result), None)
+        writer.assign(into, value)
     return result
 
 
@@ -143,6 +203,7 @@ _VERBS: Final[dict[str, Callable[[_Run, Step, Any], Any]]] = {
     "detach": _detach,
     "settle": _settle,
     "restrict": _restrict,
+    "wait": _wait,
     "export": _export,
     "wrap": _wrap,
     "copy": _write,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
+from interop._adapters._cuda import Loan
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import view_door
+from interop._opening import worker_on
 from interop._refusals import refusal
 from interop._registry import adapter_for, describe, framework_of
-from interop._streams import parse_stream
+from interop._streams import ORDERED, parse_stream
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 #: A View can describe whatever DLPack can.
 _ROOM: Final = Limits(dtypes=frozenset(BY_NAME))
-_AS_IT_IS: Final = _options.Options(copy=False)
 
 
 @view_door
@@ -62,11 +64,13 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     source = adapter_for(x)
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return source.open(x, Request(stream=stream))
+        worker = worker_on(facts, source) if stream is not None else None
+        with worker.using(facts.device, None) if worker is not None else nullcontext():
+            return source.open(x, Request(stream=stream, worker=worker))
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
     case = Case(
         facts=facts,
-        options=_AS_IT_IS,
+        options=_options.Options(copy=False, stream=stream),
         target=VIEW,
         device=facts.device,
         source_limits=source.limits(facts.device.type_code),
@@ -79,7 +83,10 @@ def view(x: Any, /, *, stream: Any = None) -> View:
         finally:
             # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
             del error
-    return source.export(x, facts, stream)
+    made = source.export(x, facts, stream)
+    if stream is not None and stream != ORDERED and isinstance(made.owner, Loan):
+        made.owner.read_by(stream)
+    return made
 
 
 def framework(x: Any, /) -> str:

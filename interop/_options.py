@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from interop._devices import CUDA, Device
 from interop._dtypes import DType
-from interop._streams import parse_stream
+from interop._streams import Stream, parse_stream
 from interop.errors import UnsupportedError
 
 Order = Literal["C", "F"]
@@ -23,7 +23,7 @@ class Options:
     copy: bool | None = None
     writable: bool | None = None
     detach: bool = False
-    stream: int | None = None
+    stream: Stream | None = None
 
     @property
     def asks_nothing(self) -> bool:

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from interop._dtypes import DType
     from interop.errors import InteropError
 
-Verb = Literal["keep", "detach", "settle", "restrict", "copy", "cast", "export", "wrap", "take", "transfer"]
+Verb = Literal["keep", "detach", "settle", "wait", "restrict", "copy", "cast", "export", "wrap", "take", "transfer"]
 
 _TEXTS: Final[dict[Verb, str]] = {
     "keep": "nothing has to be done",
     "detach": "{by} detaches the values from the graph",
     "settle": "{by} evaluates the array",
+    "wait": "the host waits for what {by} has queued",
     "restrict": "{by} marks the result readonly",
     "copy": "{by} copies the values to a fresh array",
     "cast": "{by} casts to {dtype} in a fresh array",
@@ -40,8 +41,8 @@ class Step:
     Attributes
     ----------
     do
-        What: an object is kept, detached, settled, restricted (marked readonly), copied, cast, exported, wrapped,
-        transferred, or (in a plan that isn't certain) taken one way or the other.
+        What: an object is kept, detached, settled, waited for, restricted (marked readonly), copied, cast, exported,
+        wrapped, transferred, or (in a plan that isn't certain) taken one way or the other.
     by
         The framework that does it.
     dtype, strides, device
@@ -194,6 +195,8 @@ def _head(case: Case) -> tuple[Step, ...]:
     head = []
     if "lazy" in case.facts.pending and not case.same:
         head.append(Step("settle", case.facts.framework))
+    if case.read_by_host and not case.moves:
+        head.append(Step("wait", case.facts.framework))
     if case.facts.grad != "none" and case.options.detach:
         head.append(Step("detach", case.facts.framework))
     return tuple(head)

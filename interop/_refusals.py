@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from interop._case import VIEW
+from interop._devices import CUDA, CUDA_MANAGED
 from interop._dtypes import COMPLEX
+from interop._streams import ORDERED, PER_THREAD
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 #: The element type to ask for where the source's own has no equal; "float32" where none is named.
 _HELPFUL: Final = {"complex32": "complex64", "int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
+
+#: Where work is queued on streams.
+_STREAMED: Final = frozenset({CUDA, CUDA_MANAGED})
 
 
 def refusal(case: Case) -> InteropError | None:
@@ -75,6 +80,40 @@ def _device(case: Case) -> InteropError | None:
     why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
     there = "cuda:0" if case.facts.device.is_host else "cpu"
     return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))
+
+
+def _absent(case: Case) -> InteropError | None:
+    count, device = case.limits.devices if case.limits else None, case.device
+    if count is None or device.index < count:
+        return None
+    there = f"{device.type}:0" if count == 1 else f"{device.type}:0 to {device.type}:{count - 1}"
+    why = f"there is no {device}: {case.target} sees {count} device{'s' * (count != 1)}, {there}"
+    return DeviceError(message(_what(case), why, f"{_call(case, device=f'{device.type}:0')} names one that is there."))
+
+
+def _stream(case: Case) -> InteropError | None:
+    """What is wrong with the stream, as far as can be told without asking CUDA."""
+    facts, stream = case.facts, case.options.stream
+    place = case.device if case.device.type_code in _STREAMED else facts.device
+    if place.type_code not in _STREAMED:
+        return None
+    if stream is None and not facts.orderable and not facts.device.is_host and case.target != VIEW:
+        why = "a capsule doesn't say which stream its data is ordered on"
+        fix = f"{_call(case, stream=-1)} says that it is ordered on the current one."
+        return DeviceError(message(_what(case), why, fix))
+    if stream is None or stream == ORDERED or (case.same and not case.reasons):
+        return None
+    if stream.device is not None and stream.device.index != place.index:
+        why = f"stream={stream!r} is a stream of {stream.device} and the memory is on {place}"
+        return DeviceError(message(_what(case), why, f"{_call(case)} takes the current stream of {place}."))
+    if stream == PER_THREAD:
+        for name, limits in ((facts.framework, case.source_limits), (case.target, case.limits)):
+            if limits is not None and not limits.per_thread_stream:
+                why = f"stream=2 is CUDA's per-thread default stream, another one in each thread, and {name} rejects it"
+                return DeviceError(
+                    message(_what(case), why, f"{_call(case, stream=1)} takes the legacy default stream.")
+                )
+    return None
 
 
 def _dimensions(case: Case) -> InteropError | None:
@@ -137,6 +176,8 @@ def _copy(case: Case) -> InteropError | None:
 _CHECKS: Final[tuple[Callable[[Case], InteropError | None], ...]] = (
     _gradient,
     _device,
+    _absent,
+    _stream,
     _dimensions,
     _dtype,
     _readonly,

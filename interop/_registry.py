@@ -162,7 +162,8 @@ def register(adapter: Adapter, /) -> None:
 
 _VERBS: Final = (
     "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
-    "current_device", "current_stream", "using", "retain", "native_dtypes", "native_device", "native_stream", "fast",
+    "current_device", "current_stream", "using", "order", "capturing", "retain", "locate",
+    "native_dtypes", "native_device", "native_stream", "fast",
 )  # fmt: skip
 
 
@@ -209,7 +210,7 @@ def adapter_for_type(tp: type) -> Adapter | None:
 
 def _resolve(tp: type) -> Adapter | None:
     with _lock:
-        for adapter in _load_imported():
+        for adapter in loaded_adapters():
             if adapter.claims(tp):
                 _by_type[tp] = adapter
                 return adapter
@@ -305,7 +306,7 @@ def _module_adapter(name: str) -> Adapter:
 
 
 def _foreign_dtype(dtype: object) -> str | None:
-    for adapter in _load_imported():
+    for adapter in loaded_adapters():
         try:
             name = adapter.native_dtypes().get(dtype)
         except TypeError:  # unhashable, so no dtype object
@@ -316,14 +317,15 @@ def _foreign_dtype(dtype: object) -> str | None:
 
 
 def _foreign_device(device: object) -> tuple[int, int] | None:
-    for adapter in _load_imported():
+    for adapter in loaded_adapters():
         pair = adapter.native_device(device)
         if pair is not None:
             return pair
     return None
 
 
-def _load_imported() -> list[Adapter]:
+def loaded_adapters() -> list[Adapter]:
+    """The adapters of the frameworks that are imported, the newest first."""
     with _lock:
         for row in _rows().values():
             if row.module in sys.modules and row.name not in _loaded:
@@ -360,7 +362,7 @@ def framework_of(adapter: Adapter, x: Any) -> str:
 
 
 def _foreign_stream(stream: object) -> int | None:
-    for adapter in _load_imported():
+    for adapter in loaded_adapters():
         handle = adapter.native_stream(stream)
         if handle is not None:
             return handle

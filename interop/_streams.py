@@ -1,29 +1,88 @@
-"""Streams: what a caller may pass as ``stream=``, brought to one form, a handle."""
+"""Streams: what a caller may pass as ``stream=``, brought to one form; one stream current in several frameworks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from interop.errors import DeviceError
+from interop._devices import CUDA, Device, device_of_pair
+from interop.errors import DeviceError, InteropError
+
+if TYPE_CHECKING:
+    from interop.protocols import Adapter
 
 #: "The data is ordered already": no wait is made.
 ORDERED: Final = -1
 
-#: Asked for what is no number and has no ``__cuda_stream__``: the loaded adapters, in turn.
+#: CUDA's numbers for the legacy default stream, which is also the null handle, and for the thread's own default stream.
+LEGACY: Final = 1
+PER_THREAD: Final = 2
+
+#: Asked for what is no number: the loaded adapters, in turn.
 foreign_stream: Callable[[object], int | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
-def parse_stream(stream: Any) -> int | None:
-    """The handle that `stream` stands for: None for the current stream, -1 for "ordered already".
+class Stream(int):
+    """A stream of a CUDA device: its handle, with what keeps it alive.
+
+    :func:`interop.current_stream` returns one; whatever takes an object with ``__cuda_stream__`` takes it.
+
+    Attributes
+    ----------
+    device : Device or None
+        Where it is, None where that can't be told.
+    owner : object
+        The framework's own stream object, which would destroy the stream with its last reference.
+    now : callable or None
+        For the stream that a framework works on: asks for the one that it works on later.
+
+    Notes
+    -----
+    The null handle is the legacy default stream, as is the number 1: both are 1 here, so that equal streams compare
+    equal.
+
+    Examples
+    --------
+    >>> Stream(0) == Stream(1)
+    True
+    >>> Stream(0).__cuda_stream__()
+    (0, 1)
+    """
+
+    device: Device | None
+    owner: object
+    now: Callable[[], int] | None
+
+    def __new__(
+        cls,
+        handle: int,
+        device: Device | None = None,
+        owner: object = None,
+        now: Callable[[], int] | None = None,
+    ) -> Self:
+        self = super().__new__(cls, handle or LEGACY)
+        self.device, self.owner, self.now = device, owner, now
+        return self
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """Return the version of the protocol, 0, and the handle."""
+        return (0, int(self))
+
+    def __repr__(self) -> str:
+        return f"Stream({int(self):#x})" if self.device is None else f"Stream({int(self):#x}, {str(self.device)!r})"
+
+
+def parse_stream(stream: Any) -> Stream | None:
+    """The stream that `stream` stands for: None for the current one, -1 for "ordered already".
 
     Raises
     ------
     DeviceError
         If it is 0, which DLPack disallows as ambiguous, or is no stream.
     """
-    if stream is None:
-        return None
+    if stream is None or isinstance(stream, Stream):
+        return stream
     if isinstance(stream, bool) or not isinstance(stream, int):
         found = _handle(stream)
         if found is None:
@@ -39,17 +98,116 @@ def parse_stream(stream: Any) -> int | None:
             "the legacy default stream, a framework's stream object, or -1 for data that is ordered already."
         )
         raise DeviceError(msg)
-    return stream
+    return Stream(stream)
 
 
-def _handle(stream: Any) -> int | None:
+def _handle(stream: Any) -> Stream | None:
+    # A framework knows the device of its own streams, which their __cuda_stream__ doesn't tell.
+    found = foreign_stream(stream)
+    if found is not None:
+        return found if isinstance(found, Stream) else Stream(found, owner=stream)
     if not hasattr(type(stream), "__cuda_stream__"):
-        return foreign_stream(stream)
+        return None
     try:
         # (version of the protocol, handle), as cuda.core defines it.
         _, handle = stream.__cuda_stream__()
-        # A null handle is the legacy default stream, which has the number 1 where 0 means nothing.
-        return int(handle) or 1
+        return Stream(int(handle), owner=stream)
     except Exception as err:
         msg = f"the __cuda_stream__ of a {type(stream).__qualname__} failed: {type(err).__name__}: {err}"
         raise DeviceError(msg) from err
+
+
+def current_stream_of(adapter: Adapter, device: Device) -> Stream | None:
+    """The stream that a framework works on, on a device; None where it has none there."""
+    found = adapter.current_stream(device)
+    return found if found is None or isinstance(found, Stream) else Stream(found, device)
+
+
+def current_stream(framework: object, device: object = None) -> Stream:
+    """Return the stream that a framework works on now.
+
+    Parameters
+    ----------
+    framework
+        Its name or module.
+    device
+        A CUDA device, in any spelling; None for the framework's current one.
+
+    Returns
+    -------
+    Stream
+        An object with ``__cuda_stream__``, which is also the handle as an int; it keeps the stream alive.
+
+    Raises
+    ------
+    DeviceError
+        If the framework has no streams there.
+
+    Examples
+    --------
+    >>> import interop
+    >>> with interop.use_stream(interop.current_stream("cupy")):  # doctest: +SKIP
+    ...     y = model(interop.to_torch(x))
+    """
+    from interop._registry import target_adapter  # noqa: PLC0415 - which looks streams up here
+
+    adapter = target_adapter(framework)
+    anywhere = device is None or device == "cuda"
+    place = device_of_pair(CUDA, adapter.current_device(CUDA)) if anywhere else Device(device)
+    found = current_stream_of(adapter, place) if adapter.limits(place.type_code) is not None else None
+    if found is None:
+        msg = (
+            f"{adapter.name} has no streams on {place}, here and now. Ask a framework that works on a CUDA device of "
+            'this machine: interop.current_stream("cupy", "cuda:0").'
+        )
+        raise DeviceError(msg)
+    return found
+
+
+@contextmanager
+def use_stream(stream: Any, /) -> Generator[Stream]:
+    """Make one stream current in every loaded GPU framework, for the length of a ``with``.
+
+    What torch and cupy do in it is then ordered without an event, and memory that goes from one to the other costs
+    no synchronisation at all.
+
+    Parameters
+    ----------
+    stream
+        A framework's stream, an object with ``__cuda_stream__``, or a handle. Its device is current too; for a handle,
+        whose device can't be told, that is the device that is current already.
+
+    Raises
+    ------
+    DeviceError
+        If it is no stream, or one that a loaded framework can't work on.
+
+    Examples
+    --------
+    >>> import cupy, interop  # doctest: +SKIP
+    >>> with interop.use_stream(cupy.cuda.Stream(non_blocking=True)):  # doctest: +SKIP
+    ...     t = interop.to_torch(cupy.arange(3)) * 2
+    """
+    from interop._registry import loaded_adapters  # noqa: PLC0415 - which looks streams up here
+
+    parsed = parse_stream(stream)
+    if parsed is None or parsed == ORDERED:
+        msg = f"stream={stream!r} names no stream that could be made current. Pass a framework's stream, or a handle."
+        raise DeviceError(msg)
+    adapters = [adapter for adapter in loaded_adapters() if adapter.limits(CUDA) is not None]
+    if not adapters:
+        msg = "no framework that works on a CUDA device is loaded: import torch or cupy first."
+        raise DeviceError(msg)
+    with ExitStack() as stack:
+        for adapter in adapters:
+            place = parsed.device or device_of_pair(CUDA, adapter.current_device(CUDA))
+            try:
+                stack.enter_context(adapter.using(place, parsed))
+            except InteropError:
+                raise
+            except Exception as err:
+                msg = (
+                    f"{adapter.name} can't work on {parsed!r}: {type(err).__name__}: {err}. Pass a stream that exists."
+                )
+                raise DeviceError(msg) from err
+        yield parsed

@@ -61,6 +61,10 @@ class Limits:
         Names of element types that it holds in its own way only (quantized ones), but can cast from.
     certain
         False where all this is a guess, and the framework's own answer is what counts.
+    devices
+        How many devices of the type there are; None where nobody counts.
+    per_thread_stream
+        Whether the framework works on CUDA's per-thread default stream, 2, which is another stream in each thread.
     """
 
     dtypes: frozenset[str]
@@ -71,6 +75,8 @@ class Limits:
     immutable: bool = False
     decodes: frozenset[str] = frozenset()
     certain: bool = True
+    devices: int | None = None
+    per_thread_stream: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,9 @@ class Facts:
         ``"reverse"`` where it requires grad, ``"forward"`` where it carries a tangent.
     pending
         What its own framework has to settle before the memory means what the object says.
+    orderable
+        For device memory: whether anybody can order it on a stream. For a raw capsule nobody can: the caller has to
+        say that it is ordered.
     certain
         False where one of the above is a guess that only an export could prove; `unknown` says which.
     unknown
@@ -114,6 +123,7 @@ class Facts:
     immutable: bool = False
     grad: Literal["none", "reverse", "forward"] = "none"
     pending: frozenset[Pending] = frozenset()
+    orderable: bool = True
     certain: bool = True
     unknown: str = field(default="", compare=False)
 
@@ -182,11 +192,18 @@ class Adapter(Protocol):
         ...
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
-        """Return `x` evaluated ("lazy"), without its graph ("detach"), or as a readonly view of itself ("readonly")."""
+        """Return `x` evaluated ("lazy"), without its graph ("detach"), or as a readonly view of itself ("readonly").
+
+        With "queued" the host waits until what is queued on the memory has been done: managed memory that the host
+        is going to read.
+        """
         ...
 
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
-        """Return a View on the memory of `x`, ordered on `stream`; nothing is pending."""
+        """Return a View on the memory of `x`, ordered on `stream`; nothing is pending.
+
+        For device memory `stream` is the consumer's: None leaves the View unordered, -1 says that it is ordered.
+        """
         ...
 
     def wrap(self, view: View, /) -> Any:
@@ -206,18 +223,39 @@ class Adapter(Protocol):
         ...
 
     def current_stream(self, device: Device, /) -> int | None:
-        """Return the handle of the current stream on a device, or None where it has no streams."""
+        """Return the handle of the current stream on a device, or None where it has no streams.
+
+        Of a CUDA device preferably a :class:`interop._streams.Stream`, which is an int that keeps the stream alive
+        and can ask again: memory is given back in the order of the stream that is current by then.
+        """
         ...
 
     def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
         """Make a device, and a stream on it, current for the length of a ``with``."""
         ...
 
-    def retain(self, x: Any, stream: int, /) -> Callable[[], None] | None:
-        """Keep the memory of `x` from reuse until what `stream` has queued is done.
+    def order(self, device: Device, before: int | None, /, *after: int) -> None:
+        """Make what the streams `after` queue from now on wait for what `before` has queued: one event.
 
-        Returns what has to run before `x` may be dropped, or None.
+        A stream that isn't on `device` is a Stream that says so. Where `before` is None, a stream that nobody knows,
+        the host waits for all that the device has queued.
         """
+        ...
+
+    def capturing(self, device: Device, stream: int, /) -> bool:
+        """Tell whether work on a stream is captured into a graph."""
+        ...
+
+    def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
+        """Keep memory that was exported from reuse until what `stream` has queued is done.
+
+        Returns the streams that have to wait for `stream` before the memory, the owner of the exported View, may be
+        dropped; none where nothing more has to be done.
+        """
+        ...
+
+    def locate(self, ptr: int, /) -> int | None:
+        """Return the index of the CUDA device that an address belongs to, or None where that can't be told."""
         ...
 
     def native_dtypes(self) -> Mapping[Any, str]:

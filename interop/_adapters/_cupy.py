@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import cupy
 import numpy as np
 
 from interop import _layout
+from interop._adapters._cuda import Loan
+from interop._adapters._cupy_copies import assign, synchronize
+from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device
 from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view
@@ -16,7 +20,6 @@ from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
 _DTYPES: Final = frozenset(
@@ -26,7 +29,7 @@ _DTYPES: Final = frozenset(
 )
 
 
-class CupyAdapter:
+class CupyAdapter(CupyStreams):
     """The adapter of cupy arrays."""
 
     api = ADAPTER_API
@@ -41,7 +44,8 @@ class CupyAdapter:
 
     def limits(self, device_type: int, /) -> Limits | None:
         """CUDA and managed memory, where there is a device; never the host (cupy#7131)."""
-        return self._limits if device_type in (CUDA, CUDA_MANAGED) and _device_count() else None
+        count = device_count() if device_type in (CUDA, CUDA_MANAGED) else 0
+        return replace(self._limits, devices=count) if count else None
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array's own attributes."""
@@ -60,12 +64,17 @@ class CupyAdapter:
             readonly=False,
         )
 
-    def settle(self, x: Any, _what: frozenset[str], /) -> Any:
-        """Nothing is ever lazy, and there is no graph to detach from."""
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Wait for what is queued; nothing is ever lazy, and there is no graph to detach from."""
+        if "queued" in what:
+            synchronize(cupy.cuda.get_current_stream(x.device.id))
         return x
 
-    def export(self, x: Any, facts: Facts, _stream: Any, /) -> View:
+    def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; the View holds cupy's memory pointer, not the array, whose shape can be assigned."""
+        owner = Loan(x.data, facts.device, self)
+        if stream is not None:
+            owner.order(stream)
         return make_view(
             x.data.ptr,
             facts.shape,
@@ -73,7 +82,8 @@ class CupyAdapter:
             (facts.dtype.code, facts.dtype.bits, facts.dtype.lanes),
             facts.device.dlpack,
             readonly=False,
-            owner=x.data,
+            owner=owner,
+            ordered=stream is not None,
         )
 
     def wrap(self, view: View, /) -> Any:
@@ -87,45 +97,18 @@ class CupyAdapter:
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout, from the current pool of the device."""
         steps = tuple(step * dtype.itemsize for step in strides)
-        with cupy.cuda.Device(device.index):
+        with on_device(device.index):
             memory = cupy.cuda.alloc(_layout.nbytes(shape, dtype.itemsize))
             return cupy.ndarray(shape, dtype.numpy, memory, steps)
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write with cupy's own operations: ``set`` from the host, ``get`` to it, assignment between arrays."""
-        if isinstance(dst, View):
-            dst = ndarray_from_view(dst) if dst.device.is_host else self.wrap(dst)
-        if isinstance(src, View):
-            src = ndarray_from_view(src) if src.device.is_host else self.wrap(src)
-        if isinstance(dst, np.ndarray):
-            if dst.dtype == src.dtype and dst.flags.c_contiguous and src.flags.c_contiguous:
-                src.get(out=dst)
-            else:
-                dst[...] = src.get()
-        elif isinstance(src, np.ndarray):
-            with cupy.cuda.Device(dst.device.id):
-                dst[...] = cupy.asarray(src)
-        else:
-            dst[...] = src
+        assign(self._array(dst), self._array(src))
 
-    def current_device(self, _device_type: int, /) -> int:
-        """Ask the CUDA runtime."""
-        return int(cupy.cuda.runtime.getDevice()) if _device_count() else 0
-
-    def current_stream(self, device: Device, /) -> int | None:
-        """The handle of cupy's current stream on a device."""
-        return int(cupy.cuda.get_current_stream(device.index).ptr)
-
-    def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
-        """Make a device, and a stream on it, current."""
-        made: AbstractContextManager[None] = (
-            cupy.cuda.Device(device.index) if stream is None else cupy.cuda.ExternalStream(stream, device.index)
-        )
-        return made
-
-    def retain(self, _x: Any, _stream: int, /) -> Callable[[], None] | None:
-        """cupy's pool has no way to say that another stream reads a block."""
-        return None
+    def _array(self, x: Any) -> Any:
+        if not isinstance(x, View):
+            return x
+        return ndarray_from_view(x) if x.device.is_host and x.device.type_code != CUDA_MANAGED else self.wrap(x)
 
     def native_dtypes(self) -> Mapping[Any, str]:
         """cupy's dtype objects are numpy's."""
@@ -135,21 +118,9 @@ class CupyAdapter:
         """Return the pair of a ``cupy.cuda.Device``."""
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
-    def native_stream(self, stream: Any, /) -> int | None:
-        """Return the handle of a cupy stream; the null one is the legacy default stream, 1."""
-        kinds = (cupy.cuda.Stream, cupy.cuda.ExternalStream)
-        return (int(stream.ptr) or 1) if isinstance(stream, kinds) else None
-
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """No hot routes."""
         return {}
-
-
-def _device_count() -> int:
-    try:
-        return int(cupy.cuda.runtime.getDeviceCount())
-    except cupy.cuda.runtime.CUDARuntimeError:  # no driver, or no device that it knows
-        return 0
 
 
 adapter: Final = CupyAdapter()

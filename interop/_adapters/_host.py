@@ -37,8 +37,19 @@ class HostOnly:
         """There is nothing to make current."""
         return nullcontext()
 
-    def retain(self, _x: Any, _stream: int, /) -> Callable[[], None] | None:
+    def order(self, _device: Device, _before: int | None, /, *_after: int) -> None:
+        """The host has no streams."""
+
+    def capturing(self, _device: Device, _stream: int, /) -> bool:
+        """The host has no streams."""
+        return False
+
+    def retain(self, _memory: Any, _stream: int, /) -> tuple[int, ...]:
         """Host memory lives as long as its owner."""
+        return ()
+
+    def locate(self, _ptr: int, /) -> int | None:
+        """Nothing is known of device memory here."""
         return None
 
 

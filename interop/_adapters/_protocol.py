@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
-from interop._devices import CPU, device_of_pair
+from interop._devices import CPU, CUDA, device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop._native import (
     ExchangeAPI,
@@ -23,11 +24,13 @@ from interop._native import (
     view_from_cuda_array_interface,
     view_from_dlpack,
 )
+from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
 from interop.errors import DeviceError, UnsupportedError
 from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from interop._devices import Device
+    from interop.protocols import Adapter
 
 
 #: The type of DLPack's capsules; types.CapsuleType since Python 3.13.
@@ -35,19 +38,35 @@ _CAPSULE: Final = "PyCapsule"
 
 
 class Request(NamedTuple):
-    """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer."""
+    """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer.
+
+    `worker` is the adapter that works on its device, whose current stream is meant where none is named; without one
+    device memory is left unordered.
+    """
 
     to_host: bool = False
-    stream: Any = None
+    stream: Stream | None = None
     copy: bool | None = None
+    worker: Adapter | None = None
+
+    def reader(self, device: Device) -> Stream | None:
+        """The stream that device memory is to be ordered on."""
+        if self.stream is not None or self.worker is None:
+            return self.stream
+        return current_stream_of(self.worker, device)
 
 
 _AS_IT_IS: Final = Request()
 
 
 def _from_dlpack(x: Any, request: Request) -> View:
-    dl_device = (CPU, 0) if request.to_host else None
-    return view_from_dlpack(x, stream=request.stream, dl_device=dl_device, copy=request.copy)
+    if request.to_host:
+        # The producer waits itself, and there is no stream on the host to name.
+        return view_from_dlpack(x, dl_device=(CPU, 0), copy=request.copy)
+    device = _dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device_of_pair(CPU)
+    stream = request.reader(device) if has_streams(device) else None
+    # Exactly an int: torch takes no other.
+    return view_from_dlpack(x, stream=None if stream is None else int(stream), copy=request.copy)
 
 
 def _from_exchange(x: Any, _request: Request) -> View:
@@ -58,9 +77,32 @@ def _from_exchange(x: Any, _request: Request) -> View:
     return api.export(x)
 
 
-def _from_cuda_interface(x: Any, _request: Request) -> View:
-    view, _ = view_from_cuda_array_interface(x)
-    return view
+def _from_cuda_interface(x: Any, request: Request) -> View:
+    """Take the memory; the consumer waits, since the interface has its stream and no way to order anything."""
+    view, stream = view_from_cuda_array_interface(x)
+    worker = request.worker
+    if worker is None:
+        return view
+    index = worker.locate(view.ptr) if view.ptr else worker.current_device(CUDA)
+    device = device_of_pair(CUDA, index or 0)
+    reader = request.reader(device)
+    # Before version 3 the interface says nothing of streams: the work may be queued on any.
+    unknown = x.__cuda_array_interface__.get("version", 0) < _STREAMS_SINCE
+    home = Stream(LEGACY if stream is None else stream, device)
+    if reader is not None and reader != ORDERED and (unknown or stream is not None):
+        order_after_interface(worker, device, None if unknown else home, reader)
+    loan = Loan(view.owner, device, worker, (home,))
+    return view.with_device(CUDA, device.index).with_owner(loan, ordered=reader is not None)
+
+
+_STREAMS_SINCE: Final = 3
+
+
+@guard
+def order_after_interface(worker: Adapter, device: Device, before: int | None, reader: int) -> None:
+    """Have the reader's stream wait for the one that an interface names; for all of the device where that is None."""
+    if before != reader:
+        worker.order(device, before, reader)
 
 
 def _from_interface(x: Any, _request: Request) -> View:
@@ -71,8 +113,16 @@ def _from_buffer(x: Any, _request: Request) -> View:
     return view_from_buffer(x)
 
 
-def _from_capsule(x: Any, _request: Request) -> View:
-    return view_from_capsule(x)
+def _from_capsule(x: Any, request: Request) -> View:
+    return _taken(x, request.stream)
+
+
+def _taken(capsule: Any, stream: Any) -> View:
+    """Consume a capsule; one of device memory is ordered if somebody says so."""
+    view = view_from_capsule(capsule)
+    if has_streams(view.device) and stream is None:
+        return view.with_owner(view.owner, ordered=False)
+    return view
 
 
 _Opener = Callable[[Any, Request], View]
@@ -135,16 +185,17 @@ class ProtocolAdapter(ViewAdapter):
         """All there is to know of an opened object; of one that isn't open yet, a guess that says so."""
         if type(x).__name__ == _CAPSULE:
             # Looked at and not consumed: a refusal leaves it for another call.
-            x = peek_capsule(x)
+            return replace(views.describe(peek_capsule(x)), framework=self.name, orderable=False)
         if isinstance(x, View):
             return replace(views.describe(x), framework=self.name)
         found = opener(type(x))
         protocol = found[0] if found else "no protocol"
+        device = device_of_pair(CUDA if protocol == "__cuda_array_interface__" else CPU)
         return Facts(
             framework=self.name,
             # What it says of itself in attributes isn't asked: only the export counts.
             dtype=dtype_of_triple(1, 8),
-            device=_dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device_of_pair(CPU),
+            device=_dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device,
             shape=(),
             strides=None,
             ptr=None,
@@ -154,9 +205,9 @@ class ProtocolAdapter(ViewAdapter):
             unknown=f"what {_type_name(x)} exports through {protocol} is known only after the export",
         )
 
-    def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
         """It is open already, or a capsule, which is consumed here."""
-        return view_from_capsule(x) if type(x).__name__ == _CAPSULE else x
+        return _taken(x, stream) if type(x).__name__ == _CAPSULE else x
 
     def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View:
         """Export an object through the protocol that it speaks."""

@@ -7,6 +7,7 @@ uninitialised memory; a DLPack export hangs on the live tensor, so that ``t.data
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -15,7 +16,9 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
+from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages
+from interop._adapters._torch_cuda import TorchStreams
 from interop._adapters._torch_routes import hot_routes_of_torch
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
@@ -25,7 +28,6 @@ from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
     from interop._devices import Device
 
@@ -56,12 +58,13 @@ _API: Final = ExchangeAPI.of(torch.Tensor)
 _EXACT: Final = frozenset({torch.Tensor, torch.nn.Parameter})
 
 
-class TorchAdapter:
+class TorchAdapter(TorchStreams):
     """The adapter of torch tensors."""
 
     api = ADAPTER_API
     name = "torch"
     modules = ("torch",)
+    _api = _API
 
     _room = Limits(
         dtypes=frozenset(BY_OUR_NAME),
@@ -79,8 +82,11 @@ class TorchAdapter:
 
     def limits(self, device_type: int, /) -> Limits | None:
         """Host memory, and CUDA where this build has it."""
-        if device_type == CPU or (device_type == CUDA and torch.cuda.is_available()):
+        if device_type == CPU:
             return self._room
+        if device_type == CUDA and torch.cuda.is_available():
+            # As its own exports: the per-thread default stream is refused.
+            return replace(self._room, devices=torch.cuda.device_count(), per_thread_stream=False)
         return None
 
     def describe(self, x: Any, /) -> Facts:
@@ -148,10 +154,16 @@ class TorchAdapter:
         # detach() keeps a forward-mode tangent.
         return forward_ad.unpack_dual(x).primal.detach() if _has_tangent(x) else x.detach()
 
-    def export(self, x: Any, facts: Facts, _stream: Any, /) -> View:
-        """Borrow the memory; the View holds the storage, and the storage can't be resized any more."""
+    def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory; the View holds the storage, and one on the host can't be resized any more."""
+        owner = x.untyped_storage()
         if facts.device.type_code == CPU:
             _lock_storage(x)
+        elif has_streams(facts.device):
+            # Another tensor on the storage: what the allocator is told, it is told through a tensor.
+            owner = Loan(x.detach(), facts.device, self)
+            if stream is not None:
+                owner.order(stream)
         if facts.strides is None or facts.ptr is None:
             msg = f"a tensor's strides and address are always known: {facts}"
             raise AssertionError(msg)
@@ -163,7 +175,8 @@ class TorchAdapter:
             (dtype.code, dtype.bits, dtype.lanes),
             facts.device.dlpack,
             readonly=False,
-            owner=x.untyped_storage(),
+            owner=owner,
+            ordered=stream is not None or facts.device.is_host,
         )
 
     def wrap(self, view: View, /) -> Any:
@@ -176,7 +189,11 @@ class TorchAdapter:
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""
-        made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+        try:
+            made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
+        except torch.OutOfMemoryError as err:
+            # The builtin that says so, in one line of torch's page.
+            raise MemoryError(str(err).partition(". ")[0]) from err
         if type(made) is not torch.Tensor:
             msg = "a fake mode of torch is active, in which no memory can be made. Convert outside of it."
             raise UnsupportedError(msg)
@@ -201,28 +218,6 @@ class TorchAdapter:
             src = src.resolve_neg()
         dst.copy_(src)
 
-    def current_device(self, device_type: int, /) -> int:
-        """Ask torch, for CUDA."""
-        return int(torch.cuda.current_device()) if device_type == CUDA and torch.cuda.is_available() else 0
-
-    def current_stream(self, device: Device, /) -> int | None:
-        """The handle of torch's current stream on a CUDA device."""
-        if device.type_code != CUDA:
-            return None
-        return int(torch.cuda.current_stream(device.index).cuda_stream)
-
-    def using(self, device: Device, stream: int | None, /) -> AbstractContextManager[None]:
-        """Make a CUDA device, and a stream on it, current."""
-        if stream is None:
-            return torch.cuda.device(device.index)
-        external = torch.cuda.ExternalStream(stream, device=device.index)
-        return torch.cuda.stream(external)
-
-    def retain(self, x: Any, stream: int, /) -> Callable[[], None] | None:
-        """Tell torch's allocator that a stream reads the memory."""
-        x.record_stream(torch.cuda.ExternalStream(stream, device=x.device))
-        return None
-
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return torch's element types."""
         return DTYPES
@@ -230,10 +225,6 @@ class TorchAdapter:
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``torch.device``."""
         return _device(device).dlpack if isinstance(device, torch.device) else None
-
-    def native_stream(self, stream: object, /) -> int | None:
-        """Return the handle of a ``torch.cuda.Stream``; the null one is the legacy default stream, 1."""
-        return (stream.cuda_stream or 1) if isinstance(stream, torch.cuda.Stream) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._host import HostOnly
 from interop._native import View
+from interop._streams import ORDERED
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 
     from interop._devices import Device
     from interop._dtypes import DType
+
+
+def orders(owner: object) -> bool:
+    """Whether the owner of a View's memory can order it on a stream."""
+    return bool(getattr(owner, "orders", hasattr(type(owner), "__dlpack__")))
 
 
 class ViewAdapter(HostOnly):
@@ -42,14 +49,22 @@ class ViewAdapter(HostOnly):
             ptr=x.ptr,
             extent=x.extent,
             readonly=x.readonly,
+            orderable=x.ordered or orders(x.owner),
         )
 
     def settle(self, x: Any, _what: frozenset[str], /) -> Any:
         """Nothing is pending."""
         return x
 
-    def export(self, x: View, _facts: Facts, _stream: Any, /) -> View:
-        """It is one already."""
+    def export(self, x: View, facts: Facts, stream: Any, /) -> View:
+        """It is one already; whoever owns its memory orders it."""
+        if not has_streams(facts.device) or stream is None or stream == ORDERED:
+            return x
+        if isinstance(x.owner, Loan):
+            x.owner.order(stream)
+        elif orders(x.owner):
+            owner: Any = x.owner
+            owner.__dlpack__(stream=int(stream))
         return x
 
     def wrap(self, view: View, /) -> View:

@@ -51,6 +51,11 @@ cdef class _Managed:
         if self.versioned != NULL and self.versioned.deleter != NULL:
             self.versioned.deleter(self.versioned)
 
+    @property
+    def orders(self):
+        """Whether there is somebody who can order the memory on a stream."""
+        return self.producer is not None
+
     def __dlpack__(self, **keywords):
         """Have the producer export again: a View asks for that to get the memory ordered."""
         if self.producer is None:

@@ -244,11 +244,11 @@ cdef class View:
         view.tensor.device.device_id = device_index
         return view
 
-    def with_owner(self, owner, /):
-        """The same memory, kept alive by something else; for adapters, who know that it does."""
+    def with_owner(self, owner, /, *, ordered=None):
+        """The same memory, kept alive by something else; for adapters, who know that it does, and whether it is ordered."""
         if owner is None:
             raise UnsupportedError("None keeps no memory alive: pass the object that does.")
-        return new_view(&self.tensor, self.flags, self.ordered, owner)
+        return new_view(&self.tensor, self.flags, self.ordered if ordered is None else bool(ordered), owner)
 
     def __repr__(self):
         text = f"View({self.dtype}, {self.shape}, strides={self.strides}, {self.device}"

@@ -34,7 +34,6 @@ from cudasim.control import (
     settle,
     step,
     take_findings,
-    take_last_error,
 )
 
 __all__ = [
@@ -70,5 +69,4 @@ __all__ = [
     "settle",
     "step",
     "take_findings",
-    "take_last_error",
 ]

@@ -1,0 +1,167 @@
+"""What adapters of CUDA frameworks share: device memory is lent in stream order, and given back in stream order.
+
+Two things go wrong between libraries that queue work on streams: a consumer reads before the producer has written,
+and memory is reused before the consumer's queued work has read it. The first is mended when memory is handed over, by
+an event that the consumer's stream waits for; the second when it is given back, by an event that the streams of the
+memory's allocator wait for. No framework is named here, and nothing here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from interop._devices import CUDA, CUDA_MANAGED, Device
+from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
+from interop.errors import DeviceError
+
+if TYPE_CHECKING:
+    from interop.protocols import Adapter
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+#: Every function without which memory would be read too early, reused too early, or looked for on another device: by
+#: module and name. The tests take each one out and see that something fails.
+GUARDS: Final[set[tuple[str, str]]] = set()
+
+
+def guard(function: _F) -> _F:
+    """Mark a function as one that keeps device memory safe; it isn't changed."""
+    GUARDS.add((function.__module__, function.__qualname__))
+    return function
+
+
+def has_streams(device: Device) -> bool:
+    """Whether work on a device's memory is queued on streams."""
+    return device.type_code in (CUDA, CUDA_MANAGED)
+
+
+def stream_error(stream: object, device: Device, err: Exception) -> DeviceError:
+    """What CUDA says of a stream that isn't there, with what to pass instead."""
+    msg = (
+        f"stream={stream!r} can't be worked with on {device}: {type(err).__name__}: {err}. It has been destroyed, or "
+        f"is of another device. Pass a stream of {device} that exists, or stream=None for the current one."
+    )
+    return DeviceError(msg)
+
+
+class Loan:
+    """Owns device memory that another library works on; what a View of device memory holds.
+
+    Parameters
+    ----------
+    memory
+        What keeps the memory alive.
+    device
+        Where it is.
+    adapter
+        The adapter that orders streams, and that knows on which streams its framework reuses memory.
+    homes
+        Where that is known already, the streams that the memory is reused on.
+
+    Notes
+    -----
+    It is dropped on any thread, at any time: in a deleter, by the garbage collector, while a stream is captured, at
+    exit, in a forked child.
+    """
+
+    __slots__ = ("__weakref__", "adapter", "asks", "device", "homes", "memory", "pid", "readers")
+
+    def __init__(
+        self, memory: object, device: Device, adapter: Adapter, homes: tuple[Stream, ...] | None = None
+    ) -> None:
+        self.memory = memory
+        self.device = device
+        self.adapter = adapter
+        self.asks = homes is None
+        self.homes: tuple[int, ...] = homes or ()
+        self.readers: tuple[Stream, ...] = ()
+        self.pid = os.getpid()
+        if _postponed:
+            _settle_postponed()
+
+    def order(self, stream: int) -> None:
+        """Make what `stream` queues from now on wait for what the memory's own framework has queued."""
+        if stream != ORDERED:
+            order_after_producer(self.adapter, self.device, stream)
+
+    def read_by(self, stream: Stream) -> None:
+        """Note that work on the memory is queued on a stream, until this is dropped."""
+        if stream in self.readers:
+            return
+        if self.asks:
+            self.homes = (*self.homes, *self.adapter.retain(self.memory, stream))
+        self.readers = (*self.readers, stream)
+
+    def __dlpack__(self, *, stream: int | None = None) -> None:
+        """Order the memory for a consumer of DLPack, whose stream this is; a View asks for that."""
+        reader = Stream(LEGACY if stream is None else stream, self.device)
+        if reader != ORDERED:
+            self.order(reader)
+            self.read_by(reader)
+
+    def __del__(self) -> None:
+        if self.readers:
+            give_back(self)
+
+
+@guard
+def order_after_producer(adapter: Adapter, device: Device, stream: int) -> None:
+    """Have a stream wait for what a framework has queued on its own current one; nothing where that is the same."""
+    current = current_stream_of(adapter, device)
+    if current is not None and current != stream:
+        adapter.order(device, current, stream)
+
+
+#: Loans that can't be given back while a stream is captured, and what is never given back at all.
+_postponed: Final[deque[Loan]] = deque()
+_kept: Final[list[object]] = []
+
+
+@guard
+def give_back(loan: Loan) -> None:
+    """Make the streams that the memory is reused on wait for those that read it, and then let go of it."""
+    if sys.is_finalizing():
+        # The process ends, and nothing is reused any more.
+        return
+    if loan.pid != os.getpid():
+        # CUDA doesn't exist in a forked child, and the memory is the parent's to free.
+        _kept.append(loan.memory)
+        return
+    try:
+        readers, homes = _and_now(loan.readers), _and_now(loan.homes)
+        if any(loan.adapter.capturing(loan.device, stream) for stream in {*readers, *homes}):
+            # An event of a captured stream is part of the graph, and a captured stream waits for no other.
+            _postponed.append(loan)
+            return
+        for reader in readers:
+            waiting = [home for home in homes if home != reader]
+            if waiting:
+                loan.adapter.order(loan.device, reader, *waiting)
+    except BaseException:
+        # Lost, rather than written over while somebody reads it.
+        _kept.append(loan.memory)
+        raise
+
+
+@guard
+def _and_now(streams: Iterable[int]) -> list[int]:
+    """The streams, and those that their frameworks work on by now."""
+    found: list[int] = []
+    for stream in streams:
+        now = stream.now() if isinstance(stream, Stream) and stream.now is not None else stream
+        found += [each for each in (stream, now) if each not in found]
+    return found
+
+
+def _settle_postponed() -> None:
+    """Give back what a capture postponed; what still can't be is postponed again."""
+    for _ in range(len(_postponed)):
+        try:
+            loan = _postponed.popleft()
+        except IndexError:  # another thread was faster
+            return
+        give_back(loan)

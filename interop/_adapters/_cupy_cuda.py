@@ -1,0 +1,146 @@
+"""cupy's streams by their handles, and events between them.
+
+cupy's pool gives a block back to the stream that it was allocated on, at once; it has nothing like ``record_stream``,
+and which stream that was can't be asked. cupy's own rule is that the user orders that stream after every other one that
+an array is used on, and that is what makes other libraries' use of it safe too: when the memory is given back, the
+stream that cupy worked on when it handed the array over waits for them, as if cupy itself had used the array there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import cupy
+from cupy.cuda import runtime
+
+from interop._adapters._cuda import guard, has_streams, stream_error
+from interop._devices import CUDA, Device, device_of_pair
+from interop._streams import LEGACY, ORDERED, Stream
+
+
+class CupyStreams:
+    """The verbs of cupy's adapter that concern devices and streams."""
+
+    def current_device(self, _device_type: int, /) -> int:
+        """Ask the CUDA runtime."""
+        return int(runtime.getDevice()) if device_count() else 0
+
+    def current_stream(self, device: Device, /) -> Stream | None:
+        """The stream that cupy works on, on a device."""
+        if not has_streams(device):
+            return None
+        index = device.index
+        current = cupy.cuda.get_current_stream(index)
+        return Stream(current.ptr, device_of_pair(CUDA, index), current, lambda: _handle(index))
+
+    @contextmanager
+    def using(self, device: Device, stream: int | None, /) -> Generator[None]:
+        """Make a device, and a stream on it, current."""
+        if not has_streams(device):
+            yield
+            return
+        with on_device(device.index):
+            if stream is None or stream == ORDERED:
+                yield
+                return
+            with _stream_object(stream):
+                yield
+
+    def order(self, device: Device, before: int | None, /, *after: int) -> None:
+        """Record an event on one stream, and have the others wait for it."""
+        if before is None:
+            with on_device(device.index):
+                runtime.deviceSynchronize()
+            return
+        with on_device(_index(before, device)):
+            try:
+                event = record(before)
+            except runtime.CUDARuntimeError as err:
+                raise stream_error(before, device, err) from err
+        for stream in after:
+            # The default stream's number means that of the current device.
+            with on_device(_index(stream, device)):
+                try:
+                    wait(stream, event)
+                except runtime.CUDARuntimeError as err:
+                    raise stream_error(stream, device, err) from err
+
+    def capturing(self, device: Device, stream: int, /) -> bool:
+        """Ask the CUDA runtime."""
+        with on_device(_index(stream, device)):
+            try:
+                return bool(runtime.streamIsCapturing(int(stream)))
+            except runtime.CUDARuntimeError:
+                # The default stream mustn't even be asked while one that waits for it is captured.
+                return True
+
+    def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
+        """The stream that cupy works on waits, and so does the default one, on which most arrays are allocated."""
+        index = memory.device_id
+        device = device_of_pair(CUDA, index)
+        current = cupy.cuda.get_current_stream(index)
+        home = Stream(current.ptr, device, current, lambda: _handle(index))
+        return (home,) if stream == home else (home, Stream(LEGACY, device))
+
+    def locate(self, ptr: int, /) -> int | None:
+        """Ask the CUDA runtime."""
+        try:
+            return int(runtime.pointerGetAttributes(ptr).device)
+        except runtime.CUDARuntimeError:
+            return None
+
+    def native_stream(self, stream: Any, /) -> Stream | None:
+        """Return the handle of a cupy stream; the null one is the legacy default stream, 1."""
+        if not isinstance(stream, (cupy.cuda.Stream, cupy.cuda.ExternalStream)):
+            return None
+        # -1 for the default streams, which every device has.
+        device = device_of_pair(CUDA, stream.device_id) if stream.device_id >= 0 else None
+        return Stream(stream.ptr, device, stream)
+
+
+def device_count() -> int:
+    """How many CUDA devices there are."""
+    try:
+        return int(runtime.getDeviceCount())
+    except runtime.CUDARuntimeError:  # no driver, or no device that it knows
+        return 0
+
+
+@guard
+def on_device(index: int) -> Any:
+    """Make a device current, and the one before it afterwards."""
+    return cupy.cuda.Device(index)
+
+
+@guard
+def record(stream: int) -> Any:
+    """Record an event on a stream of the current device."""
+    event = cupy.cuda.Event(disable_timing=True)
+    runtime.eventRecord(event.ptr, int(stream))
+    return event
+
+
+@guard
+def wait(stream: int, event: Any) -> None:
+    """Have a stream wait for an event."""
+    runtime.streamWaitEvent(int(stream), event.ptr)
+
+
+def _handle(index: int) -> int:
+    return int(cupy.cuda.get_current_stream(index).ptr) or LEGACY
+
+
+def _index(stream: int, device: Device) -> int:
+    place = stream.device if isinstance(stream, Stream) else None
+    return (place or device).index
+
+
+def _stream_object(stream: int) -> Any:
+    """cupy's object for a stream, to be made current."""
+    if stream == LEGACY:
+        return cupy.cuda.Stream.null
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(stream if isinstance(stream, Stream) else Stream(stream))
+    return cupy.cuda.ExternalStream(int(stream))

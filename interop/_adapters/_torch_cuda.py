@@ -1,0 +1,177 @@
+"""torch's CUDA side: its streams by their handles, events between them, and how its allocator learns who reads a block.
+
+torch's allocator gives a block back to the stream that it was allocated on, unless ``record_stream`` has named others:
+then it records an event on each of those when the block is freed, and waits for them before it uses the block again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from interop._adapters._cuda import guard, has_streams, stream_error
+from interop._devices import CUDA, Device, device_of_pair
+from interop._streams import LEGACY, ORDERED, Stream
+
+if TYPE_CHECKING:
+    from interop._native import ExchangeAPI
+
+#: torch's own streams by device and handle. They are never destroyed, so no other stream ever has their handle.
+_own: Final[dict[tuple[int, int], Any]] = {}
+
+#: How many streams stand in for foreign ones on each device, and their priority, which hardly anybody asks for: torch
+#: deals the streams of a priority out in turn, so that others may get the same ones.
+_BRIDGES: Final = 8
+_PRIORITY: Final = -3
+
+
+class TorchStreams:
+    """The verbs of torch's adapter that concern devices and streams."""
+
+    _api: ExchangeAPI | None = None
+
+    def current_device(self, device_type: int, /) -> int:
+        """Ask torch, for CUDA."""
+        return int(torch.cuda.current_device()) if device_type == CUDA and torch.cuda.is_available() else 0
+
+    def current_stream(self, device: Device, /) -> Stream | None:
+        """The stream that torch works on, on a CUDA device."""
+        if not has_streams(device):
+            return None
+        index = device.index
+        return Stream(self._handle(index), device_of_pair(CUDA, index), None, lambda: self._handle(index))
+
+    def _handle(self, index: int) -> int:
+        if self._api is not None:
+            return self._api.current_work_stream(CUDA, index) or LEGACY
+        return int(torch.cuda.current_stream(index).cuda_stream) or LEGACY
+
+    @contextmanager
+    def using(self, device: Device, stream: int | None, /) -> Generator[None]:
+        """Make a CUDA device, and a stream on it, current."""
+        if not has_streams(device):
+            yield
+            return
+        with on_device(device.index):
+            if stream is None or stream == ORDERED:
+                yield
+                return
+            with torch.cuda.stream(stream_object(stream, device)):
+                yield
+
+    def order(self, device: Device, before: int | None, /, *after: int) -> None:
+        """Record an event on one stream, and have the others wait for it."""
+        if before is None:
+            torch.cuda.synchronize(device.index)
+            return
+        try:
+            event = record(stream_object(before, device))
+        except RuntimeError as err:
+            raise stream_error(before, device, err) from err
+        for stream in after:
+            try:
+                wait(stream_object(stream, device), event)
+            except RuntimeError as err:
+                raise stream_error(stream, device, err) from err
+
+    def capturing(self, device: Device, stream: int, /) -> bool:
+        """Make the stream current and ask: torch has no other way."""
+        with torch.cuda.stream(stream_object(stream, device)):
+            return bool(torch.cuda.is_current_stream_capturing())
+
+    def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
+        """Tell torch's allocator who reads a block; of memory that isn't its own, torch's streams wait themselves."""
+        device = device_of_pair(CUDA, memory.device.index)
+        current = self._handle(device.index)
+        if not memory.untyped_storage().resizable():
+            # Taken over from another library: record_stream does nothing, and the memory goes back in torch's order.
+            return (Stream(current, device, None, lambda: self._handle(device.index)),)
+        reader = _own_stream(stream, device) or _bridge(stream, device)
+        record_stream(memory, reader)
+        return (Stream(reader.cuda_stream, device, reader),)
+
+    def locate(self, ptr: int, /) -> int | None:
+        """Have torch take a byte there, and see on which device it is."""
+        return int(torch.as_tensor(_Byte(ptr)).device.index)
+
+    def native_stream(self, stream: object, /) -> Stream | None:
+        """Return the handle of a ``torch.cuda.Stream``; the null one is the legacy default stream, 1."""
+        if not isinstance(stream, torch.cuda.Stream):
+            return None
+        return Stream(int(stream.cuda_stream), device_of_pair(CUDA, stream.device.index), stream)
+
+
+class _Byte:
+    """One byte of device memory, as the CUDA array interface describes it."""
+
+    def __init__(self, ptr: int) -> None:
+        self.__cuda_array_interface__ = {"shape": (1,), "typestr": "|u1", "data": (ptr, False), "version": 2}
+
+
+@guard
+def on_device(index: int) -> Any:
+    """Make a device current, and the one before it afterwards."""
+    return torch.cuda.device(index)
+
+
+@guard
+def record(stream: Any) -> Any:
+    """Record an event on a stream of torch's."""
+    event = torch.cuda.Event()
+    event.record(stream)
+    return event
+
+
+@guard
+def wait(stream: Any, event: Any) -> None:
+    """Have a stream wait for an event."""
+    event.wait(stream)
+
+
+@guard
+def record_stream(memory: Any, stream: Any) -> None:
+    """Tell torch's allocator that a stream reads a block; it compares with the stream that the block belongs to."""
+    memory.record_stream(stream)
+
+
+def stream_object(stream: int, device: Device) -> Any:
+    """torch's object for a stream: a cheap one of its own, or one that stands for a foreign stream."""
+    device = (stream.device if isinstance(stream, Stream) else None) or device
+    found = _own_stream(stream, device)
+    return torch.cuda.ExternalStream(int(stream), device=device.index) if found is None else found
+
+
+def _own_stream(stream: int, device: Device) -> Any:
+    """torch's stream with this handle, None where it is somebody else's: those may be destroyed."""
+    key = (device.index, int(stream))
+    found = _own.get(key)
+    if found is None:
+        owner = stream.owner if isinstance(stream, Stream) else None
+        if isinstance(owner, torch.cuda.Stream):
+            found = owner
+        elif stream == LEGACY:
+            found = torch.cuda.default_stream(device.index)
+        else:
+            found = torch.cuda.current_stream(device.index)
+        handle = int(found.cuda_stream)
+        # A foreign stream is its own number; those of torch are numbered by their place in its pools.
+        if (handle or LEGACY) != stream or (handle and found.stream_id == handle):
+            return None
+        _own[key] = found
+    return found
+
+
+def _bridge(stream: int, device: Device) -> Any:
+    """A stream of torch's own that stands for a foreign one.
+
+    torch records an event on each stream that ``record_stream`` has named, when it frees the block. A foreign stream
+    may have been destroyed by then, which was seen to abort the process. This one never is: it waits for the foreign
+    stream when the memory is given back, while that one is still kept alive.
+    """
+    key = (device.index, -1 - (int(stream) >> 6) % _BRIDGES)
+    if key not in _own:
+        _own[key] = torch.cuda.Stream(device.index, priority=_PRIORITY)
+    return _own[key]

@@ -1,0 +1,108 @@
+"""Objects that are known by a protocol only: opened to see what they are, and on a device read by a framework there."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from interop._adapters._cuda import Loan, has_streams
+from interop._adapters._protocol import ProtocolAdapter, Request
+from interop._case import Case, result_device, same_place
+from interop._plan import make_plan
+from interop._registry import describe, loaded_adapters
+from interop._streams import ORDERED, current_stream_of
+from interop.errors import CopyError, DeviceError, call_text, describe_facts, message
+
+if TYPE_CHECKING:
+    from interop._options import Options
+    from interop.protocols import Adapter, Facts
+
+
+def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
+    """One conversion as data."""
+    device = result_device(facts, options.device, target.limits, target.current_device)
+    limits = target.limits(device.type_code)
+    return Case(
+        facts=facts,
+        options=options,
+        target=target.name,
+        device=device,
+        source_limits=source.limits(facts.device.type_code),
+        limits=limits,
+        home=limits is not None or target.limits(facts.device.type_code) is not None,
+    )
+
+
+def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts]:
+    """Export an object that only speaks a protocol: what it is shows then.
+
+    A move to the host is the producer's to make, where it can.
+    """
+    case = case_of(facts, source, target, options)
+    guess = make_plan(case)
+    if isinstance(guess.error, DeviceError):
+        try:
+            raise guess.error
+        finally:
+            del guess  # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
+    to_host = case.device.is_host and not same_place(facts.device, case.device)
+    if to_host and options.copy is False:
+        fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."
+        raise CopyError(
+            message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix)
+        )
+    if not isinstance(source, ProtocolAdapter):
+        settled = source.settle(x, frozenset({"lazy"}))
+        return settled, describe(source, settled)
+    # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
+    copy = False if options.copy is False else None
+    worker = worker_on(facts, target)
+    request = Request(to_host, options.stream if has_streams(facts.device) else None, copy, worker)
+    # Producers have been seen to refuse, or to order another device's stream, while another device is current.
+    with worker.using(facts.device, None) if worker is not None else nullcontext():
+        view = source.open(x, request)
+    if view.copied and options.copy is False:
+        what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
+        fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
+        raise CopyError(message(what, "it exports a copy of itself", fix))
+    return view, describe(source, view)
+
+
+def worker_on(facts: Facts, target: Adapter) -> Adapter | None:
+    """Who works on the device that memory is on: the target, else a loaded framework that holds the values."""
+    if not has_streams(facts.device):
+        return None
+    kind, name = facts.device.type_code, facts.dtype.name
+    for adapter in (target, *loaded_adapters()):
+        limits = adapter.limits(kind)
+        if limits is not None and (adapter is target or not facts.certain or name in limits.dtypes):
+            return adapter
+    return None
+
+
+def carrier_of(case: Case, source: Adapter, target: Adapter) -> Adapter | None:
+    """The framework that has to read device memory where the source has no operations of its own; None where it has."""
+    if not case.moves or source.limits(case.facts.device.type_code) is not None or not case.device.is_host:
+        return None
+    carrier = worker_on(case.facts, target)
+    if carrier is None or carrier is target:
+        what = f"can't hand {describe_facts(case.facts)} to {case.target}"
+        why = f"nothing that is loaded here can read {case.facts.dtype} on {case.facts.device}"
+        raise DeviceError(message(what, why, "Import torch or cupy first, whichever holds such values."))
+    return carrier
+
+
+def carried(x: Any, facts: Facts, source: Adapter, carrier: Adapter, stream: int | None) -> tuple[Any, Facts]:
+    """Have a framework take the memory as its own array, to read it with its own operations."""
+    reader = current_stream_of(carrier, facts.device)
+    view = source.export(x, facts, ORDERED if stream == ORDERED else reader)
+    if isinstance(view.owner, Loan) and reader is not None:
+        view.owner.read_by(reader)
+    taken = carrier.wrap(view)
+    return taken, describe(carrier, taken)
+
+
+def carried_facts(facts: Facts, carrier: Adapter) -> Facts:
+    """What the array that a carrier takes is going to be."""
+    return replace(facts, framework=carrier.name, readonly=False)

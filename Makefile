@@ -5,7 +5,8 @@
 #   TORCH    which torch: what pip is to install ("torch==2.9.0", also with options: "torch --index-url URL"),
 #            "installed" for the one that PYTHON imports already, "none" for none, "default" for the pinned version.
 #   CUPY     the same for cupy ("cupy-cuda13x"); the default is none.
-#   VENV     the environment's folder.
+#   VENV     the environment's folder; those of other targets lie beside it, under its name and a suffix.
+#   SIMULATE 1: make test-cuda uses the simulated CUDA device also where there is a real one.
 #   ARGS     what is passed on to the command of the target: make test ARGS="-k readonly -x".
 
 VENV ?= .venv
@@ -44,6 +45,12 @@ tensorflow := tensorflow
 paddle := paddle
 oneapi := dpctl,dpnp
 
+# The environment of the simulated CUDA device, and of a real one. tests/cudasim/versions.toml has their versions.
+SIMULATED := $(VENV)-cuda
+REAL := $(VENV)-gpu
+CUDASIM = PYTHONPATH=tests $(USED_PYTHON) -m cudasim
+pinned = $(shell sed -n 's/^\($(1)[a-z0-9-]*\) = "\(.*\)"$$/\1==\2/p' tests/cudasim/versions.toml)
+
 # The frameworks that a test run must find, or fail.
 comma := ,
 TESTED := numpy$(if $(filter none,$(USED_TORCH)),,$(comma)torch)$(if $(filter none,$(USED_CUPY)),,$(comma)cupy)
@@ -59,7 +66,8 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench clean demo distclean docs env format help leg lint package stale test test-frameworks thorough
+.PHONY: bench bench-cuda clean demo demo-cuda distclean docs env format help leg lint package stale
+.PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
@@ -87,6 +95,49 @@ leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so
 leg: $(STAMPS)/package $(STAMPS)/$(LEG)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks interop/_doors.py
+
+test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
+	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
+	  $(MAKE) --no-print-directory test-real-cuda VENV='$(REAL)' PYTHON='$(USED_PYTHON)' \
+	    TORCH='$(or $(TORCH),$(call pinned,torch))' CUPY='$(or $(CUPY),$(call pinned,cupy))'; \
+	else \
+	  $(MAKE) --no-print-directory test-simulated-cuda; \
+	fi
+
+test-real-cuda: $(STAMPS)/package $(STAMPS)/test
+	$(call say,the GPU code on a CUDA device)
+	$(BIN)/python -m pytest tests/cuda $(ARGS)
+
+# Lazy mode shows what isn't waited for. The other two run what is marked for them: it means the same in every mode.
+test-simulated-cuda: export INTEROP_TEST_FRAMEWORKS := numpy,torch,cupy
+test-simulated-cuda: simulated
+	$(call say,the GPU code on the simulated CUDA device: lazy mode)
+	$(ON_SIMULATED) -m pytest --simulate-cuda=lazy -n $(WORKERS) tests/cuda tests/cudasim $(ARGS)
+	$(call say,the GPU code on the simulated CUDA device: eager mode)
+	$(ON_SIMULATED) -m pytest --simulate-cuda=eager -m every_mode tests/cuda $(ARGS)
+	$(call say,the GPU code on the simulated CUDA device: thread mode)
+	$(ON_SIMULATED) -m pytest --simulate-cuda=thread -m every_mode tests/cuda $(ARGS)
+
+demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, on the simulated CUDA device
+	$(call say,the demo on the simulated CUDA device)
+	$(ON_SIMULATED) -m cudasim run -m interop demo --out out/demo-cuda $(ARGS)
+
+bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated CUDA device
+	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
+	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks.cuda $(ARGS)
+
+# torch and cupy for CUDA with the simulated device, and the package from this folder.
+ON_SIMULATED = PYTHONPATH=$(CURDIR) $(SIMULATED)/bin/python
+simulated:
+	@$(CUDASIM) env $(SIMULATED) --python $(USED_PYTHON) >/dev/null
+	@$(ON_SIMULATED) setup.py -q build_ext --inplace
+
+$(SIMULATED)/cudasim/demo: pyproject.toml | simulated
+	$(call say,what the demo needs)
+	@$(SIMULATED)/bin/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["demo"], sep="\n")' \
+	  | xargs -d '\n' $(SIMULATED)/bin/python -m pip -qq --disable-pip-version-check --no-input install
+	@touch $@
 
 thorough: $(STAMPS)/package $(STAMPS)/test  ## the same with 5000 examples a law: hours
 	$(call say,the tests with 5000 examples a law ($(INTEROP_TEST_FRAMEWORKS)))
@@ -128,7 +179,8 @@ clean:  ## remove what was built
 	find interop tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	@for venv in $(VENV) $(addprefix $(VENV)-,$(LEGS)); do if [ -d $$venv/.interop ]; then rm -rf $$venv; fi; done
+	@for venv in $(VENV) $(REAL) $(addprefix $(VENV)-,$(LEGS)); do if [ -d $$venv/.interop ]; then rm -rf $$venv; fi; done
+	@if [ -d $(SIMULATED)/cudasim ]; then rm -rf $(SIMULATED); fi
 
 # What can't be had from an index: the packages that another environment has, after our own on the path.
 define provide

@@ -34,6 +34,7 @@ from cudasim.control import (
     settle,
     step,
     take_findings,
+    take_last_error,
 )
 
 __all__ = [
@@ -69,4 +70,5 @@ __all__ = [
     "settle",
     "step",
     "take_findings",
+    "take_last_error",
 ]

@@ -69,12 +69,19 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "cudasim_describe": (None, [c_void_p, c_char_p, c_size_t]),
     "cudasim_peek": (c_int, [c_void_p, c_void_p, c_size_t]),
     "cudasim_poke": (c_int, [c_void_p, c_void_p, c_size_t]),
+    "cudasim_set_diagnosis_file": (None, [c_int]),
     "cudasim_set_memory": (None, [c_int, c_uint64]),
+}
+
+#: Two of CUDA's own.
+ERRORS: dict[str, tuple[Any, list[Any]]] = {
+    "cudaGetLastError": (c_int, []),
+    "cudaGetErrorName": (c_char_p, [c_int]),
 }
 
 
 def declare(library: ctypes.CDLL) -> None:
     """Tell ctypes the types of all of them."""
-    for name, (result, arguments) in FUNCTIONS.items():
+    for name, (result, arguments) in (FUNCTIONS | ERRORS).items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments

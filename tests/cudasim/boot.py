@@ -99,7 +99,10 @@ def environment(mode: Mode | None = None) -> dict[str, str]:
 
     Examples
     --------
-    >>> subprocess.run([sys.executable, "program.py"], env=cudasim.environment())  # doctest: +SKIP
+    >>> import subprocess
+    >>> program = "import torch; print(torch.cuda.device_count())"
+    >>> subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True).stdout
+    '2\\n'
     """
     path = [str(HERE / "site"), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {VARIABLE: mode or control.mode(), "PYTHONPATH": os.pathsep.join(path)}

@@ -7,12 +7,16 @@ import ctypes
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from cudasim import abi
 
 UNKNOWN: Final = 2**64 - 1
 MODES: Final = ("eager", "lazy", "thread")
+
+#: What this module says in Python.
+HEADER: Final = Path(__file__).parent / "src" / "cudasim.h"
 
 #: So many are moved out at once.
 FINDINGS: Final = 16
@@ -121,7 +125,7 @@ class Finding:
     Attributes
     ----------
     kind
-        "race", "use after free", "out of bounds", "unimplemented", "kernel", "misuse", "capture" or "stuck".
+        As `src/cudasim.h` names them: "race", "use after free", "out of bounds", ....
     text
         Says all of it in words.
     device
@@ -170,6 +174,12 @@ def take_findings() -> list[Finding]:
 def clear_findings() -> None:
     """Forget what has been found."""
     device().cudasim_clear_findings()
+
+
+def take_last_error() -> str | None:
+    """CUDA's last error in this thread, by its name, and forget it; None if there is none."""
+    error = device().cudaGetLastError()
+    return str(device().cudaGetErrorName(error).decode()) if error else None
 
 
 # -- counters ----------------------------------------------------------------------------------------------------------
@@ -270,10 +280,11 @@ def counting() -> Generator[Counters]:
 
     Examples
     --------
-    >>> with cudasim.counting() as done:  # doctest: +SKIP
-    ...     interop.to_cupy(t)
-    >>> done.copies, done.record, done.wait, done.sync  # doctest: +SKIP
-    (0, 0, 0, 0)
+    >>> import torch
+    >>> with counting() as done:
+    ...     t = torch.ones(3).cuda()
+    >>> done.h2d, done.d2h
+    (1, 0)
     """
     done = Counters()
     before = counters()
@@ -377,6 +388,11 @@ def describe(address: int) -> str:
     room = ctypes.create_string_buffer(512)
     device().cudasim_describe(address, room, len(room))
     return room.value.decode()
+
+
+def set_diagnosis_file(descriptor: int) -> None:
+    """Say where a fatal access to device memory is told: an open file, by its descriptor."""
+    device().cudasim_set_diagnosis_file(descriptor)
 
 
 def peek(address: int, size: int) -> bytes:

@@ -47,19 +47,22 @@ def make(folder: Path, python: str = sys.executable) -> Path:
     _say(f"an environment for the simulated CUDA device: {folder}")
     subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
     table = versions()
-    # The frameworks' own requirements are gigabytes of CUDA libraries, so each package that is needed is named.
-    # Byte code is made when a module is imported: most of torch's never is.
-    for part in (table.frameworks, table.packages | table.build):
-        _say(", ".join(requirements(part)))
-        pip = [str(interpreter), "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
-        subprocess.run(
-            [*pip, "--no-deps", "--no-compile", *requirements(part)], check=True, env=_plain(), stdin=subprocess.DEVNULL
-        )
+    # The frameworks last and without what they ask for, which is gigabytes of CUDA libraries: what they need is in the
+    # table, and pip would complain of the rest with every package that came after them.
+    _install(interpreter, requirements(table.packages | table.build))
+    _install(interpreter, requirements(table.frameworks), "--no-deps")
     _reach(interpreter, HERE.parent)
     build(interpreter)
     stamp.write_text(recipe, encoding="utf-8")
     _say(f"ready after {time.monotonic() - start:.0f} s")
     return interpreter
+
+
+def _install(interpreter: Path, packages: list[str], *options: str) -> None:
+    _say(", ".join(packages))
+    # Byte code is made when a module is imported: most of torch's never is.
+    pip = [str(interpreter), "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check", "--no-compile"]
+    subprocess.run([*pip, *options, *packages], check=True, env=_plain(), stdin=subprocess.DEVNULL)
 
 
 def build(interpreter: Path) -> None:

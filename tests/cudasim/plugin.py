@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +21,12 @@ import pytest
 import cudasim
 from cudasim import caches
 from cudasim.boot import MODES, BootError
+from cudasim.control import set_diagnosis_file
 from cudasim.running import RUN, Run, find, running_on
 
 MARKERS = (
     "sim_only(mode=...): reads what only the simulated CUDA device can tell; with a mode, what only that mode can show",
+    "every_mode: means the same in every mode of the simulated CUDA device, and runs in each",
     'finds(kind, ...): what the simulated CUDA device has to find in this test, like "race" or "leak"; nothing else',
 )
 
@@ -61,9 +65,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if mode:
         try:
             cudasim.boot(mode)
+            _tell_crashes()
         except BootError as error:
             raise pytest.UsageError(str(error)) from error
     config.stash[RUN] = find()
+
+
+@functools.cache
+def _tell_crashes() -> None:
+    """Keep standard error as it is now for what is said in a crash: during a test it is pytest's, and lost with it."""
+    if sys.__stderr__:
+        set_diagnosis_file(os.dup(sys.__stderr__.fileno()))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -104,7 +116,11 @@ def _settled() -> list[cudasim.Finding]:
     # First as the device would run it, so that the check still knows which work the host never waited for.
     cudasim.run()
     cudasim.settle()
-    return cudasim.take_findings()
+    found = cudasim.take_findings()
+    error = cudasim.take_last_error()
+    if error and not found:
+        return [cudasim.Finding("last error", f"{error} is left for whichever library asks next, which raises it", 0)]
+    return found
 
 
 def _unexpected(watch: Watch) -> list[cudasim.Finding]:

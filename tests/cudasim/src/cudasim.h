@@ -139,6 +139,9 @@ uint64_t cudasim_last_allocation(void);  /* the newest id: take it before a test
 /* "0x200000201000 = allocation #3 + 4096 (device 0, 8192 bytes, live)", as findings write it. */
 void cudasim_describe(const void *address, char *out, size_t room);
 
+/* Where a fatal access to device memory is told, an open file descriptor (2): a test runner captures 2 and loses it in the crash. */
+void cudasim_set_diagnosis_file(int descriptor);
+
 /* Device memory as it is now, ordered after nothing: what an unlucky reader would see. 0: the range isn't in a live allocation. */
 int cudasim_peek(void *host, const void *device, size_t size);
 int cudasim_poke(void *device, const void *host, size_t size);

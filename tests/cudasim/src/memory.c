@@ -257,6 +257,9 @@ void allocation_free(allocation *a) {
 /* -- host code that touches device memory ----------------------------------------------------------------------------------------- */
 
 static struct sigaction previous_handler;
+static int diagnosis_file = 2;
+
+void cudasim_set_diagnosis_file(int descriptor) { diagnosis_file = descriptor; }
 
 static void on_fault(int signal_number, siginfo_t *info, void *context) {
     (void)context;
@@ -270,9 +273,10 @@ static void on_fault(int signal_number, siginfo_t *info, void *context) {
         char where[200];
         describe_address(info->si_addr, where, sizeof where - 1);
         strcat(where, "\n");
-        if (write(2, head, sizeof head - 1) < 0 || write(2, where, strlen(where)) < 0) { /* nothing is left to be done */ }
+        int out = diagnosis_file;
+        if (write(out, head, sizeof head - 1) < 0 || write(out, where, strlen(where)) < 0) { /* nothing is left to be done */ }
         void *frames[32];
-        backtrace_symbols_fd(frames, backtrace(frames, 32), 2);
+        backtrace_symbols_fd(frames, backtrace(frames, 32), out);
     }
     sigaction(signal_number, &previous_handler, NULL); /* the access faults again, under the handler that was there before */
 }

@@ -120,17 +120,21 @@ test-simulated-cuda: simulated
 
 demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, on the simulated CUDA device
 	$(call say,the demo on the simulated CUDA device)
-	$(ON_SIMULATED) -m cudasim run -m interop demo --out out/demo-cuda $(ARGS)
+	$(ON_SIMULATED) -m cudasim run --mode eager -m interop demo --out out/demo-cuda $(ARGS)
 
 bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated CUDA device
 	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
 	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks.cuda $(ARGS)
 
-# torch and cupy for CUDA with the simulated device, and the package from this folder.
+# torch and cupy for CUDA with the simulated device, and the package from this folder. Its core may have been compiled in
+# another environment with the same Python: Cython would compile it anew, since its own files are newer here.
 ON_SIMULATED = PYTHONPATH=$(CURDIR) $(SIMULATED)/bin/python
 simulated:
 	@$(CUDASIM) env $(SIMULATED) --python $(USED_PYTHON) >/dev/null
-	@$(ON_SIMULATED) setup.py -q build_ext --inplace
+	@newest=$$(ls -t $(NATIVE) | head -n 1); \
+	suffix=$$($(SIMULATED)/bin/python -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'); \
+	for source in interop/_native/*.pyx; do \
+	  [ "$${source%.pyx}$$suffix" -nt "$$newest" ] || { $(ON_SIMULATED) setup.py -q build_ext --inplace; break; }; done
 
 $(SIMULATED)/cudasim/demo: pyproject.toml | simulated
 	$(call say,what the demo needs)

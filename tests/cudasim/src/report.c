@@ -112,7 +112,7 @@ static uint64_t finding_ids;
 const char *cudasim_finding_name(int kind) {
     static const char *const names[] = {
         [CUDASIM_RACE] = "race", [CUDASIM_USE_AFTER_FREE] = "use after free", [CUDASIM_OUT_OF_BOUNDS] = "out of bounds",
-        [CUDASIM_UNIMPLEMENTED] = "unimplemented call", [CUDASIM_KERNEL] = "kernel", [CUDASIM_MISUSE] = "misuse",
+        [CUDASIM_UNIMPLEMENTED] = "unimplemented", [CUDASIM_KERNEL] = "kernel", [CUDASIM_MISUSE] = "misuse",
         [CUDASIM_CAPTURE] = "capture", [CUDASIM_STUCK] = "stuck",
     };
     return kind > 0 && kind < (int)(sizeof names / sizeof *names) ? names[kind] : "unknown";

@@ -1,9 +1,10 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+from interop._aligned import empty_aligned
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
 from interop._devices import Device
-from interop._doors import to_cupy, to_numpy, to_torch
+from interop._doors import to_cupy, to_jax, to_mlx, to_numpy, to_paddle, to_tensorflow, to_torch
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import View
@@ -44,12 +45,17 @@ __all__ = [
     "current_stream",
     "device",
     "dtype",
+    "empty_aligned",
     "explain",
     "framework",
     "register",
     "shares_memory",
     "to_cupy",
+    "to_jax",
+    "to_mlx",
     "to_numpy",
+    "to_paddle",
+    "to_tensorflow",
     "to_torch",
     "use_stream",
     "view",

@@ -105,6 +105,8 @@ class Case:
         self.home = home
         self.same = facts.framework == target
         self.moves = not same_place(facts.device, device)
+        if self.same and limits is not None and limits.numbered:
+            self.moves = facts.device.dlpack != device.dlpack
         self.dtype = options.dtype or facts.dtype
         self.casts = self.dtype.name != facts.dtype.name
         self._reasons: tuple[str, ...] | None = None
@@ -141,6 +143,19 @@ class Case:
         return self.device.type_code not in (CUDA, CUDA_MANAGED) or self.room.devices is None
 
     @property
+    def laundered(self) -> bool:
+        """Whether an alias would show readonly memory as writable, which nobody has promised not to write."""
+        drops = self.room.readonly == "drops" and self.dtype.name not in self.room.own
+        return self.facts.readonly and self.options.writable is None and drops and not self.same
+
+    @property
+    def source_writes(self) -> bool:
+        """Whether the source's framework has to write into the target's memory: it has none that the target takes."""
+        room = self.room
+        encoded = "encoded" in self.facts.pending and not self.casts
+        return encoded or room.alignment > ALLOCATORS_ALIGN or self.dtype.name in room.own
+
+    @property
     def unsettled(self) -> bool:
         """Whether only a copy by the source's own framework gives memory that means what the object says."""
         return bool(self.facts.pending & PENDING.keys())
@@ -171,9 +186,13 @@ class Case:
             yield from (PENDING[what] for what in sorted(facts.pending & PENDING.keys()))
         if facts.strides is not None and not _layout.fits(facts.shape, facts.strides, room.strides):
             yield f"{self.target} can't hold {_STRIDES[room.strides]} such as {facts.strides}"
+        if self.dtype.name in room.own:
+            yield f"{self.target} keeps {self.dtype} in memory of its own only"
         if not self._aligned():
             yield f"{self.target} wants the address to be a multiple of {room.alignment or facts.dtype.itemsize} bytes"
-        if facts.readonly and self.options.writable is None and room.readonly == "drops":
+            if room.alignment > ALLOCATORS_ALIGN:
+                yield "few allocators do that by themselves: interop.empty_aligned makes such memory"
+        if self.laundered:
             yield f"the source is readonly, which {self.target} can't express"
         if room.immutable and not facts.readonly and self.options.copy is None:
             yield f"{self.target} assumes that memory it was given never changes, and this is writable"
@@ -251,7 +270,9 @@ def result_device(
         if index is None:
             index = facts.device.index if facts.device.type_code == type_code else current(type_code)
         device = device_of_pair(type_code, index)
-    if device.is_host and limits(device.type_code) is None:
-        # Page-locked and managed memory is ordinary memory to a framework that doesn't know better.
+    room = limits(device.type_code)
+    if device.is_host and (room is None or (device.index and device.type_code == CPU and not room.numbered)):
+        # Page-locked and managed memory is ordinary memory to a framework that doesn't know better, and so is that of
+        # one of several host devices.
         return device_of_pair(CPU)
     return device

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import cupy
+    import jax
+    import mlx.core
     import numpy as np
+    import paddle
+    import tensorflow as tf
     import torch
 
     from interop._options import Options, Order
@@ -45,6 +49,14 @@ def convert(x: Any, to: Literal["numpy"], /, **options: Unpack[ConvertOptions]) 
 def convert(x: Any, to: Literal["torch"], /, **options: Unpack[ConvertOptions]) -> torch.Tensor: ...
 @overload
 def convert(x: Any, to: Literal["cupy"], /, **options: Unpack[ConvertOptions]) -> cupy.ndarray: ...
+@overload
+def convert(x: Any, to: Literal["jax"], /, **options: Unpack[ConvertOptions]) -> jax.Array: ...
+@overload
+def convert(x: Any, to: Literal["tensorflow"], /, **options: Unpack[ConvertOptions]) -> tf.Tensor: ...
+@overload
+def convert(x: Any, to: Literal["mlx"], /, **options: Unpack[ConvertOptions]) -> mlx.core.array: ...
+@overload
+def convert(x: Any, to: Literal["paddle"], /, **options: Unpack[ConvertOptions]) -> paddle.Tensor: ...
 @overload
 def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
 @convert_door
@@ -212,7 +224,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
             return Plan(source.name, target.name, ok=False, error=err.with_traceback(None))
         if carrier is not None:
             plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
-    if facts.certain or isinstance(plan.error, DeviceError):
+    if facts.certain or "lazy" in facts.pending or isinstance(plan.error, DeviceError):
         return plan
     steps = (
         Step("export", source.name),
@@ -240,7 +252,8 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
     if _is_kept(source, target, options):
         return x
     facts, opened = describe(source, x), x
-    if not facts.certain:
+    # Inside one framework nothing has to be known of a lazy array: its own operations keep it lazy.
+    if not facts.certain and not (source.name == target.name and "lazy" in facts.pending):
         opened, facts = open_source(x, facts, source, target, options)
     case = case_of(facts, source, target, options)
     plan = make_plan(case)

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import cupy
+    import jax
+    import mlx.core
     import numpy as np
+    import paddle
+    import tensorflow as tf
     import torch
 
 _Door = TypeVar("_Door", bound="Callable[..., Any]")
@@ -109,4 +113,115 @@ def to_cupy(x: Any, /, **options: Unpack[ConvertOptions]) -> cupy.ndarray:
         On the memory of `x` where possible.
     """
     result: cupy.ndarray = convert_to("cupy", x, options)
+    return result
+
+
+@_door("jax")
+def to_jax(x: Any, /, **options: Unpack[ConvertOptions]) -> jax.Array:
+    """Hand a tensor to jax; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. jax assumes that memory never changes: writable memory is copied, before the call
+        returns, unless ``copy=False`` says that an alias is wanted. 64-bit types need ``jax_enable_x64``.
+
+    Returns
+    -------
+    jax.Array
+        On the memory of `x` where that is readonly, dense and on a multiple of 64 bytes; :func:`empty_aligned` makes
+        memory that is.
+
+    Examples
+    --------
+    >>> import jax, interop
+    >>> a = interop.empty_aligned(3, "float32")
+    >>> a[:] = 1, 2, 3
+    >>> interop.to_jax(a, copy=False).sum()
+    Array(6., dtype=float32)
+    """
+    result: jax.Array = convert_to("jax", x, options)
+    return result
+
+
+@_door("tensorflow")
+def to_tensorflow(x: Any, /, **options: Unpack[ConvertOptions]) -> tf.Tensor:
+    """Hand a tensor to tensorflow; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. tensorflow assumes that memory never changes: writable memory is copied, before the
+        call returns, unless ``copy=False`` says that an alias is wanted.
+
+    Returns
+    -------
+    tensorflow.Tensor
+        On the memory of `x` where that is readonly, in C order and on a multiple of 64 bytes, without which
+        tensorflow ends the process; :func:`empty_aligned` makes memory that is.
+
+    Examples
+    --------
+    >>> import numpy as np, tensorflow, interop
+    >>> interop.to_tensorflow(np.arange(3.0, dtype="float32")).numpy()
+    array([0., 1., 2.], dtype=float32)
+    """
+    result: tf.Tensor = convert_to("tensorflow", x, options)
+    return result
+
+
+@_door("mlx")
+def to_mlx(x: Any, /, **options: Unpack[ConvertOptions]) -> mlx.core.array:
+    """Hand a tensor to mlx; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. mlx has float64 on the CPU only, and no complex128.
+
+    Returns
+    -------
+    mlx.core.array
+        A copy: mlx keeps its elements in memory of its own only.
+
+    Examples
+    --------
+    >>> import numpy as np, mlx.core, interop
+    >>> interop.to_mlx(np.arange(3.0, dtype="float32"))
+    array([0, 1, 2], dtype=float32)
+    """
+    result: mlx.core.array = convert_to("mlx", x, options)
+    return result
+
+
+@_door("paddle")
+def to_paddle(x: Any, /, **options: Unpack[ConvertOptions]) -> paddle.Tensor:
+    """Hand a tensor to paddle; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. paddle can't express readonly: a readonly source is copied unless ``writable=False``
+        promises that nobody writes.
+
+    Returns
+    -------
+    paddle.Tensor
+        On the memory of `x` where possible, with at most nine dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np, paddle, interop
+    >>> interop.to_paddle(np.arange(3.0, dtype="float32")).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    result: paddle.Tensor = convert_to("paddle", x, options)
     return result

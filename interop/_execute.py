@@ -195,7 +195,7 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         if allocator is not writer:
             into = allocator.export(result, allocator.describe(result), None)
         writer.assign(into, value)
-    return result
+    return allocator.settle(result, frozenset({"written"}))
 
 
 _VERBS: Final[dict[str, Callable[[_Run, Step, Any], Any]]] = {

@@ -24,20 +24,21 @@ def f_strides(shape: Shape) -> Strides:
 
 def is_c(shape: Shape, strides: Strides) -> bool:
     """Tell whether the layout is C contiguous; axes of length 1 may have any stride, empty arrays any strides."""
-    return _follows(shape, strides, c_strides(shape))
+    return follows(shape, strides, c_strides(shape))
 
 
 def is_f(shape: Shape, strides: Strides) -> bool:
     """Tell whether the layout is Fortran contiguous."""
-    return _follows(shape, strides, f_strides(shape))
+    return follows(shape, strides, f_strides(shape))
 
 
 def is_dense(shape: Shape, strides: Strides) -> bool:
     """Tell whether the layout is a permutation of C order: no gaps, no overlap, nothing negative."""
-    return _follows(shape, strides, compact_strides(shape, strides))
+    return follows(shape, strides, compact_strides(shape, strides))
 
 
-def _follows(shape: Shape, strides: Strides, wanted: Strides) -> bool:
+def follows(shape: Shape, strides: Strides, wanted: Strides) -> bool:
+    """Tell whether two strides mean the same layout; axes of length 1 and empty arrays may have any."""
     if 0 in shape:
         return True
     return all(n == 1 or have == want for n, have, want in zip(shape, strides, wanted, strict=True))

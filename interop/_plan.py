@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from interop import _layout
-from interop._case import ALLOCATORS_ALIGN, Case
 from interop._refusals import refusal
 
 if TYPE_CHECKING:
+    from interop._case import Case
     from interop._devices import Device
     from interop._dtypes import DType
     from interop.errors import InteropError
@@ -140,8 +140,6 @@ def make_plan(case: Case) -> Plan:
     if error is not None:
         return Plan(source, target, ok=False, error=error, certain=case.facts.certain, cautions=questions)
     steps = _steps(case)
-    if not case.same and case.room.alignment > ALLOCATORS_ALIGN and steps[-1].do == "wrap" and case.reasons:
-        questions += (f"whether {source}'s allocator gives the alignment that {target} needs",)
     return Plan(
         source=source,
         target=target,
@@ -229,6 +227,8 @@ def _copy_by_source(case: Case) -> tuple[Step, ...]:
     """Where only the source's framework can read its values or it casts: it writes, the target takes the result."""
     if case.casts and not case.source_casts:
         return (_fresh(case, "source", case.facts.dtype), _export(case), _fresh(case, "target"), *_restrict(case))
+    if case.source_writes:
+        return (replace(_fresh(case, "source"), allocate=case.target), *_restrict(case))
     return (
         _fresh(case, "source"),
         _export(case, readonly=case.fresh_readonly),

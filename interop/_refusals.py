@@ -132,7 +132,8 @@ def _dtype(case: Case) -> InteropError | None:
         why = f"a cast from {source} to {target} would drop the imaginary part"
         return DTypeError(message(_what(case), why, "Take the real part or the absolute value of x first."))
     if target.name not in case.room.dtypes:
-        why = f"{case.target} has no element type {target}"
+        lacking = case.room.lacking.get(target.name)
+        why = f"{case.target} has no element type {target}" + (f" ({lacking})" if lacking else "")
         return DTypeError(message(_what(case), why, _helpful_dtype(case)))
     if case.casts and not (case.source_casts or case.target_casts):
         why = f"neither {case.facts.framework} nor {case.target} can compute {target} from {source}"
@@ -153,12 +154,15 @@ def _helpful_dtype(case: Case) -> str:
 
 def _readonly(case: Case) -> InteropError | None:
     options = case.options
+    if options.writable is True and case.room.immutable:
+        why = f"{case.target}'s arrays are never writable"
+        return ReadOnlyError(message(_what(case), why, f"{_call(case, writable=None)} gives one that can be read."))
     if not case.facts.readonly or options.copy is not False:
         return None
     if options.writable is True:
         why = "it is readonly, writable memory takes a copy, and copy=False forbids one"
         return ReadOnlyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
-    if options.writable is None and not case.same and case.room.readonly == "drops":
+    if case.laundered:
         why = f"it is readonly, {case.target} can't express that, and copy=False forbids a copy"
         fix = f"{_call(case, writable=False)} is your promise not to write; {_call(case, copy=None)} copies."
         return ReadOnlyError(message(_what(case), why, fix))

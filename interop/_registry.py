@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _devices, _dtypes, _streams
-from interop._native import clear_hot_routes, hot_routes
+from interop._native import CallRoute, ChainRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, NotInstalledError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts
 
@@ -42,7 +42,14 @@ ROWS: Final = (
     Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
     Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
     Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
+    Row("jax", "jax", "interop._adapters._jax:adapter", "jax"),
+    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
+    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
+    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
 )
+
+#: The framework through which hot routes chain: what gets there by one gets on by another, such as torch to jax.
+_HUB: Final = "numpy"
 
 #: The entry-point group under which a package offers an adapter; the entry's name is the module that loads it.
 ENTRY_POINTS: Final = "interop.adapters"
@@ -179,7 +186,18 @@ def _install_routes(adapter: Adapter) -> None:
     for (tp, target), route in adapter.fast().items():
         # A route of a type that another adapter has taken over would go round that adapter.
         if adapter_for_type(tp) is adapter or target == adapter.name:
-            hot_routes(target).setdefault(tp, route)
+            # The doors call a Route's own C function; an author may have given any function.
+            hot_routes(target).setdefault(tp, route if isinstance(route, Route) else CallRoute(route))
+    _chain_routes()
+
+
+def _chain_routes() -> None:
+    for name in _loaded:
+        for tp, onward in tuple(hot_routes(name).items()):
+            # Only what was written for it takes whatever comes from the hub, in any layout and readonly.
+            if isinstance(onward, CallRoute) and adapter_for_type(tp) is _loaded.get(_HUB):
+                for source, to_hub in hot_routes(_HUB).items():
+                    hot_routes(name).setdefault(source, ChainRoute(to_hub, onward))
 
 
 def _load(path: str) -> Any:

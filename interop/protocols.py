@@ -59,6 +59,12 @@ class Limits:
         Whether the library assumes that memory it was given stays constant, and may read it later.
     decodes
         Names of element types that it holds in its own way only (quantized ones), but can cast from.
+    own
+        Names of element types that it keeps in memory of its own only, packed or otherwise: what comes in is copied.
+    lacking
+        Why it lacks some element types here and now, by name, with what would give them.
+    numbered
+        Whether it tells one part of host memory from another by the index of the device, as no other framework does.
     certain
         False where all this is a guess, and the framework's own answer is what counts.
     devices
@@ -74,6 +80,9 @@ class Limits:
     readonly: Literal["keeps", "drops"] = "keeps"
     immutable: bool = False
     decodes: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    lacking: Mapping[str, str] = field(default_factory=dict, hash=False)
+    numbered: bool = False
     certain: bool = True
     devices: int | None = None
     per_thread_stream: bool = True
@@ -193,6 +202,9 @@ class Adapter(Protocol):
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Return `x` evaluated ("lazy"), without its graph ("detach"), or as a readonly view of itself ("readonly").
+
+        "written": what :meth:`empty` returned has its values now. A framework whose arrays can't be written returned
+        a draft there, and makes the array of it here.
 
         With "queued" the host waits until what is queued on the memory has been done: managed memory that the host
         is going to read.

@@ -16,6 +16,7 @@ from interop._native._ndarray import ndarray_from_view, view_from_ndarray
 from interop._native._routes import (
     CallRoute,
     Cell,
+    ChainRoute,
     ExchangeRoute,
     Guards,
     IdentityRoute,
@@ -34,6 +35,7 @@ from interop._native._view import View, make_view
 __all__ = [
     "CallRoute",
     "Cell",
+    "ChainRoute",
     "ExchangeAPI",
     "ExchangeRoute",
     "Guards",

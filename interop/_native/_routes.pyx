@@ -49,7 +49,15 @@ def clear_hot_routes():
 
 
 cdef class Route:
-    """The base of all routes."""
+    """The base of all routes.
+
+    Attributes
+    ----------
+    views_only
+        Whether it stands for copy=False alone: for a target whose default is a copy.
+    """
+
+    cdef readonly bint views_only
 
     cdef object run(self, object x):
         return NotImplemented
@@ -72,15 +80,40 @@ cdef class CallRoute(Route):
     ----------
     function
         Takes the object; returns the result or NotImplemented.
+    views_only
+        As :attr:`Route.views_only`.
     """
 
     cdef object function
 
-    def __init__(self, function):
+    def __init__(self, function, *, bint views_only=False):
         self.function = function
+        self.views_only = views_only
 
     cdef object run(self, object x):
         return PyObject_CallOneArg(self.function, x)
+
+
+@cython.final
+cdef class ChainRoute(Route):
+    """Two routes, one after the other.
+
+    Parameters
+    ----------
+    first, second
+        The second takes what the first returns.
+    """
+
+    cdef Route first, second
+
+    def __init__(self, Route first not None, Route second not None):
+        self.first = first
+        self.second = second
+        self.views_only = first.views_only or second.views_only
+
+    cdef object run(self, object x):
+        cdef object between = self.first.run(x)
+        return between if between is NotImplemented else self.second.run(between)
 
 
 @cython.final
@@ -381,7 +414,7 @@ def door(str target, /):
                 and stream is None
             ):
                 route = table.get(type(x))
-                if route is not None:
+                if route is not None and (copy is False or not (<Route> route).views_only):
                     result = (<Route> route).run(x)
                     if result is not NotImplemented:
                         return result
@@ -431,7 +464,7 @@ def convert_door(slow, /):
             table = _tables.get(to)
             if table is not None:
                 route = (<dict> table).get(type(x))
-                if route is not None:
+                if route is not None and (copy is False or not (<Route> route).views_only):
                     result = (<Route> route).run(x)
                     if result is not NotImplemented:
                         return result

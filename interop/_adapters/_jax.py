@@ -1,0 +1,264 @@
+"""jax: immutable arrays. It takes host memory that is dense and on a multiple of 64 bytes, and copies the rest unseen.
+
+What its own calls get wrong is kept from them: ``copy=True`` aliases on the host, 64-bit types are truncated to 32 bits
+where x64 is off (jax#11895), a readonly array is refused (jax#40789), and what it exports looks writable (jax#19123).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.dlpack import from_dlpack
+
+from interop import _layout
+from interop._adapters._drafts import Draft, Drafting
+from interop._aligned import ALIGNMENT
+from interop._case import ALLOCATORS_ALIGN
+from interop._devices import CPU, CUDA, Device, device_of_pair
+from interop._dtypes import BY_NAME, BY_NUMPY, DType, dtype_of_triple
+from interop._native import CallRoute, IdentityRoute, View, view_from_dlpack, view_from_ndarray
+from interop.errors import DeviceError, InteropError, UnsupportedError
+from interop.protocols import ADAPTER_API, Facts, Limits, Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+#: jax packs these; numpy and ml_dtypes give each a byte.
+_PACKED: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
+
+#: Truncated to 32 bits where x64 is off, as it is by default.
+_WIDE: Final = frozenset({"int64", "uint64", "float64", "complex128"})
+
+#: jax's scalar types by our names; which of them exist depends on the version. A bool's is called bool_.
+_SCALARS: Final = {
+    name: scalar for name in BY_NAME if (scalar := getattr(jnp, "bool_" if name == "bool" else name, None)) is not None
+}
+
+_WITH_X64: Final = frozenset(_SCALARS)
+_WITHOUT_X64: Final = _WITH_X64 - _WIDE
+
+
+def _limits(dtypes: frozenset[str], alignment: int) -> Limits:
+    off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
+    return Limits(
+        dtypes=dtypes,
+        strides="dense",
+        alignment=alignment,
+        immutable=True,
+        own=_PACKED,
+        lacking=dict.fromkeys(_WIDE - dtypes, off),
+        numbered=True,
+    )
+
+
+#: By whether x64 is on.
+_ON_HOST: Final = {False: _limits(_WITHOUT_X64, ALIGNMENT), True: _limits(_WITH_X64, ALIGNMENT)}
+_ON_GPU: Final = {False: _limits(_WITHOUT_X64, ALLOCATORS_ALIGN), True: _limits(_WITH_X64, ALLOCATORS_ALIGN)}
+
+_PLATFORMS: Final = {"cpu": CPU, "gpu": CUDA}
+
+#: The concrete arrays; jax has no public name for their type.
+_CONCRETE: Final = tuple(tp for tp in jax.Array.__subclasses__() if tp.__name__ == "ArrayImpl")
+
+#: Arrays that are written in place, since jax 0.7.
+_REFS: Final = tuple(tp for tp in (getattr(jax, "Ref", None),) if tp is not None)
+
+
+class JaxAdapter(Drafting):
+    """The adapter of jax arrays."""
+
+    api = ADAPTER_API
+    name = "jax"
+    modules = ("jax",)
+
+    def claims(self, tp: type, /) -> bool:
+        """Arrays, and what stands for one: tracers, arrays of keys and references are refused by name."""
+        return issubclass(tp, (jax.Array, jax.core.Tracer, *_REFS))
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Host memory, and CUDA where this build has it; x64 can be switched while the program runs."""
+        x64 = bool(jax.config.jax_enable_x64)
+        if device_type == CPU:
+            return _ON_HOST[x64]
+        return _ON_GPU[x64] if device_type == CUDA and _devices("gpu") else None
+
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the array; nothing waits for its values."""
+        if isinstance(x, Draft):
+            return self.describe_draft(x)
+        _refuse_unplain(x)
+        row = BY_NUMPY.get(x.dtype)
+        if row is None:
+            msg = f"a jax array of {x.dtype} is no tensor that other libraries know. Pass x.astype('float32')."
+            raise UnsupportedError(msg)
+        dtype = dtype_of_triple(row.code, row.bits, row.lanes)
+        pending: set[Pending] = set()
+        if not x.is_ready():
+            pending.add("lazy")
+        if dtype.name in _PACKED:
+            pending.add("encoded")
+        # The address of an array whose values are still being computed is known to who waits for them.
+        ptr = None if pending else x.unsafe_buffer_pointer()
+        strides = _strides(x)
+        steps = tuple(step * dtype.itemsize for step in strides)
+        return Facts(
+            framework=self.name,
+            dtype=dtype,
+            device=_device(x),
+            shape=x.shape,
+            strides=strides,
+            ptr=ptr,
+            extent=None if ptr is None else _layout.extent(ptr, x.shape, steps, dtype.itemsize),
+            readonly=True,
+            immutable=True,
+            pending=frozenset(pending),
+        )
+
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Wait for the values, or make an array of what has been written."""
+        if "written" in what:
+            return self.written(x)
+        return jax.block_until_ready(x) if "lazy" in what else x
+
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory; what the View holds keeps it also where the array is deleted, or donated."""
+        return x.view if isinstance(x, Draft) else view_from_dlpack(x, stream=stream)
+
+    def wrap(self, view: View, /) -> Any:
+        """Make an array on the View's memory."""
+        if view.device.is_host and view.device.index >= len(_devices("cpu")):
+            msg = f"jax has no device {view.device} in this process, but {len(_devices('cpu'))} of the host's."
+            raise DeviceError(msg)
+        # It asks for a legacy capsule, which can't say readonly, and jax writes to no array.
+        return from_dlpack(view.with_readonly(False) if view.readonly else view)
+
+    def fresh(self, x: Any, draft: Draft) -> Any:
+        """Cast and move with jax's own operations; a plain copy is made in memory, since jax's own may alias."""
+        if draft.device.is_host and (x.dtype == draft.dtype.numpy or not draft.is_c):
+            return super().fresh(x, draft) if draft.dtype.name not in _PACKED else jnp.array(x, copy=True)
+        return jax.device_put(x.astype(draft.dtype.numpy), _native_device(draft.device))
+
+    def readable(self, x: Any, dtype: DType) -> View:
+        """Cast where jax has the type now, and bring the values to the host."""
+        if x.dtype != dtype.numpy and dtype.name in _ON_HOST[bool(jax.config.jax_enable_x64)].dtypes:
+            x = x.astype(dtype.numpy)
+        return view_from_ndarray(np.asarray(x))
+
+    def finish(self, draft: Draft) -> Any:
+        """Make the array on the draft's memory, which nobody else holds; where jax packs it, or on a GPU, a copy."""
+        if draft.device.is_host and draft.dtype.name not in _PACKED:
+            view = draft.view
+            return self.wrap(view.with_device(*draft.device.dlpack) if draft.device.index else view)
+        return jax.device_put(jnp.array(draft.array), _native_device(draft.device))
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """Return jax's scalar types; its dtype objects are numpy's."""
+        return _NATIVE
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        """Return the pair of a ``jax.Device``."""
+        return _pair(device) if isinstance(device, jax.Device) else None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """To itself, to numpy, and from numpy where ``copy=False`` says that an alias is wanted."""
+        routes: dict[tuple[type, str], Callable[[Any], Any]] = {(np.ndarray, "jax"): CallRoute(_take, views_only=True)}
+        for tp in _CONCRETE:
+            routes[tp, "jax"] = IdentityRoute()
+            routes[tp, "numpy"] = CallRoute(_show)
+        return routes
+
+
+def _refuse_unplain(x: Any) -> None:
+    if isinstance(x, jax.core.Tracer):
+        msg = (
+            f"a jax tracer, {x.aval}, stands for an array inside jit, grad or vmap and has no values. Convert outside "
+            "of the transformed function, or call back out of it with jax.pure_callback."
+        )
+        raise UnsupportedError(msg)
+    if isinstance(x, _REFS):
+        msg = "a jax reference is a box whose array is replaced when it is written. Pass x[...], the array in it now."
+        raise UnsupportedError(msg)
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        msg = f"a jax array of keys {x.shape} has no numbers of its own. Pass jax.random.key_data(x)."
+        raise UnsupportedError(msg)
+    if x.is_deleted():
+        msg = f"a jax array, {x.dtype} {x.shape}, has been deleted or donated: its memory is gone. Copy it beforehand."
+        raise UnsupportedError(msg)
+    count = len(x.sharding.device_set)
+    if count > 1:
+        one = "x.addressable_data(0)" if x.is_fully_replicated else "jax.device_put(x, jax.devices()[0])"
+        msg = f"a jax array, {x.dtype} {x.shape}, lies on {count} devices ({x.sharding}). Pass {one}."
+        raise UnsupportedError(msg)
+
+
+def _strides(x: Any) -> tuple[int, ...]:
+    if x.ndim > 1:
+        layout = getattr(x.format, "layout", None)
+        if layout is not None:
+            order = layout.major_to_minor
+            dense = _layout.c_strides(tuple(x.shape[axis] for axis in order))
+            return tuple(dense[order.index(axis)] for axis in range(x.ndim))
+    return _layout.c_strides(x.shape)
+
+
+def _pair(device: Any) -> tuple[int, int]:
+    number = _PLATFORMS.get(device.platform)
+    if number is None:
+        msg = f"jax's device {device} has no DLPack device type. Move the array first: jax.device_get(x)."
+        raise UnsupportedError(msg)
+    return (number, device.local_hardware_id)
+
+
+def _device(x: Any) -> Device:
+    (device,) = x.sharding.device_set
+    return device_of_pair(*_pair(device))
+
+
+def _devices(platform: str) -> list[Any]:
+    try:
+        return list(jax.local_devices(backend=platform))
+    except RuntimeError:  # there is no such backend
+        return []
+
+
+def _native_device(device: Device) -> Any:
+    platform = "cpu" if device.is_host else "gpu"
+    found = [one for one in _devices(platform) if one.local_hardware_id == device.index]
+    if not found:
+        msg = f"jax has no device {device} in this process. Pass one of jax.devices()."
+        raise DeviceError(msg)
+    return found[0]
+
+
+_NATIVE: Final = {scalar: name for name, scalar in _SCALARS.items()}
+
+#: What jax shows as a buffer, so that numpy's asarray borrows it. The small floats have none.
+_BUFFERED: Final = frozenset(dtype for dtype in BY_NUMPY if dtype.kind in "biufc")
+
+
+def _show(x: Any) -> Any:
+    if x.dtype not in _BUFFERED:
+        return NotImplemented
+    try:
+        array: Any = np.asarray(x)
+    except RuntimeError:  # deleted
+        return NotImplemented
+    # Otherwise it was put together from several devices, or copied into C order.
+    return array if type(array.base) is memoryview else NotImplemented
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    try:
+        view = view_from_ndarray(a)
+    except InteropError:
+        return NotImplemented
+    limits = adapter.limits(CPU)
+    if view.ptr % ALIGNMENT or not view.contiguous or limits is None or view.dtype.name not in limits.dtypes - _PACKED:
+        return NotImplemented
+    return adapter.wrap(view)
+
+
+adapter: Final = JaxAdapter()

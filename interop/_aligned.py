@@ -1,0 +1,109 @@
+"""Host memory that every framework takes as it is."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
+
+import numpy as np
+
+from interop import _layout
+from interop._dtypes import DType
+from interop.errors import DTypeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from interop._options import Order
+
+#: jax copies what isn't on a multiple of 64 bytes, and tensorflow ends the process when it computes with it: the widest
+#: vector registers are that long. No framework asks for more.
+ALIGNMENT: Final = 64
+
+
+def empty_aligned(
+    shape: SupportsIndex | Sequence[SupportsIndex],
+    dtype: object = "float64",
+    *,
+    order: Order = "C",
+    alignment: int = ALIGNMENT,
+) -> np.ndarray[Any, Any]:
+    """Make a numpy array that every framework takes without a copy.
+
+    Parameters
+    ----------
+    shape
+        A length, or the lengths of the axes.
+    dtype
+        A name, or any framework's dtype object, of an element type that numpy has.
+    order
+        ``"C"`` or ``"F"``. tensorflow takes C order only.
+    alignment
+        The address is a multiple of so many bytes, a power of two. jax takes memory as it is where that is 64, and
+        tensorflow can compute with it only there; numpy's own arrays are seldom so.
+
+    Returns
+    -------
+    numpy.ndarray
+        Writable and uninitialised, contiguous in `order`.
+
+    Raises
+    ------
+    DTypeError
+        numpy has no such element type.
+    UnsupportedError
+        `shape`, `order` or `alignment` isn't one.
+
+    Examples
+    --------
+    >>> import interop
+    >>> a = interop.empty_aligned((2, 3), "bfloat16")
+    >>> a.shape, a.dtype, interop.view(a).ptr % 64
+    ((2, 3), dtype(bfloat16), 0)
+    """
+    wanted = DType(dtype)
+    if wanted.numpy is None:
+        msg = f"numpy has no element type {wanted}, so there is no array of it. Pass dtype='uint8' for the raw bytes."
+        raise DTypeError(msg)
+    if order not in ("C", "F"):
+        msg = f"order={order!r} is not a value of this argument: pass 'C' or 'F'."
+        raise UnsupportedError(msg)
+    sides = _sides(shape)
+    return aligned(sides, wanted, _strides(sides, order), _power_of_two(alignment))
+
+
+def _strides(shape: tuple[int, ...], order: Literal["C", "F"]) -> tuple[int, ...]:
+    return _layout.c_strides(shape) if order == "C" else _layout.f_strides(shape)
+
+
+def _sides(shape: object) -> tuple[int, ...]:
+    try:
+        sides = tuple(map(operator.index, shape if isinstance(shape, Sequence) else (shape,)))
+    except TypeError:
+        sides = (-1,)
+    if any(side < 0 for side in sides):
+        msg = f"shape={shape!r} is not a shape: pass a length or a tuple of lengths, such as (2, 3)."
+        raise UnsupportedError(msg)
+    return sides
+
+
+def _power_of_two(alignment: object) -> int:
+    if isinstance(alignment, int) and alignment > 0 and alignment.bit_count() == 1:
+        return alignment
+    msg = f"alignment={alignment!r} is not a power of two: pass 64, or the size of a page."
+    raise UnsupportedError(msg)
+
+
+def aligned(
+    shape: tuple[int, ...], dtype: DType, strides: tuple[int, ...], alignment: int = ALIGNMENT
+) -> np.ndarray[Any, Any]:
+    """Allocate on a multiple of `alignment` bytes, in any dense layout (strides in elements)."""
+    if dtype.numpy is None:
+        msg = f"numpy has no element type {dtype}"
+        raise UnsupportedError(msg)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.__array_interface__["data"][0] % alignment
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+    laid = memory[start : start + size].view(dtype.numpy).reshape([shape[axis] for axis in order])
+    return laid.transpose(np.argsort(order)) if order else laid

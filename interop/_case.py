@@ -105,7 +105,8 @@ class Case:
         self.home = home
         self.same = facts.framework == target
         self.moves = not same_place(facts.device, device)
-        if self.same and limits is not None and limits.numbered:
+        if self.same and device.type_code == CPU and limits is not None and limits.devices is not None:
+            # One framework's own devices on the host, such as jax's, are different places to it.
             self.moves = facts.device.dlpack != device.dlpack
         self.dtype = options.dtype or facts.dtype
         self.casts = self.dtype.name != facts.dtype.name
@@ -271,7 +272,7 @@ def result_device(
             index = facts.device.index if facts.device.type_code == type_code else current(type_code)
         device = device_of_pair(type_code, index)
     room = limits(device.type_code)
-    if device.is_host and (room is None or (device.index and device.type_code == CPU and not room.numbered)):
+    if device.is_host and (room is None or (device.index and device.type_code == CPU and room.devices is None)):
         # Page-locked and managed memory is ordinary memory to a framework that doesn't know better, and so is that of
         # one of several host devices.
         return device_of_pair(CPU)

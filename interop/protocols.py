@@ -63,12 +63,10 @@ class Limits:
         Names of element types that it keeps in memory of its own only, packed or otherwise: what comes in is copied.
     lacking
         Why it lacks some element types here and now, by name, with what would give them.
-    numbered
-        Whether it tells one part of host memory from another by the index of the device, as no other framework does.
     certain
         False where all this is a guess, and the framework's own answer is what counts.
     devices
-        How many devices of the type there are; None where nobody counts.
+        How many devices of the type there are; None where nobody counts, as almost nobody does on the host.
     per_thread_stream
         Whether the framework works on CUDA's per-thread default stream, 2, which is another stream in each thread.
     """
@@ -82,7 +80,6 @@ class Limits:
     decodes: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
     lacking: Mapping[str, str] = field(default_factory=dict, hash=False)
-    numbered: bool = False
     certain: bool = True
     devices: int | None = None
     per_thread_stream: bool = True

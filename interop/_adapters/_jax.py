@@ -6,6 +6,7 @@ where x64 is off (jax#11895), a readonly array is refused (jax#40789), and what 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import jax
@@ -39,9 +40,12 @@ _SCALARS: Final = {
 
 _WITH_X64: Final = frozenset(_SCALARS)
 _WITHOUT_X64: Final = _WITH_X64 - _WIDE
+_BORROWED: Final = _WITH_X64 - _PACKED
 
 
-def _limits(dtypes: frozenset[str], alignment: int) -> Limits:
+@cache
+def _limits(alignment: int, devices: int, *, x64: bool) -> Limits:
+    dtypes = _WITH_X64 if x64 else _WITHOUT_X64
     off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
     return Limits(
         dtypes=dtypes,
@@ -50,15 +54,19 @@ def _limits(dtypes: frozenset[str], alignment: int) -> Limits:
         immutable=True,
         own=_PACKED,
         lacking=dict.fromkeys(_WIDE - dtypes, off),
-        numbered=True,
+        devices=devices,
     )
 
 
-#: By whether x64 is on.
-_ON_HOST: Final = {False: _limits(_WITHOUT_X64, ALIGNMENT), True: _limits(_WITH_X64, ALIGNMENT)}
-_ON_GPU: Final = {False: _limits(_WITHOUT_X64, ALLOCATORS_ALIGN), True: _limits(_WITH_X64, ALLOCATORS_ALIGN)}
-
 _PLATFORMS: Final = {"cpu": CPU, "gpu": CUDA}
+_NAMES: Final = {number: name for name, number in _PLATFORMS.items()}
+_ALIGNMENTS: Final = {CPU: ALIGNMENT, CUDA: ALLOCATORS_ALIGN}
+
+
+def _x64() -> bool:
+    # Asked anew each time: it can be switched while the program runs, for one thread alone too.
+    return bool(jax.config.jax_enable_x64)
+
 
 #: The concrete arrays; jax has no public name for their type.
 _CONCRETE: Final = tuple(tp for tp in jax.Array.__subclasses__() if tp.__name__ == "ArrayImpl")
@@ -79,11 +87,10 @@ class JaxAdapter(Drafting):
         return issubclass(tp, (jax.Array, jax.core.Tracer, *_REFS))
 
     def limits(self, device_type: int, /) -> Limits | None:
-        """Host memory, and CUDA where this build has it; x64 can be switched while the program runs."""
-        x64 = bool(jax.config.jax_enable_x64)
-        if device_type == CPU:
-            return _ON_HOST[x64]
-        return _ON_GPU[x64] if device_type == CUDA and _devices("gpu") else None
+        """Host memory, on one or several devices that jax makes of it, and CUDA where this build has it."""
+        alignment = _ALIGNMENTS.get(device_type)
+        devices = len(_devices(_NAMES[device_type])) if alignment else 0
+        return _limits(alignment, devices, x64=_x64()) if alignment and devices else None
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array; nothing waits for its values."""
@@ -129,9 +136,6 @@ class JaxAdapter(Drafting):
 
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
-        if view.device.is_host and view.device.index >= len(_devices("cpu")):
-            msg = f"jax has no device {view.device} in this process, but {len(_devices('cpu'))} of the host's."
-            raise DeviceError(msg)
         # It asks for a legacy capsule, which can't say readonly, and jax writes to no array.
         return from_dlpack(view.with_readonly(False) if view.readonly else view)
 
@@ -143,7 +147,7 @@ class JaxAdapter(Drafting):
 
     def readable(self, x: Any, dtype: DType) -> View:
         """Cast where jax has the type now, and bring the values to the host."""
-        if x.dtype != dtype.numpy and dtype.name in _ON_HOST[bool(jax.config.jax_enable_x64)].dtypes:
+        if x.dtype != dtype.numpy and dtype.name in (_WITH_X64 if _x64() else _WITHOUT_X64):
             x = x.astype(dtype.numpy)
         return view_from_ndarray(np.asarray(x))
 
@@ -255,8 +259,8 @@ def _take(a: np.ndarray[Any, Any]) -> Any:
         view = view_from_ndarray(a)
     except InteropError:
         return NotImplemented
-    limits = adapter.limits(CPU)
-    if view.ptr % ALIGNMENT or not view.contiguous or limits is None or view.dtype.name not in limits.dtypes - _PACKED:
+    name = view.dtype.name
+    if view.ptr % ALIGNMENT or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
         return NotImplemented
     return adapter.wrap(view)
 

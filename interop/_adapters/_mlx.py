@@ -144,9 +144,10 @@ class MlxAdapter(Drafting):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of an ``mlx.core.Device``, or of ``mlx.core.cpu`` and ``mlx.core.gpu``."""
-        if isinstance(device, mx.DeviceType):
-            return (CPU if device == mx.cpu else METAL, 0)
-        return (CPU if device.type == mx.cpu else METAL, 0) if isinstance(device, mx.Device) else None
+        kind = device.type if isinstance(device, mx.Device) else device
+        if not isinstance(kind, mx.DeviceType):
+            return None
+        return (CPU if kind == mx.cpu else METAL, 0)
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """To itself; all else is either a copy or an evaluation."""

@@ -102,7 +102,8 @@ class TensorflowAdapter(Drafting):
             elif device.is_host:
                 # There is no other way to the address. The reference is given back at once.
                 ptr = view_from_dlpack(x).ptr
-        shape: tuple[int, ...] = tuple(map(int, x.shape))
+        # Fully defined: _dtype has looked.
+        shape = tuple(n for n in x.shape if n is not None)
         strides = _layout.c_strides(shape)
         steps = tuple(step * dtype.itemsize for step in strides)
         return Facts(

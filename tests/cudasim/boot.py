@@ -6,6 +6,7 @@ import ctypes
 import importlib.machinery
 import importlib.util
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,13 +62,16 @@ def boot(mode: Mode = "lazy") -> None:
     Raises
     ------
     BootError
-        torch or cupy has been imported already, or a real device was asked for (CUDASIM=off).
+        torch or cupy has been imported already, a real device was asked for (CUDASIM=off), or this isn't Linux on
+        x86-64.
     """
     if mode not in MODES:
         raise BootError(f"mode {mode!r} is none of {', '.join(MODES)}")
     if not booted():
         if os.environ.get(VARIABLE) == "off":
             raise BootError("CUDASIM=off: this run was to use a real CUDA device, so the simulated one stays off")
+        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            raise BootError(f"the simulated CUDA device runs on Linux on x86-64; this is {platform.platform()}")
         imported = [name for name in BINDING if name in sys.modules]
         if imported:
             raise BootError(

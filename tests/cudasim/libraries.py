@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from cudasim import headers
 from cudasim.making import compiler, cupy_runtime, standins
+from cudasim.versions import TABLE, versions
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "src"
@@ -118,11 +120,27 @@ def standins_of_torch() -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("*.so*")))
 
 
+class LibrariesError(RuntimeError):
+    """They can't be made for what is installed."""
+
+
+def _only(wanted: str, cupy: Path) -> None:
+    """Refuse another cupy than the one whose source is built: its module wouldn't fit the others of the wheel."""
+    text = (cupy / "_version.py").read_text(encoding="utf-8")
+    found = re.search(r"__version__ = ['\"](.+?)['\"]", text)
+    if not found or found[1] != wanted:
+        raise LibrariesError(
+            f"cupy {found[1] if found else 'of an unknown version'} is installed in {cupy.parent}, and the simulated "
+            f"CUDA device is for cupy {wanted}: install that, or change {TABLE.name} and see whether its tests pass"
+        )
+
+
 def runtime_of_cupy() -> Path | None:
     """cupy's rebuilt module."""
     cupy = installed("cupy")
     if cupy is None:
         return None
+    _only(versions().cupy, cupy)
     makers = [Path(cupy_runtime.__file__), Path(compiler.__file__), HERE / "versions.toml", cupy / "_version.py"]
     key = digest(makers, sysconfig.get_config_var("EXT_SUFFIX"))
     folder = part("cupy", key, lambda folder: cupy_runtime.build(headers_folder(), folder))
@@ -136,6 +154,8 @@ def libraries() -> Libraries:
     ------
     compiler.CompilerError
         There is no compiler, or it refused.
+    LibrariesError
+        The installed cupy isn't the one of the table.
     """
     folder = Path(os.environ.get("CUDASIM_DEVICE_LIBRARIES") or device())
     return Libraries(

@@ -55,6 +55,6 @@ def read(path: Path) -> Library:
 
 
 def defined(path: Path) -> set[str]:
-    """The functions that an object file or a library defines for others."""
-    lines = (line.split() for line in tool("nm", "--defined-only", "--extern-only", path).splitlines())
+    """The functions that a library defines for others."""
+    lines = (line.split() for line in tool("nm", "-D", "--defined-only", path).splitlines())
     return {fields[2].partition("@")[0] for fields in lines if len(fields) == 3 and fields[1] in "TW"}

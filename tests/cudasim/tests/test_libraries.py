@@ -119,7 +119,16 @@ def test_a_folder_with_something_else_is_never_cleared(tmp_path: Path) -> None:
     assert (tmp_path / "work").exists()
 
 
-def test_the_rebuilt_module_is_of_the_cupy_that_is_installed() -> None:
-    import cupy
+def test_another_cupy_is_refused_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "_version.py").write_text("__version__ = '13.6.0'\n")
+    monkeypatch.setattr(libraries, "installed", lambda _name: tmp_path)
+    with pytest.raises(libraries.LibrariesError, match=r"cupy 13\.6\.0 is installed .* is for cupy 14\.2\.0"):
+        libraries.runtime_of_cupy()
 
-    assert cupy.__version__ == versions().cupy
+
+def test_each_name_of_cuda_that_torch_needs_is_there() -> None:
+    found = libraries.libraries()
+    runtime = elf.defined(found.device[0])
+    needed = (found.standins[0].parent / "runtime.txt").read_text(encoding="utf-8").split()
+    assert needed
+    assert set(needed) <= runtime

@@ -83,12 +83,16 @@ typedef struct {
     char *data[2];
 } torch_loop;
 
+/* direct_copy_kernel_cuda and float8_copy_kernel_cuda, as gpu_kernel_impl_nocast launches them: from one type to the same. Their function,
+ * a lambda f(T) written "UlfE_" for float, says which. */
 static bool torch_copy(const char *name, void **arguments, stream *s, cudaError_t *error) {
-    if (!strstr(name, "direct_copy_kernel_cuda") || !strstr(name, "18elementwise_kernel") || !strstr(name, "gpu_kernel_impl_nocast")) return false;
-    const char *element = NULL; /* the innermost lambda, f(T), names the type: "UlfE_" */
-    for (const char *at = name; (at = strstr(at, "EUl")); at++) element = at + strlen("EUl");
+    const char *copy = strstr(name, "direct_copy_kernel_cuda"), *copy8 = strstr(name, "float8_copy_kernel_cuda");
+    if (!(copy || copy8) || !strstr(name, "18elementwise_kernel") || !strstr(name, "gpu_kernel_impl_nocast")) return false;
+    const char *element = strstr(copy ? copy : copy8, "EUl");
+    if (!element || (copy8 && !strstr(element, "Float8"))) return false;
+    element += strlen("EUl");
     const torch_loop *loop = arguments[1];
-    strided c = {.dims = loop->dims, .elements = (size_t) * (int *)arguments[0], .element = element ? size_of_type(element, "E") : 0};
+    strided c = {.dims = loop->dims, .elements = (size_t) * (int *)arguments[0], .element = size_of_type(element, "E")};
     if (!c.element || c.dims < 1 || c.dims > 25) return false;
     for (int d = 0; d < c.dims; d++) {
         int from_last = c.dims - 1 - d;

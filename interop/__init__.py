@@ -4,7 +4,20 @@ from interop._aligned import empty_aligned
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
 from interop._devices import Device
-from interop._doors import to_cupy, to_jax, to_mlx, to_numpy, to_paddle, to_tensorflow, to_torch
+from interop._doors import (
+    to_array_api_strict,
+    to_cupy,
+    to_dpnp,
+    to_jax,
+    to_mlx,
+    to_numpy,
+    to_paddle,
+    to_pyarrow,
+    to_tensorflow,
+    to_torch,
+    to_tvm_ffi,
+    to_warp,
+)
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import View
@@ -50,13 +63,18 @@ __all__ = [
     "framework",
     "register",
     "shares_memory",
+    "to_array_api_strict",
     "to_cupy",
+    "to_dpnp",
     "to_jax",
     "to_mlx",
     "to_numpy",
     "to_paddle",
+    "to_pyarrow",
     "to_tensorflow",
     "to_torch",
+    "to_tvm_ffi",
+    "to_warp",
     "use_stream",
     "view",
 ]

@@ -57,6 +57,8 @@ class Case:
         What the source's framework can hold where the source is, and the target's where the result lives.
     home
         Whether the target could hold the data where it is.
+    there
+        Where the target can live, if it can't where the result is to be.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class Case:
         "same",
         "source_limits",
         "target",
+        "there",
     )
 
     def __init__(
@@ -95,14 +98,17 @@ class Case:
         source_limits: Limits | None,
         limits: Limits | None,
         home: bool = True,
+        there: Device | None = None,
     ) -> None:
         self.facts = facts
         self.options = options
         self.target = target
         self.device = device
-        self.source_limits = source_limits
-        self.limits = limits
+        ndim = len(facts.shape)
+        self.source_limits = None if source_limits is None else source_limits.of(ndim)
+        self.limits = None if limits is None else limits.of(ndim)
         self.home = home
+        self.there = there
         self.same = facts.framework == target
         self.moves = not same_place(facts.device, device)
         if self.same and device.type_code == CPU and limits is not None and limits.devices is not None:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     import cupy
+    import dpnp
     import jax
     import mlx.core
     import numpy as np
     import paddle
+    import pyarrow as pa
     import tensorflow as tf
     import torch
+    import tvm_ffi
+    import warp
+    from array_api_strict._array_object import Array as StrictArray
 
     from interop._options import Options, Order
     from interop.protocols import Adapter
@@ -57,6 +62,16 @@ def convert(x: Any, to: Literal["tensorflow"], /, **options: Unpack[ConvertOptio
 def convert(x: Any, to: Literal["mlx"], /, **options: Unpack[ConvertOptions]) -> mlx.core.array: ...
 @overload
 def convert(x: Any, to: Literal["paddle"], /, **options: Unpack[ConvertOptions]) -> paddle.Tensor: ...
+@overload
+def convert(x: Any, to: Literal["pyarrow"], /, **options: Unpack[ConvertOptions]) -> pa.Array | pa.Tensor: ...
+@overload
+def convert(x: Any, to: Literal["tvm_ffi"], /, **options: Unpack[ConvertOptions]) -> tvm_ffi.Tensor: ...
+@overload
+def convert(x: Any, to: Literal["warp"], /, **options: Unpack[ConvertOptions]) -> warp.array[Any]: ...
+@overload
+def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -> dpnp.ndarray: ...
+@overload
+def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
 @overload
 def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
 @convert_door

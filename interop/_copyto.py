@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from interop._adapters._wrappers import Wrapped
 from interop._convert import convert
 from interop._doors import to_numpy
 from interop._dtypes import castable
@@ -62,6 +63,9 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     array([[1., 2.],
            [1., 2.]])
     """
+    wrapper = adapter_for(dst)
+    if isinstance(wrapper, Wrapped):
+        dst = wrapper.unwrap(dst)
     if not describe(adapter_for(dst), dst).certain or isinstance(dst, View):
         # No operation of its own to write with: its memory is written as an ndarray.
         dst = to_numpy(dst, copy=False)

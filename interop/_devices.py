@@ -30,7 +30,7 @@ NAMES: Final[dict[int, str]] = {
 }
 NUMBERS: Final = {name: number for number, name in NAMES.items()}
 
-CPU, CUDA, CUDA_HOST, METAL, ROCM, ROCM_HOST, CUDA_MANAGED, ONEAPI = 1, 2, 3, 8, 10, 11, 13, 14
+CPU, CUDA, CUDA_HOST, METAL, ROCM, ROCM_HOST, EXT_DEV, CUDA_MANAGED, ONEAPI = 1, 2, 3, 8, 10, 11, 12, 13, 14
 
 #: Memory that the host can read and write by pointer: ordinary, page-locked and managed memory.
 HOST_ACCESSIBLE: Final = frozenset({CPU, CUDA_HOST, ROCM_HOST, CUDA_MANAGED})

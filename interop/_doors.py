@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import cupy
+    import dpnp
     import jax
     import mlx.core
     import numpy as np
     import paddle
+    import pyarrow as pa
     import tensorflow as tf
     import torch
+    import tvm_ffi
+    import warp
+    from array_api_strict._array_object import Array as StrictArray
 
 _Door = TypeVar("_Door", bound="Callable[..., Any]")
 
@@ -224,4 +229,142 @@ def to_paddle(x: Any, /, **options: Unpack[ConvertOptions]) -> paddle.Tensor:
     [0.0, 1.0, 2.0]
     """
     result: paddle.Tensor = convert_to("paddle", x, options)
+    return result
+
+
+@_door("pyarrow")
+def to_pyarrow(x: Any, /, **options: Unpack[ConvertOptions]) -> pa.Array | pa.Tensor:
+    """Hand a tensor to pyarrow; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. Arrow packs booleans into bits: ``dtype="uint8"`` hands them over a byte each.
+
+    Returns
+    -------
+    pyarrow.Array or pyarrow.Tensor
+        An array, which is readonly, of a tensor of one dimension; a tensor of any other number. On the memory of `x`
+        where possible: an array has no strides, so that elements with gaps between them are copied.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> print(interop.to_pyarrow(np.arange(3)).to_pylist())
+    [0, 1, 2]
+    >>> interop.to_pyarrow(np.eye(2)).shape
+    (2, 2)
+    """
+    result: pa.Array | pa.Tensor = convert_to("pyarrow", x, options)
+    return result
+
+
+@_door("tvm_ffi")
+def to_tvm_ffi(x: Any, /, **options: Unpack[ConvertOptions]) -> tvm_ffi.Tensor:
+    """Hand a tensor to tvm_ffi; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. tvm_ffi can't express readonly: a readonly source is copied unless ``writable=False``
+        promises that nobody writes.
+
+    Returns
+    -------
+    tvm_ffi.Tensor
+        On the memory of `x` where possible.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> interop.to_tvm_ffi(np.eye(2, dtype="float32")).dtype
+    dtype('float32')
+    """
+    result: tvm_ffi.Tensor = convert_to("tvm_ffi", x, options)
+    return result
+
+
+@_door("warp")
+def to_warp(x: Any, /, **options: Unpack[ConvertOptions]) -> warp.array[Any]:
+    """Hand a tensor to warp; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. warp can't express readonly: a readonly source is copied unless ``writable=False``
+        promises that nobody writes.
+
+    Returns
+    -------
+    warp.array
+        Of scalars, with one to four dimensions, on the memory of `x` where possible.
+
+    Examples
+    --------
+    >>> import numpy as np, interop, warp
+    >>> warp.config.log_level = warp.LOG_WARNING  # else it says hello
+    >>> interop.to_warp(np.eye(2, dtype="float32"))
+    array(shape=(2, 2), dtype=float32)
+    """
+    result: warp.array[Any] = convert_to("warp", x, options)
+    return result
+
+
+@_door("dpnp")
+def to_dpnp(x: Any, /, **options: Unpack[ConvertOptions]) -> dpnp.ndarray:
+    """Hand a tensor to dpnp; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. Host memory needs ``device="oneapi"`` or ``device="oneapi:1"``; a SYCL device that is a
+        CPU is no host.
+
+    Returns
+    -------
+    dpnp.ndarray
+        On the memory of `x` where that is memory of a SYCL device.
+
+    Examples
+    --------
+    >>> import dpnp, numpy as np, interop
+    >>> interop.to_dpnp(np.eye(2, dtype="float32"), device="oneapi")
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    result: dpnp.ndarray = convert_to("dpnp", x, options)
+    return result
+
+
+@_door("array_api_strict")
+def to_array_api_strict(x: Any, /, **options: Unpack[ConvertOptions]) -> StrictArray:
+    """Hand a tensor to array_api_strict; the options are those of :func:`convert`.
+
+    Parameters
+    ----------
+    x
+        An array of any framework, or an object that speaks an exchange protocol.
+    device, dtype, order, copy, writable, detach, stream
+        As in :func:`convert`. A device may be one of its own, such as ``array_api_strict.Device("device1")``.
+
+    Returns
+    -------
+    array_api_strict.Array
+        On the memory of `x` where possible; readonly where the source is.
+
+    Examples
+    --------
+    >>> import numpy as np, interop
+    >>> interop.to_array_api_strict(np.arange(3.0))
+    Array([0., 1., 2.], dtype=array_api_strict.float64)
+    """
+    result: StrictArray = convert_to("array_api_strict", x, options)
     return result

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
+from interop._devices import NAMES, device_of_pair
 from interop._plan import make_plan
 from interop._registry import describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message
 
 if TYPE_CHECKING:
+    from interop._devices import Device
     from interop._options import Options
     from interop.protocols import Adapter, Facts
 
@@ -31,7 +33,13 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         source_limits=source.limits(facts.device.type_code),
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
+        there=None if limits is not None else _home_of(target),
     )
+
+
+def _home_of(target: Adapter) -> Device | None:
+    """A device that a target can live on, for a message: the host before any other."""
+    return next((device_of_pair(code) for code in sorted(NAMES) if target.limits(code) is not None), None)
 
 
 def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts]:

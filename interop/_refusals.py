@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from interop._case import Case
 
 #: The element type to ask for where the source's own has no equal; "float32" where none is named.
-_HELPFUL: Final = {"complex32": "complex64", "int4": "int8", "int2": "int8", "uint4": "uint8", "uint2": "uint8"}
+_HELPFUL: Final = {
+    "bool": "uint8",
+    "complex32": "complex64",
+    "int4": "int8",
+    "int2": "int8",
+    "uint4": "uint8",
+    "uint2": "uint8",
+}
 
 #: Where work is queued on streams.
 _STREAMED: Final = frozenset({CUDA, CUDA_MANAGED})
@@ -78,7 +85,7 @@ def _device(case: Case) -> InteropError | None:
             fix = f"Name a device that {case.target} has on this machine; it can't live on {case.facts.device}."
         return DeviceError(message(_what(case), why, fix))
     why = f"{case.target} can't live on {case.facts.device}, and nothing moves between devices unless a device is named"
-    there = "cuda:0" if case.facts.device.is_host else "cpu"
+    there = str(case.there or ("cuda:0" if case.facts.device.is_host else "cpu"))
     return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))
 
 
@@ -118,8 +125,11 @@ def _stream(case: Case) -> InteropError | None:
 
 def _dimensions(case: Case) -> InteropError | None:
     ndim = len(case.facts.shape)
-    if case.same or ndim <= case.room.max_ndim:
+    if case.same or case.room.min_ndim <= ndim <= case.room.max_ndim:
         return None
+    if ndim < case.room.min_ndim:
+        why = f"{case.target} holds no arrays of fewer than {case.room.min_ndim} dimensions and this has {ndim}"
+        return UnsupportedError(message(_what(case), why, "Reshape it first: x.reshape(1)."))
     why = f"{case.target} holds at most {case.room.max_ndim} dimensions and this has {ndim}"
     return UnsupportedError(message(_what(case), why, "Reshape it to fewer dimensions first."))
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _devices, _dtypes, _streams
+from interop._adapters._wrappers import Wrapper
 from interop._native import CallRoute, ChainRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, NotInstalledError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts
@@ -29,12 +30,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One framework that has an adapter: where it is, and what installs the framework."""
+    """One framework that has an adapter.
+
+    Attributes
+    ----------
+    name
+        As `to` takes it.
+    module
+        Whose presence loads the adapter.
+    adapter
+        Where the adapter is.
+    install
+        What installs the framework.
+    instead
+        For a framework that is a source only: what to call where it was named as a target.
+    """
 
     name: str
     module: str
     adapter: str
     install: str
+    instead: str = ""
 
 
 #: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
@@ -46,6 +62,22 @@ ROWS: Final = (
     Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
     Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
     Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
+    Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow"),
+    Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi"),
+    Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang"),
+    Row("array_api_strict", "array_api_strict", "interop._adapters._array_api_strict:adapter", "array-api-strict"),
+    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt"),
+    Row("pandas", "pandas", "interop._adapters._pandas:adapter", "pandas", "pandas.Series(interop.to_numpy(x))"),
+    Row("polars", "polars", "interop._adapters._polars:adapter", "polars", "polars.Series(interop.to_numpy(x))"),
+    Row("xarray", "xarray", "interop._adapters._xarray:adapter", "xarray", "xarray.DataArray(interop.to_numpy(x))"),
+    Row(
+        "scipy",
+        "scipy.sparse",
+        "interop._adapters._scipy:adapter",
+        "scipy",
+        "scipy.sparse.csr_array(interop.to_numpy(x))",
+    ),
+    Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
 )
 
 #: The framework through which hot routes chain: what gets there by one gets on by another, such as torch to jax.
@@ -75,12 +107,13 @@ _unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.Wea
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """One row of :func:`adapters`: a framework that has an adapter, and how far it is loaded."""
+    """One row of :func:`adapters`: a framework that has an adapter, how far it is loaded, and if it can be a target."""
 
     name: str
     origin: str
     installed: bool
     loaded: bool
+    target: bool = True
 
 
 @cache
@@ -113,7 +146,8 @@ def adapters() -> Mapping[str, AdapterInfo]:
     infos: dict[str, AdapterInfo] = {}
     for name, row in _rows().items():
         origin = "built-in" if name in built_in else "entry point"
-        infos[name] = AdapterInfo(name, origin, installed=_installed(row.module), loaded=name in _loaded)
+        here = _installed(row.module)
+        infos[name] = AdapterInfo(name, origin, installed=here, loaded=name in _loaded, target=not row.instead)
     for name in _registered:
         modules = _loaded[name].modules
         infos[name] = AdapterInfo(name, "registered", installed=all(map(_installed, modules)), loaded=True)
@@ -124,7 +158,8 @@ def _installed(module: str) -> bool:
     if module in sys.modules:
         return True
     try:
-        return importlib.util.find_spec(module) is not None
+        # Of the package: to find a module in it, the package would be imported.
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
     except (ImportError, ValueError):  # a parent package that is absent or broken
         return False
 
@@ -248,7 +283,15 @@ def adapter_for(x: Any) -> Adapter:
     found = adapter_for_type(type(x))
     if found is None:
         raise UnsupportedError(_no_tensor(x))
-    return found
+    if not isinstance(found, Wrapper):
+        return found
+    # What a wrapper holds is known of each object only.
+    try:
+        return found.adapter_of(x, adapter_for)
+    except InteropError:
+        raise
+    except Exception as err:
+        raise UnsupportedError(_broken_text(found, x, err)) from err
 
 
 def _no_tensor(x: Any) -> str:
@@ -281,10 +324,13 @@ def target_adapter(to: object) -> Adapter:
         If no framework of that name is known; an ImportError too where it isn't installed.
     """
     name = target_name(to)
+    row = _rows().get(name)
+    if row is not None and row.instead and name not in _registered:
+        msg = f"{name} can be converted from, not to: no memory can be handed to it as it is. Call {row.instead}."
+        raise UnsupportedError(msg)
     found = _loaded.get(name)
     if found is not None:
         return found
-    row = _rows().get(name)
     if row is not None:
         _import_framework(row)
         return _load_row(row)
@@ -359,16 +405,19 @@ def describe(adapter: Adapter, x: Any) -> Facts:
     except InteropError:
         raise
     except Exception as err:
-        name = f"{type(x).__module__}.{type(x).__qualname__}"
-        msg = (
-            f"a {name} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the adapter "
-            f"{adapter.name!r}."
-        )
-        raise UnsupportedError(msg) from err
+        raise UnsupportedError(_broken_text(adapter, x, err)) from err
     if not isinstance(facts, Facts):
         msg = f"the adapter {adapter.name!r} described a {type(x).__qualname__} by {facts!r}, not by Facts: its bug."
         raise UnsupportedError(msg)
     return facts
+
+
+def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:
+    name = f"{type(x).__module__}.{type(x).__qualname__}"
+    return (
+        f"a {name} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the adapter "
+        f"{adapter.name!r}."
+    )
 
 
 def framework_of(adapter: Adapter, x: Any) -> str:

@@ -51,8 +51,8 @@ class Limits:
         ``"any"``, ``"nonnegative"``, ``"dense"`` (a permutation of C order) or ``"c"``.
     alignment
         Bytes that the address of the first element must be a multiple of: 1 for any, 0 for the element's own size.
-    max_ndim
-        The most dimensions.
+    min_ndim, max_ndim
+        The fewest and the most dimensions.
     readonly
         Whether an array of the framework can say "do not write" (``"keeps"``) or not (``"drops"``).
     immutable
@@ -69,11 +69,14 @@ class Limits:
         How many devices of the type there are; None where nobody counts, as almost nobody does on the host.
     per_thread_stream
         Whether the framework works on CUDA's per-thread default stream, 2, which is another stream in each thread.
+    vectors
+        The limits of arrays of one dimension, where they are another kind of object; None where they aren't.
     """
 
     dtypes: frozenset[str]
     strides: Literal["any", "nonnegative", "dense", "c"] = "any"
     alignment: int = 1
+    min_ndim: int = 0
     max_ndim: int = 64
     readonly: Literal["keeps", "drops"] = "keeps"
     immutable: bool = False
@@ -83,6 +86,11 @@ class Limits:
     certain: bool = True
     devices: int | None = None
     per_thread_stream: bool = True
+    vectors: Limits | None = None
+
+    def of(self, ndim: int) -> Limits:
+        """The limits of arrays of this many dimensions."""
+        return self.vectors if ndim == 1 and self.vectors is not None else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from interop._native import ndarray_from_view
+from interop import _layout
+from interop._devices import CPU
+from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
+from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interop._devices import Device
-    from interop._native import View
+    from interop._dtypes import DType
 
 
 class HostOnly:
@@ -51,6 +56,76 @@ class HostOnly:
     def locate(self, _ptr: int, /) -> int | None:
         """Nothing is known of device memory here."""
         return None
+
+
+class HostLibrary(HostOnly):
+    """A library whose arrays are strided memory of the host: what one looks like as a View says all about it.
+
+    A library of its own says its name, which types are its own, what it can hold, how to look at an array and how to
+    make one on memory that is there.
+    """
+
+    api = ADAPTER_API
+    name = ""
+    modules: tuple[str, ...] = ()
+    room = Limits(dtypes=frozenset())
+
+    def view(self, x: Any, /) -> View:
+        """Look at an array without copying, or refuse it with what to call instead; the View holds it."""
+        raise NotImplementedError
+
+    def wrap(self, view: View, /) -> Any:
+        """Make an array on the View's memory."""
+        raise NotImplementedError
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Host memory."""
+        return self.room if device_type == CPU else None
+
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the View."""
+        view = self.view(x)
+        return Facts(
+            framework=self.name,
+            dtype=view.dtype,
+            device=view.device,
+            shape=view.shape,
+            strides=view.strides,
+            ptr=view.ptr,
+            extent=view.extent,
+            readonly=view.readonly,
+        )
+
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Make it readonly, where that can be said; nothing is ever lazy, and there is no graph to detach from."""
+        return self.wrap(self.view(x).with_readonly()) if "readonly" in what else x
+
+    def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
+        """Borrow the memory."""
+        return self.view(x)
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Allocate with numpy."""
+        from interop._adapters._numpy import adapter as host
+
+        return self.wrap(view_from_ndarray(host.empty(dtype, shape, strides, device)))
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with numpy."""
+        into, values = (x if isinstance(x, View) else self.view(x) for x in (dst, src))
+        copy_on_host(into, values)
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """None of its own."""
+        return {}
+
+    def native_device(self, _device: object, /) -> tuple[int, int] | None:
+        """None of its own."""
+        return None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """No hot routes."""
+        return {}
 
 
 #: As numpy does for its own arrays of this size and more: without huge pages the kernel clears 4 KiB at a time, which
@@ -96,3 +171,22 @@ def copy_values(dst: np.ndarray[Any, Any], src: np.ndarray[Any, Any]) -> None:
 def copy_on_host(dst: View, src: View) -> None:
     """Write one View of host memory into another, whatever their layouts and element types."""
     copy_values(ndarray_from_view(dst.with_readonly(False)), ndarray_from_view(src))
+
+
+def without_odd_strides(view: View) -> View:
+    """Give axes of length 1, whose stride means nothing, a stride that a library's size arithmetic takes.
+
+    torch refuses a negative stride even there, or ends the process (pytorch#188023, numpy#23349); pyarrow refuses it.
+    """
+    if all(step >= 0 for step in view.strides):
+        return view
+    dtype = view.dtype
+    return make_view(
+        view.ptr,
+        view.shape,
+        _layout.c_strides(view.shape) if view.size == 0 else tuple(max(step, 0) for step in view.strides),
+        (dtype.code, dtype.bits, dtype.lanes),
+        view.device.dlpack,
+        readonly=view.readonly,
+        owner=view,
+    )

@@ -17,7 +17,7 @@ from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
 from interop._adapters._cuda import Loan, has_streams
-from interop._adapters._host import copy_on_host, use_huge_pages
+from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_cuda import TorchStreams
 from interop._adapters._torch_routes import hot_routes_of_torch
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
@@ -181,7 +181,7 @@ class TorchAdapter(TorchStreams):
 
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
-        view = _without_odd_strides(view)
+        view = without_odd_strides(view)
         if _API is not None:
             return _API.wrap(view)
         # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only.
@@ -319,25 +319,6 @@ def _lock_storage(x: Any) -> None:
         return
     # The device said: torch.set_default_device can make it another one.
     torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
-
-
-def _without_odd_strides(view: View) -> View:
-    """Give axes of length 1, whose stride means nothing, a stride that torch's size arithmetic takes.
-
-    torch refuses a negative stride even there, or ends the process (pytorch#188023, numpy#23349).
-    """
-    if all(step >= 0 for step in view.strides):
-        return view
-    dtype = view.dtype
-    return make_view(
-        view.ptr,
-        view.shape,
-        _layout.c_strides(view.shape) if view.size == 0 else tuple(max(step, 0) for step in view.strides),
-        (dtype.code, dtype.bits, dtype.lanes),
-        view.device.dlpack,
-        readonly=view.readonly,
-        owner=view,
-    )
 
 
 def _can_wrap(view: View) -> bool:

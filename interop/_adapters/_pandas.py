@@ -1,0 +1,73 @@
+"""pandas, as a source: a Series or an Index that is one block of memory, numpy's or Arrow's; readonly (pandas 3)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from interop._adapters._wrappers import Wrapper
+from interop.errors import UnsupportedError
+
+_ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+_TABLES: Final = (pd.DataFrame,)
+
+
+def _claims(tp: type) -> bool:
+    return issubclass(tp, (*_ARRAYS, *_TABLES))
+
+
+def unwrap(x: Any) -> Any:
+    """The numpy or pyarrow array that an object of pandas holds, or an error with what makes one."""
+    if isinstance(x, _TABLES):
+        msg = "a pandas DataFrame holds a block for each element type. Pass x.to_numpy(), or one column, x['name']."
+        raise UnsupportedError(msg)
+    if not isinstance(x, _ARRAYS):
+        return x
+    if isinstance(x, pd.MultiIndex):
+        msg = "a pandas MultiIndex holds tuples. Pass one of its levels, x.get_level_values(0)."
+        raise UnsupportedError(msg)
+    what = f"a pandas {type(x).__name__} of {x.dtype}, {x.shape},"
+    if isinstance(x.dtype, np.dtype):
+        return _readonly(x.to_numpy(), what)
+    if isinstance(x.dtype, pd.ArrowDtype):
+        return _chunk(x)
+    if isinstance(x.dtype, pd.api.extensions.ExtensionDtype) and getattr(x.dtype, "numpy_dtype", None) is not None:
+        if x.isna().any():
+            raise UnsupportedError(f"{what} has nulls, which no other library would see. Pass x.fillna(0).")
+        # Without nulls pandas hands out the values themselves.
+        return _readonly(x.to_numpy(), what)
+    fixes = {
+        pd.CategoricalDtype: "holds codes of categories. Pass x.cat.codes of a Series, x.codes of an Index.",
+        pd.StringDtype: "holds strings. Encode them as numbers first.",
+        pd.SparseDtype: "is sparse. Pass x.sparse.to_dense().",
+        pd.DatetimeTZDtype: "counts units of time in a time zone. Pass x.astype('int64').",
+        pd.PeriodDtype: "counts periods. Pass x.astype('int64').",
+        pd.IntervalDtype: "holds intervals. Pass x.array.left, or x.array.right.",
+    }
+    fix = fixes.get(type(x.dtype), "is no array of numbers. Pass x.to_numpy().")
+    raise UnsupportedError(f"{what} {fix}")
+
+
+def _readonly(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
+    if array.dtype.kind in "mM":
+        raise UnsupportedError(f"{what} counts units of time. Pass x.astype('int64'), the counts.")
+    if array.dtype.kind == "O":
+        raise UnsupportedError(f"{what} holds Python objects. Pass x.astype('float64').")
+    view = array.view()
+    # pandas 3 hands out readonly arrays; before it, a write went round its copy-on-write, or into another frame.
+    view.flags.writeable = False
+    return view
+
+
+def _chunk(x: Any) -> Any:
+    # The protocol by which pandas gives Arrow data away without a copy.
+    chunks = x.array.__arrow_array__()
+    chunked = chunks if hasattr(chunks, "num_chunks") else None
+    if chunked is None:
+        return chunks
+    return chunked.chunk(0) if chunked.num_chunks == 1 else chunked
+
+
+adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap)

@@ -1,0 +1,179 @@
+"""pyarrow: arrays of one dimension, tensors of any; its nulls, bit-packed booleans and chunks are no strided memory.
+
+Arrow's arrays are constant: what is exported from one is readonly. A tensor is readonly if what it was made of is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from interop._adapters._host import HostLibrary, without_odd_strides
+from interop._devices import CPU
+from interop._dtypes import BY_NAME
+from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
+from interop.errors import UnsupportedError
+from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from interop._devices import Device
+    from interop._dtypes import DType
+
+#: Arrow's types whose values are elements of a fixed size, by our names.
+_TYPES: Final[dict[str, Any]] = {
+    **{name: getattr(pa, name)() for name in BY_NAME if name.startswith(("int", "uint")) and hasattr(pa, name)},
+    **{f"float{bits}": getattr(pa, f"float{bits}")() for bits in (16, 32, 64)},
+}
+_NAMES: Final = {tp: name for name, tp in _TYPES.items()}
+
+_BOOL8: Final[Any] = getattr(pa, "Bool8Array", ())
+
+#: What else pyarrow has, and what makes an array of it.
+_FIXES: Final[tuple[tuple[str, str], ...]] = (
+    ("Scalar", "Pass numpy.asarray(x.as_py())."),
+    ("Buffer", "A buffer has no element type. Pass numpy.frombuffer(x, 'uint8'), or with the type that its bytes are."),
+    ("RecordBatch", "Pass one column, x['name'], or all of one type as a matrix, x.to_tensor()."),
+    ("Table", "Pass one column, x['name'].combine_chunks()."),
+    ("SparseCOOTensor", "Pass x.to_tensor()."),
+    ("SparseCSRMatrix", "Pass x.to_tensor()."),
+    ("SparseCSCMatrix", "Pass x.to_tensor()."),
+    ("SparseCSFTensor", "Pass x.to_tensor()."),
+)
+_OTHERS: Final = tuple((getattr(pa, name), fix) for name, fix in _FIXES if hasattr(pa, name))
+
+_OURS: Final = (pa.Array, pa.ChunkedArray, pa.Tensor, *(tp for tp, _ in _OTHERS))
+
+#: What arrays of another type are, and what makes numbers of them, by the question that finds them.
+_TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
+    (pa.types.is_boolean, "packs eight values into a byte. Pass x.to_numpy(zero_copy_only=False), a byte for each."),
+    (pa.types.is_interval, "holds several numbers in one element. Encode them as arrays of numbers first."),
+    (pa.types.is_temporal, "counts units of time. Pass x.view('int{bits}'), the counts."),
+    (pa.types.is_dictionary, "holds indices into a dictionary. Pass x.indices, or x.dictionary_decode()."),
+    (pa.types.is_decimal, "holds decimal numbers. Pass x.cast('float64')."),
+    (pa.types.is_fixed_size_list, "holds lists. Pass x.flatten(), or make it a pyarrow.FixedShapeTensorArray."),
+    (pa.types.is_nested, "is nested. Pass x.flatten(), or one field of it, x.field(0)."),
+    (pa.types.is_null, "has no values. Pass x.cast('float64').fill_null(0)."),
+)
+
+
+class PyarrowAdapter(HostLibrary):
+    """The adapter of pyarrow: arrays and chunked arrays of one chunk, tensors, arrays of tensors."""
+
+    name = "pyarrow"
+    modules = ("pyarrow",)
+    # A view of one dimension becomes a pyarrow.Array, of any other number a pyarrow.Tensor.
+    room = Limits(
+        dtypes=frozenset(_TYPES),
+        strides="nonnegative",
+        alignment=0,
+        vectors=Limits(dtypes=frozenset(_TYPES), strides="dense", alignment=0),
+    )
+
+    def claims(self, tp: type, /) -> bool:
+        """Whatever pyarrow holds data in; what is no tensor is refused by name."""
+        return issubclass(tp, _OURS)
+
+    def view(self, x: Any, /) -> View:
+        """Look at the buffers; counting nulls, where Arrow hasn't yet, reads a bit for each."""
+        return _view(x)
+
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Make a readonly tensor of a tensor; an array is readonly."""
+        return super().settle(x, what) if isinstance(x, pa.Tensor) else x
+
+    def wrap(self, view: View, /) -> Any:
+        """Make an array (one dimension) or a tensor (any other number) on the View's memory."""
+        view = without_odd_strides(view)
+        if view.ndim != 1:
+            return pa.Tensor.from_numpy(ndarray_from_view(view))
+        return _array(view.dtype, view.shape[0], pa.foreign_buffer(view.ptr, view.nbytes, base=view))
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Allocate from Arrow's own pool, which aligns to 64 bytes."""
+        if len(shape) != 1:
+            return super().empty(dtype, shape, strides, device)
+        return _array(dtype, shape[0], pa.allocate_buffer(dtype.itemsize * shape[0]))
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """Return pyarrow's types."""
+        return {**_NAMES, pa.bool_(): "bool"}
+
+
+def _array(dtype: DType, length: int, memory: Any) -> Any:
+    return pa.Array.from_buffers(_TYPES[dtype.name], length, [None, memory], null_count=0)
+
+
+def _view(x: Any) -> View:
+    """Look at the memory of whatever is one block of elements, or refuse it with what makes it one."""
+    if isinstance(x, pa.Tensor):
+        return _view_of_ndarray(x, x.to_numpy(), writable=x.is_mutable)
+    if isinstance(x, pa.ChunkedArray):
+        if x.num_chunks != 1:
+            msg = f"a pyarrow.ChunkedArray of {x.num_chunks} chunks is not one block. Pass x.combine_chunks()."
+            raise UnsupportedError(msg)
+        x = x.chunk(0)
+    if not isinstance(x, pa.Array):
+        fix = next(fix for tp, fix in _OTHERS if isinstance(x, tp))
+        msg = f"a pyarrow.{type(x).__name__} is no tensor. {fix}"
+        raise UnsupportedError(msg)
+    _refuse_odd(x)
+    if isinstance(x, pa.FixedShapeTensorArray):
+        return _view_of_tensors(x)
+    if isinstance(x, _BOOL8):
+        return _view_of_ndarray(x, x.to_numpy(zero_copy_only=True), writable=False)
+    name = _NAMES.get(x.type)
+    if name is None:
+        raise UnsupportedError(_type_text(x))
+    return _view_of_array(x, name)
+
+
+def _view_of_array(x: Any, name: str) -> View:
+    row = BY_NAME[name]
+    memory = x.buffers()[1]
+    # An empty array may have no buffer at all.
+    ptr = 0 if memory is None else memory.address + x.offset * (row.bits // 8)
+    return make_view(ptr, (len(x),), (1,), (row.code, row.bits, row.lanes), (CPU, 0), readonly=True, owner=x)
+
+
+def _view_of_ndarray(x: Any, array: Any, *, writable: bool) -> View:
+    return view_from_ndarray(array).with_owner(x).with_readonly(not writable)
+
+
+def _view_of_tensors(x: Any) -> View:
+    values = x.type.value_type
+    if values not in _NAMES:
+        msg = f"a pyarrow.FixedShapeTensorArray of {values} is no tensor that other libraries know. Pass x.storage."
+        raise UnsupportedError(msg)
+    if x.storage.flatten().null_count:
+        msg = "a pyarrow.FixedShapeTensorArray has nulls inside of its tensors. Pass x.storage.flatten().fill_null(0)."
+        raise UnsupportedError(msg)
+    return _view_of_ndarray(x, x.to_numpy_ndarray(), writable=False)
+
+
+def _refuse_odd(x: Any) -> None:
+    if not getattr(x, "is_cpu", True):
+        msg = f"a pyarrow.{type(x).__name__} on a device: pass x.copy_to(pyarrow.default_cpu_memory_manager())."
+        raise UnsupportedError(msg)
+    if x.null_count and not pa.types.is_null(x.type):
+        msg = (
+            f"a pyarrow.{type(x).__name__}, {x.type} ({len(x)},), has nulls ({x.null_count}), which no other "
+            "library would see. Pass x.fill_null(0), or x.drop_null() to leave them out."
+        )
+        raise UnsupportedError(msg)
+
+
+def _type_text(x: Any) -> str:
+    what = f"a pyarrow.{type(x).__name__} of {x.type}"
+    if isinstance(x, pa.ExtensionArray):
+        return f"{what} means more than its storage. Pass x.storage if the storage is all."
+    for question, text in _TYPE_FIXES:
+        if question(x.type):
+            bits = x.type.bit_width if pa.types.is_temporal(x.type) else 0
+            return f"{what} {text.format(bits=bits)}"
+    return f"{what} is no tensor that other libraries know. Encode its values as numbers first."
+
+
+adapter: Final = PyarrowAdapter()

@@ -1,0 +1,61 @@
+"""tvm_ffi: any layout, and readonly can't be expressed; a tensor there is memory with a shape, without operations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import tvm_ffi
+
+from interop._adapters._host import HostLibrary
+from interop._dtypes import ROWS
+from interop._native import View, make_view, view_from_dlpack
+from interop.protocols import Limits
+
+_BYTE: Final = 8
+
+
+class TvmFfiAdapter(HostLibrary):
+    """The adapter of tvm_ffi tensors."""
+
+    name = "tvm_ffi"
+    modules = ("tvm_ffi",)
+    room = Limits(
+        # Whatever DLPack has a number for, but for types of less than a byte: packed there, padded in ml_dtypes.
+        dtypes=frozenset(row.name for row in ROWS if row.bits >= _BYTE and row.numpy is not None),
+        alignment=0,
+        readonly="drops",
+    )
+
+    def claims(self, tp: type, /) -> bool:
+        """Tensors of every subclass."""
+        return issubclass(tp, tvm_ffi.Tensor)
+
+    def view(self, x: Any, /) -> View:
+        """Read the tensor's own attributes, none of which can be assigned."""
+        try:
+            dtype = x.dtype
+        except ValueError:  # it holds complex numbers, and has no name for them
+            return view_from_dlpack(x)
+        kind, index = map(int, x.__dlpack_device__())
+        return make_view(
+            x.data_ptr(),
+            tuple(x.shape),
+            tuple(x.strides),
+            (dtype.type_code, dtype.bits, dtype.lanes),
+            (kind, index),
+            readonly=False,
+            owner=x,
+        )
+
+    def wrap(self, view: View, /) -> Any:
+        """Make a tensor on the View's memory."""
+        return tvm_ffi.from_dlpack(view)
+
+    def native_device(self, device: Any, /) -> tuple[int, int] | None:
+        """Return the pair of a ``tvm_ffi.Device``; its element types are strings, spelled as ours."""
+        if not isinstance(device, tvm_ffi.Device):
+            return None
+        return int(device.dlpack_device_type()), int(device.index)
+
+
+adapter: Final = TvmFfiAdapter()

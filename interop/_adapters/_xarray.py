@@ -1,0 +1,38 @@
+"""xarray, as a source: what a DataArray or a Variable holds, of whatever library it is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import xarray as xr
+
+from interop._adapters._wrappers import Wrapper
+from interop.errors import UnsupportedError
+
+
+def _claims(tp: type) -> bool:
+    return issubclass(tp, (xr.DataArray, xr.Variable, xr.Dataset))
+
+
+def unwrap(x: Any) -> Any:
+    """The array that an object of xarray holds, or an error with what makes one."""
+    if isinstance(x, xr.Dataset):
+        msg = "an xarray Dataset holds an array for each of its variables. Pass one of them, x['name']."
+        raise UnsupportedError(msg)
+    if not isinstance(x, (xr.DataArray, xr.Variable)):
+        return x
+    what = f"an xarray {type(x).__name__} {x.shape}"
+    if x.chunks is not None:
+        raise UnsupportedError(f"{what} is computed in chunks, when it is asked for. Pass x.compute().")
+    if _is_unread(x):
+        raise UnsupportedError(f"{what} has not been read from its file yet. Pass x.load().")
+    return x.data
+
+
+def _is_unread(x: Any) -> bool:
+    """Whether the values are still in a file, from where asking for them would read them; nothing public tells."""
+    held = getattr(getattr(x, "variable", x), "_data", None)
+    return type(held).__module__.startswith("xarray.") and not getattr(x, "_in_memory", True)
+
+
+adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap)

@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _streams
 from interop._adapters._wrappers import Wrapper
@@ -97,11 +97,12 @@ _SOURCES: Final = (
 _WRAPPERS: Final = ("array_api_compat",)
 
 _lock: Final = threading.RLock()
-_loaded: Final[dict[str, Adapter]] = {}
+_loaded: dict[str, Adapter] = {}
 _registered: Final[set[str]] = set()
 # By weak reference: a class made in a function must be able to die, whoever claims it.
 _by_type: Final[weakref.WeakKeyDictionary[type, Adapter]] = weakref.WeakKeyDictionary()
 # Types that no framework's adapter claimed.
+_UNSEEN: Final = object()
 _unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.WeakKeyDictionary()
 
 
@@ -210,11 +211,9 @@ _VERBS: Final = (
 
 
 def _install(adapter: Adapter) -> None:
+    global _loaded  # noqa: PLW0603 - another thread goes on reading the dictionary that was whole
     # Newest first: a registered adapter is asked before the built-in one that it replaces.
-    rest = {name: known for name, known in _loaded.items() if name != adapter.name}
-    _loaded.clear()
-    _loaded[adapter.name] = adapter
-    _loaded.update(rest)
+    _loaded = {adapter.name: adapter, **{name: known for name, known in _loaded.items() if name != adapter.name}}
 
 
 def _install_routes(adapter: Adapter) -> None:
@@ -253,23 +252,37 @@ def _load_row(row: Row) -> Adapter:
 
 def adapter_for_type(tp: type) -> Adapter | None:
     """The adapter that speaks for objects of exactly this type, or None where nothing does."""
+    if not _is_itself_alone(tp):
+        return _resolve(tp)[0]
     found = _by_type.get(tp)
     if found is not None:
         return found
-    if tp in _unclaimed:
-        return _unclaimed[tp]
-    return _resolve(tp)
+    # One look-up: between two, another thread's register() empties the table.
+    unclaimed = _unclaimed.get(tp, _UNSEEN)
+    if unclaimed is not _UNSEEN:
+        return cast("Adapter | None", unclaimed)
+    with _lock:
+        found, claimed = _resolve(tp)
+        if found is not None and claimed:
+            _by_type[tp] = found
+        else:
+            _unclaimed[tp] = found
+        return found
 
 
-def _resolve(tp: type) -> Adapter | None:
+def _is_itself_alone(tp: type) -> bool:
+    """Whether a type equals nothing but itself: a metaclass may say otherwise, and a dictionary would believe it."""
+    meta = type(tp)
+    return meta.__eq__ is type.__eq__ and meta.__hash__ is type.__hash__
+
+
+def _resolve(tp: type) -> tuple[Adapter | None, bool]:
+    """Find the adapter of a type, and whether it is a framework's that claims it."""
     with _lock:
         for adapter in loaded_adapters():
             if adapter.claims(tp):
-                _by_type[tp] = adapter
-                return adapter
-        found = next((adapter for path in _SOURCES if (adapter := _load(path)(tp)) is not None), None)
-        _unclaimed[tp] = found
-        return found
+                return adapter, True
+        return next((adapter for path in _SOURCES if (adapter := _load(path)(tp)) is not None), None), False
 
 
 def adapter_for(x: Any) -> Adapter:

@@ -216,3 +216,39 @@ def test_an_entry_point_is_loaded_when_its_module_is_named(monkeypatch: pytest.M
     finally:
         _registry._loaded.pop("toy", None)
         _registry._by_type.pop(Toy, None)
+
+
+def test_another_threads_register_empties_the_tables_between_two_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Emptied(weakref.WeakKeyDictionary[type, Any]):
+        def __contains__(self, tp: object) -> bool:
+            found = super().__contains__(tp)
+            self.clear()
+            return found
+
+        def get(self, tp: type, default: Any = None) -> Any:
+            found = super().get(tp, default)
+            self.clear()
+            return found
+
+    monkeypatch.setattr(_registry, "_unclaimed", Emptied())
+    monkeypatch.setattr(_registry, "_by_type", Emptied())
+    for _ in range(3):
+        with pytest.raises(interop.UnsupportedError, match="no adapter claims"):
+            interop.to_numpy(object())
+    for _ in range(3):
+        assert interop.framework(np.ones(2)) == "numpy"
+
+
+def test_another_thread_finds_every_adapter_while_one_registers(
+    registered: ToyAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Read(dict[str, Any]):
+        """A table that somebody reads all the time."""
+
+        def clear(self) -> None:
+            super().clear()
+            raise AssertionError("whoever reads the table now finds nothing in it")
+
+    monkeypatch.setattr(_registry, "_loaded", Read(_registry._loaded))
+    interop.register(registered)
+    assert interop.adapters()["toy"].loaded

@@ -39,7 +39,7 @@ class NumpyAdapter(HostOnly):
 
     def claims(self, tp: type, /) -> bool:
         """Arrays, and the subclasses that mean nothing but their numbers."""
-        return tp in _PLAIN
+        return _is_plain(tp)
 
     def limits(self, device_type: int, /) -> Limits | None:
         """Any host memory, in any layout."""
@@ -172,7 +172,7 @@ class SubclassAdapter(NumpyAdapter):
 
     def claims(self, tp: type, /) -> bool:
         """Every subclass that isn't known to be plain."""
-        return issubclass(tp, np.ndarray) and tp not in _PLAIN
+        return issubclass(tp, np.ndarray) and not _is_plain(tp)
 
     def describe(self, x: Array, /) -> Facts:
         """Refuse, naming what helps."""
@@ -227,6 +227,11 @@ def _dtype_text(dtype: np.dtype[Any]) -> str:
 adapter: Final = NumpyAdapter()
 scalars: Final = ScalarAdapter()
 subclasses: Final = SubclassAdapter()
+
+
+def _is_plain(tp: type) -> bool:
+    # Not by ==, which a metaclass may answer for its types.
+    return any(tp is plain for plain in _PLAIN)
 
 
 def numpy_source(tp: type) -> NumpyAdapter | None:

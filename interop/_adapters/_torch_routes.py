@@ -79,6 +79,7 @@ def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
         cell=_NO_TANGENT,
         # numpy() looks at requires_grad only where gradients are recorded, and an integer view has none.
         guards=Guards(attributes=((_Base.requires_grad, False),)),
+        sees=torch.is_grad_enabled,
     )
 
 

@@ -5,7 +5,7 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
-from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule, view_from_dlpack
+from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
     has_buffer,
     view_from_array_interface,
@@ -13,6 +13,7 @@ from interop._native._interfaces import (
     view_from_cuda_array_interface,
 )
 from interop._native._ndarray import ndarray_from_view, view_from_ndarray
+from interop._native._negotiate import view_from_dlpack
 from interop._native._routes import (
     CallRoute,
     Cell,

@@ -154,6 +154,7 @@ class NumpyCallRoute(Route):
         reinterpret: Callable[[Any, Any], Any],
         cell: Cell,
         guards: Guards,
+        sees: Callable[[], object] | None = None,
     ) -> None: ...
 
 class NdarrayViewRoute(Route): ...

@@ -107,6 +107,8 @@ cdef View host_view(object x):
 cdef int export_view(void* x, DLManagedTensorVersioned** out) except -1:
     cdef View view = host_view(<object> x)
     out[0] = export_versioned(&view.tensor, view.flags & ~(<uint64_t> FLAG_IS_COPIED), view.owner)
+    if out[0] == NULL:
+        raise MemoryError
     return 0
 
 

@@ -5,7 +5,7 @@ the GIL, in a forked child, and after the interpreter has gone (numpy#22507 was 
 itself, and where that can't be done any more it leaks rather than crash.
 """
 
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -25,6 +25,15 @@ from interop._native.dlpack cimport (
 
 cdef extern from *:
     """
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    #define interop_swap(place, value) _InterlockedExchange((volatile long *) (place), (value))
+    #define interop_load(place) _InterlockedOr((volatile long *) (place), 0)
+    #else
+    #define interop_swap(place, value) __atomic_exchange_n((place), (value), __ATOMIC_ACQ_REL)
+    #define interop_load(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
+    #endif
+
     #if defined(_WIN32)
     #include <process.h>
     #define interop_pid() ((long) _getpid())
@@ -51,17 +60,30 @@ cdef extern from *:
         PyGILState_Release(state);
     }
     """
+    long interop_swap(long* place, long value) noexcept nogil
+    long interop_load(long* place) noexcept nogil
     long interop_pid() noexcept nogil
-    void interop_release(void* owner) noexcept nogil
+    void interop_release(PyObject* owner) noexcept nogil
+
+    # With plain pointers: a capsule that is being destroyed must not get a new reference.
+    bint PyCapsule_IsValid(PyObject* capsule, const char* name) noexcept
+    void* PyCapsule_GetPointer(PyObject* capsule, const char* name) noexcept
+    object PyCapsule_New(void* pointer, const char* name, void (*destructor)(PyObject*) noexcept)
+
+
+# What becomes of a block when its deleter runs: it is freed, or, while somebody watches, left to the watcher.
+cdef enum:
+    UNWATCHED
+    WATCHED
+    DELETED
 
 
 cdef struct Context:
     # What a managed tensor's manager_ctx points to.
-    void* owner
-    long pid
+    PyObject* owner
     bint on_host
-    # Set by the deleter, while somebody watches.
-    bint* deleted
+    long pid
+    long state
 
 
 cdef struct LegacyBlock:
@@ -83,24 +105,22 @@ cdef long process_id() noexcept nogil:
     return interop_pid()
 
 
-cdef inline void release(Context* context) noexcept nogil:
-    if context.deleted != NULL:
-        context.deleted[0] = True
+cdef inline void release(Context* context, void* block) noexcept nogil:
     # Device memory freed in a forked child would go to a driver that doesn't exist there.
     if context.on_host or context.pid == interop_pid():
         interop_release(context.owner)
+    if interop_load(&context.state) == UNWATCHED or interop_swap(&context.state, DELETED) == UNWATCHED:
+        free(block)
 
 
 cdef void delete_legacy(DLManagedTensor* managed) noexcept nogil:
     if managed != NULL:
-        release(<Context*> managed.manager_ctx)
-        free(managed)
+        release(<Context*> managed.manager_ctx, managed)
 
 
 cdef void delete_versioned(DLManagedTensorVersioned* managed) noexcept nogil:
     if managed != NULL:
-        release(<Context*> managed.manager_ctx)
-        free(managed)
+        release(<Context*> managed.manager_ctx, managed)
 
 
 cdef inline void fill(DLTensor* into, const DLTensor* tensor, int64_t* lengths) noexcept:
@@ -115,23 +135,18 @@ cdef inline void fill(DLTensor* into, const DLTensor* tensor, int64_t* lengths) 
 
 cdef inline void own(Context* context, const DLTensor* tensor, object owner) noexcept:
     Py_INCREF(owner)
-    context.owner = <void*> owner
+    context.owner = <PyObject*> owner
     context.on_host = host_accessible(tensor.device.device_type)
     # A system call, so only where release() looks at it.
     context.pid = 0 if context.on_host else interop_pid()
-    context.deleted = NULL
+    context.state = UNWATCHED
 
 
-cdef void watch(DLManagedTensorVersioned* managed, bint* deleted) noexcept:
-    """Have the deleter of a tensor of ours set a flag, or (NULL) no longer."""
-    (<Context*> managed.manager_ctx).deleted = deleted
-
-
-cdef DLManagedTensor* export_legacy(const DLTensor* tensor, object owner) except NULL:
-    """Make a legacy managed tensor that holds a reference to `owner`."""
+cdef DLManagedTensor* export_legacy(const DLTensor* tensor, object owner) noexcept:
+    """Make a legacy managed tensor that holds a reference to `owner`; NULL where there is no memory for it."""
     cdef LegacyBlock* block = <LegacyBlock*> malloc(sizeof(LegacyBlock) + 2 * tensor.ndim * sizeof(int64_t))
     if block == NULL:
-        raise MemoryError
+        return NULL
     fill(&block.managed.dl_tensor, tensor, <int64_t*> (block + 1))
     own(&block.context, tensor, owner)
     block.managed.manager_ctx = &block.context
@@ -139,11 +154,11 @@ cdef DLManagedTensor* export_legacy(const DLTensor* tensor, object owner) except
     return &block.managed
 
 
-cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t flags, object owner) except NULL:
-    """Make a versioned managed tensor that holds a reference to `owner`."""
+cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t flags, object owner) noexcept:
+    """Make a versioned managed tensor that holds a reference to `owner`; NULL where there is no memory for it."""
     cdef VersionedBlock* block = <VersionedBlock*> malloc(sizeof(VersionedBlock) + 2 * tensor.ndim * sizeof(int64_t))
     if block == NULL:
-        raise MemoryError
+        return NULL
     fill(&block.managed.dl_tensor, tensor, <int64_t*> (block + 1))
     own(&block.context, tensor, owner)
     block.managed.version.major = DLPACK_MAJOR
@@ -154,15 +169,34 @@ cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t
     return &block.managed
 
 
+cdef DLManagedTensorVersioned* export_watched(const DLTensor* tensor, uint64_t flags, object owner) noexcept:
+    """The same, for a call that may fail before or after taking the tensor; :func:`unwatch` has to follow it.
+
+    Until then the struct outlives its deleter, on whichever thread that is called.
+    """
+    cdef DLManagedTensorVersioned* managed = export_versioned(tensor, flags, owner)
+    if managed != NULL:
+        (<Context*> managed.manager_ctx).state = WATCHED
+    return managed
+
+
+cdef bint unwatch(DLManagedTensorVersioned* managed) noexcept nogil:
+    """End the watch of a tensor, and tell whether its deleter has run; the tensor isn't to be touched after that."""
+    if interop_swap(&(<Context*> managed.manager_ctx).state, UNWATCHED) != DELETED:
+        return False
+    free(managed)
+    return True
+
+
 # The consumer renames the capsule and owns the tensor from then on; one that nobody consumed still has its first name
 # and is freed with the capsule (an empty destructor leaks: quadrants#598; one that ignores the name: pytorch#9260).
 
-cdef void destroy_legacy_capsule(object capsule) noexcept:
+cdef void destroy_legacy_capsule(PyObject* capsule) noexcept:
     if PyCapsule_IsValid(capsule, b"dltensor"):
         delete_legacy(<DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor"))
 
 
-cdef void destroy_versioned_capsule(object capsule) noexcept:
+cdef void destroy_versioned_capsule(PyObject* capsule) noexcept:
     if PyCapsule_IsValid(capsule, b"dltensor_versioned"):
         delete_versioned(<DLManagedTensorVersioned*> PyCapsule_GetPointer(capsule, b"dltensor_versioned"))
 
@@ -170,6 +204,8 @@ cdef void destroy_versioned_capsule(object capsule) noexcept:
 cdef object legacy_capsule(const DLTensor* tensor, object owner):
     """Make a capsule named "dltensor"."""
     cdef DLManagedTensor* managed = export_legacy(tensor, owner)
+    if managed == NULL:
+        raise MemoryError
     try:
         return PyCapsule_New(managed, b"dltensor", destroy_legacy_capsule)
     except BaseException:
@@ -180,6 +216,8 @@ cdef object legacy_capsule(const DLTensor* tensor, object owner):
 cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object owner):
     """Make a capsule named "dltensor_versioned"."""
     cdef DLManagedTensorVersioned* managed = export_versioned(tensor, flags, owner)
+    if managed == NULL:
+        raise MemoryError
     try:
         return PyCapsule_New(managed, b"dltensor_versioned", destroy_versioned_capsule)
     except BaseException:

@@ -1,15 +1,20 @@
-"""From what producers hand out to a View: capsules, ``__dlpack__``, and the C exchange API."""
+"""From what producers hand out to a View: capsules, and the C exchange API of other types."""
 
 cimport cython
+from cpython.exc cimport PyErr_Clear, PyErr_Occurred
+from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
 from libc.stdint cimport UINTPTR_MAX, int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
-from interop._native._export cimport export_versioned, host_accessible, process_id, watch
+from interop._native._export cimport export_watched, host_accessible, process_id, unwatch
+from interop._native._lookup cimport bound, find
 from interop._native._view cimport MAX_AXES, View, c_order, check_layout, empty_view
+from interop._native._words cimport said, shown
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,
+    FLAG_IS_COPIED,
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
     DLManagedTensor,
@@ -21,26 +26,29 @@ from interop._native.dlpack cimport (
     kDLMetal,
 )
 
-import inspect
-import weakref
-
-from interop._devices import HOST_ACCESSIBLE, device_of_pair
 from interop._dtypes import dtype_of_triple
-from interop.errors import CopyError, DeviceError, DTypeError, UnsupportedError
+from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 cdef extern from "Python.h":
-    void PyErr_Clear()
+    void Py_XDECREF(PyObject* x) noexcept
+
+cdef extern from *:
+    """
+    static PyObject *interop_raise_set(void) {
+        if (PyErr_Occurred()) return NULL;
+        Py_RETURN_NONE;
+    }
+    """
+    object _raise_set "interop_raise_set" ()
+
+cdef enum:
+    # More versions than that in one chain are a cycle.
+    MOST_VERSIONS = 64
 
 
-cdef class _Managed:
+@cython.final
+cdef class Managed:
     """Owns a managed tensor of another library; its deleter runs when this goes."""
-
-    cdef DLManagedTensor* legacy
-    cdef DLManagedTensorVersioned* versioned
-    cdef bint on_host
-    cdef long pid
-    # For device memory, the object that exported it: it alone can order the memory on a stream.
-    cdef object producer
 
     def __dealloc__(self):
         # Device memory freed in a forked child would go to a driver that doesn't exist there.
@@ -54,13 +62,13 @@ cdef class _Managed:
     @property
     def orders(self):
         """Whether there is somebody who can order the memory on a stream."""
-        return self.producer is not None
+        return self.order is not None
 
-    def __dlpack__(self, **keywords):
+    def __dlpack__(self, *, stream):
         """Have the producer export again: a View asks for that to get the memory ordered."""
-        if self.producer is None:
+        if self.order is None:
             raise BufferError("a DLPack capsule by itself can't be ordered on a stream: pass stream=-1 once it is")
-        return self.producer.__dlpack__(**keywords)
+        return self.order(stream)
 
     cdef void set_place(self, const DLTensor* tensor) noexcept:
         self.on_host = host_accessible(tensor.device.device_type)
@@ -69,7 +77,7 @@ cdef class _Managed:
 
 cdef object hold_versioned(DLManagedTensorVersioned* managed):
     """Own a managed tensor of our major version; on an exception it isn't owned."""
-    cdef _Managed owner = _Managed.__new__(_Managed)
+    cdef Managed owner = Managed.__new__(Managed)
     owner.versioned = managed
     owner.set_place(&managed.dl_tensor)
     return owner
@@ -113,7 +121,10 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
     view.tensor.data = tensor.data
     view.tensor.device = tensor.device
     view.tensor.dtype = tensor.dtype
-    view.flags = flags
+    # What newer minor versions may have added isn't handed on by someone who doesn't know it.
+    view.flags = flags & (FLAG_READ_ONLY | FLAG_IS_COPIED)
+    if tensor.dtype.bits < 8 and tensor.dtype.lanes == 1:
+        view.flags |= FLAG_SUBBYTE_PADDED
     view.ordered = ordered
     if tensor.device.device_type == kDLMetal:
         # There `data` is a buffer object, not an address (pytorch#182924).
@@ -129,15 +140,18 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
 
 cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
     cdef int bits = tensor.dtype.bits * tensor.dtype.lanes
-    if bits != 0 and bits % 8 == 0 and tensor.dtype.code != kDLBool:
+    cdef bint padded = flags & FLAG_SUBBYTE_PADDED != 0 and tensor.dtype.bits < 8
+    if bits != 0 and (bits % 8 == 0 and not padded or padded and tensor.dtype.lanes == 1) and tensor.dtype.code != kDLBool:
         return 0
     name = dtype_of_triple(tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes)
     if bits == 0:
         raise DTypeError(f"the producer's DLPack element type {name} has no bits. This is a bug of the producer.")
     if tensor.dtype.code == kDLBool and tensor.dtype.bits != 8:
         raise DTypeError(f"booleans of {tensor.dtype.bits} bits are packed. Ask the producer for 8-bit booleans.")
-    if bits % 8 and not flags & FLAG_SUBBYTE_PADDED:
+    if bits % 8 and not padded:
         raise DTypeError(f"elements of {bits} bits ({name}) are packed. Ask the producer for one of whole bytes, such as int8.")
+    if padded and tensor.dtype.lanes != 1:
+        raise DTypeError(f"elements of {tensor.dtype.lanes} lanes ({name}), each padded to a byte, are unknown here. Ask for one lane.")
     return 0
 
 
@@ -174,7 +188,7 @@ def view_from_capsule(capsule, /, *, bint ordered=True, bint legacy_readonly=Tru
     legacy_readonly
         A legacy capsule can't say whether the memory may be written: what to take it for.
     """
-    cdef _Managed owner = _Managed.__new__(_Managed)
+    cdef Managed owner = Managed.__new__(Managed)
     cdef DLManagedTensorVersioned* versioned = NULL
     cdef DLManagedTensor* legacy = NULL
     # Two threads that meet one capsule: the name must change with the tensor's owner.
@@ -198,135 +212,7 @@ def view_from_capsule(capsule, /, *, bint ordered=True, bint legacy_readonly=Tru
         return adopt(&legacy.dl_tensor, FLAG_READ_ONLY if legacy_readonly else 0, ordered, owner)
     if PyCapsule_IsValid(capsule, b"used_dltensor_versioned") or PyCapsule_IsValid(capsule, b"used_dltensor"):
         raise UnsupportedError("this DLPack capsule has been consumed: each is good for one consumer. Export again.")
-    raise UnsupportedError(f"{capsule!r} is no DLPack capsule: those are named 'dltensor' or 'dltensor_versioned'.")
-
-
-# __dlpack__: which keywords a type takes is worked out once.
-
-_NEWEST = (DLPACK_MAJOR, DLPACK_MINOR)
-_KEYWORDS = ("stream", "max_version", "dl_device", "copy")
-_accepted = weakref.WeakKeyDictionary()
-
-
-cdef object keywords_of(tp):
-    found = _accepted.get(tp)
-    if found is not None:
-        return found
-    try:
-        parameters = inspect.signature(tp.__dlpack__).parameters.values()
-    except (TypeError, ValueError):
-        # A builtin without a signature: assume all, and see (call_dlpack) whether it takes them.
-        return None
-    if any([parameter.kind is parameter.VAR_KEYWORD for parameter in parameters]):
-        found = frozenset(_KEYWORDS)
-    else:
-        found = frozenset(_KEYWORDS) & {parameter.name for parameter in parameters}
-    _accepted[tp] = found
-    return found
-
-
-cdef object call_dlpack(x, dict wanted):
-    """Call ``x.__dlpack__`` with those of the wanted keywords that its type takes.
-
-    Which those are is a matter of the signature, not of trying: a TypeError raised inside a producer is a bug to be
-    reported, not an old version of the protocol.
-    """
-    tp = type(x)
-    method = tp.__dlpack__
-    accepted = keywords_of(tp)
-    if accepted is not None:
-        return method(x, **{name: value for name, value in wanted.items() if name in accepted})
-    try:
-        capsule = method(x, **wanted)
-    except TypeError as err:
-        # Only a call that works with fewer keywords proves that the keywords were at fault.
-        try:
-            capsule = method(x, **{name: value for name, value in wanted.items() if name == "stream"})
-        except TypeError:
-            raise err from None
-        _accepted[tp] = frozenset({"stream"})
-        return capsule
-    _accepted[tp] = frozenset(_KEYWORDS)
-    return capsule
-
-
-def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
-    """Export an object through its ``__dlpack__``.
-
-    Parameters
-    ----------
-    x
-        The producer.
-    stream
-        The consumer's stream, for device memory.
-    dl_device
-        Where the data is wanted; the producer moves it.
-    copy
-        True and False ask the producer for a copy and for none; one that doesn't know the keyword isn't asked.
-
-    Raises
-    ------
-    UnsupportedError, CopyError, DeviceError, DTypeError
-        If the producer refuses, or what it hands out can't be taken.
-    """
-    cdef View view
-    wanted = {"max_version": _NEWEST}
-    if stream is not None:
-        wanted["stream"] = stream
-    if dl_device is not None:
-        wanted["dl_device"] = dl_device
-    if copy is not None:
-        wanted["copy"] = copy
-    name = f"{type(x).__module__}.{type(x).__qualname__}"
-    try:
-        capsule = call_dlpack(x, wanted)
-    except Exception as err:
-        said = f"{type(err).__name__}: {err}"
-        if dl_device is not None:
-            raise DeviceError(f"a {name} can't be moved to {device_of_pair(*dl_device)}: its __dlpack__ raised {said}.") from err
-        # What a copy=False that isn't possible raises (array API); numpy and jax choose either.
-        if copy is False and isinstance(err, (BufferError, ValueError)):
-            raise CopyError(f"a {name} can't be exported without a copy: its __dlpack__ raised {said}.") from err
-        raise UnsupportedError(f"a {name} can't be exported: its __dlpack__ raised {said}.") from err
-    try:
-        view = view_from_capsule(capsule, ordered=stream is not None)
-    except (UnsupportedError, DTypeError, DeviceError) as err:
-        raise type(err)(f"what a {name} exports can't be taken: {err}") from None
-    if copy is False and view.copied:
-        raise CopyError(f"a {name} was asked for its own memory and says that it exported a copy. Pass copy=None.")
-    if dl_device is not None:
-        if not host_accessible(view.tensor.device.device_type) and view.__dlpack_device__() != tuple(dl_device):
-            # tvm_ffi was seen to ignore the keyword.
-            raise DeviceError(f"a {name} was asked for {device_of_pair(*dl_device)} and exported {view.device}. This is its bug.")
-    else:
-        check_device(x, view, name)
-    if host_accessible(view.tensor.device.device_type):
-        view.ordered = True
-    else:
-        (<_Managed> view.owner).producer = x
-    return view
-
-
-cdef int check_device(x, View view, str name) except -1:
-    """Compare what the object says of its device with what its capsule says."""
-    if not hasattr(type(x), "__dlpack_device__"):
-        return 0
-    try:
-        kind, index = x.__dlpack_device__()
-        # paddle's index is None.
-        said = device_of_pair(int(kind), int(index or 0))
-        kind = int(kind)
-    except Exception as err:
-        raise DeviceError(f"the __dlpack_device__ of a {name} failed: {type(err).__name__}: {err}.") from err
-    # Page-locked memory of torch is (3, 0) for the object and the host's for the capsule (pytorch#136250).
-    if kind == view.tensor.device.device_type or (
-        kind in HOST_ACCESSIBLE and host_accessible(view.tensor.device.device_type)
-    ):
-        return 0
-    raise DeviceError(
-        f"a {name} says that it is on {said} and exports memory on {view.device}. "
-        "This is a bug of the producer."
-    )
+    raise UnsupportedError(f"{shown(capsule)} is no DLPack capsule: those are named 'dltensor' or 'dltensor_versioned'.")
 
 
 # The C exchange API.
@@ -345,27 +231,30 @@ cdef class ExchangeAPI:
     def of(tp, /):
         """Find the API of a type, or None where it has none of a version that is known.
 
-        A newer API leads to the older ones that the type also offers.
+        A newer API leads to the older ones that the type also offers. What a metaclass has under the name isn't meant.
         """
-        cdef ExchangeAPI found
-        cdef DLPackExchangeAPIHeader* header = NULL
+        cdef ExchangeAPI api
+        cdef DLPackExchangeAPIHeader* header
+        cdef int version
         # The second spelling was used before DLPack 1.3 settled the name (cuda-python#1630).
-        value = getattr(tp, "__dlpack_c_exchange_api__", None)
-        if value is None:
-            value = getattr(tp, "__c_dlpack_exchange_api__", None)
-        if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
-            header = <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
-        elif type(value) is int and 4096 <= value <= <uintptr_t> UINTPTR_MAX and value % sizeof(void*) == 0:
-            # An address can't be proven; what can't be one of a struct isn't followed.
-            header = <DLPackExchangeAPIHeader*> <uintptr_t> value
-        while header != NULL and header.version.major != DLPACK_MAJOR:
-            header = header.prev_api
-        if header == NULL:
-            return None
-        found = ExchangeAPI.__new__(ExchangeAPI)
-        found.api = <DLPackExchangeAPI*> header
-        found.holder = value
-        return found
+        for spelling in ("__dlpack_c_exchange_api__", "__c_dlpack_exchange_api__"):
+            try:
+                value = bound(find(tp, spelling), None, tp)
+            except Exception:
+                continue
+            header = header_of(value)
+            for version in range(MOST_VERSIONS):
+                if header == NULL or header.version.major == DLPACK_MAJOR:
+                    break
+                header = header.prev_api
+            else:
+                header = NULL
+            if header != NULL:
+                api = ExchangeAPI.__new__(ExchangeAPI)
+                api.api = <DLPackExchangeAPI*> header
+                api.holder = value
+                return api
+        return None
 
     @property
     def version(self):
@@ -373,33 +262,63 @@ cdef class ExchangeAPI:
         return (self.api.header.version.major, self.api.header.version.minor)
 
     def export(self, x, /):
-        """Export an object: the View owns a managed tensor."""
-        cdef _Managed owner = _Managed.__new__(_Managed)
+        """Export an object of exactly the type: the View owns a managed tensor.
+
+        Raises
+        ------
+        UnsupportedError, DTypeError, DeviceError
+            If the library refuses, or what it exports can't be taken.
+        """
+        cdef Managed owner = Managed.__new__(Managed)
         cdef DLManagedTensorVersioned* managed = NULL
         if self.api.managed_tensor_from_py_object_no_sync == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exports nothing.")
         owner.on_host = True
         if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
             raise_pending("a", type(x), "can't be exported")
+        # Owned first, so that it's deleted whatever follows.
+        owner.versioned = managed
+        if PyErr_Occurred() != NULL:
+            raise_pending("a", type(x), "was exported, and wasn't")
         if managed == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exported nothing. This is its bug.")
-        owner.versioned = managed
         check_version(managed)
         owner.set_place(&managed.dl_tensor)
         return adopt(&managed.dl_tensor, managed.flags, host_accessible(managed.dl_tensor.device.device_type), owner)
 
     def peek(self, x, owner, /):
-        """Describe an object without a managed tensor; `owner` keeps the memory alive."""
+        """Describe an object of exactly the type without a managed tensor; `owner` keeps the memory alive.
+
+        Raises
+        ------
+        UnsupportedError, DTypeError, DeviceError
+            If the library refuses, or what it describes can't be taken.
+        """
         cdef DLTensor tensor
         if self.api.dltensor_from_py_object_no_sync == NULL:
             raise UnsupportedError(f"the exchange API of {type(x).__qualname__} doesn't describe without owning: use export.")
-        if self.api.dltensor_from_py_object_no_sync(<void*> x, &tensor) != 0:
+        if self.api.dltensor_from_py_object_no_sync(<void*> x, &tensor) != 0 or PyErr_Occurred() != NULL:
             raise_pending("a", type(x), "can't be described")
         return adopt(&tensor, 0, host_accessible(tensor.device.device_type), owner)
 
     def wrap(self, View view not None, /):
-        """Make an object of the type on a View's memory."""
-        return self.c_wrap(&view.tensor, view.flags & FLAG_READ_ONLY != 0, view.owner)
+        """Make an object of the type on a View's memory; whether the library heeds readonly is up to it.
+
+        Raises
+        ------
+        UnsupportedError
+            If the library refuses.
+        """
+        cdef PyObject* made
+        if self.api.managed_tensor_to_py_object_no_sync == NULL:
+            raise UnsupportedError("the exchange API takes nothing in.")
+        made = self.c_wrap(&view.tensor, view.flags & FLAG_READ_ONLY != 0, view.owner)
+        if made == NULL or PyErr_Occurred() != NULL:
+            Py_XDECREF(made)
+            raise_pending("the memory", None, "can't be wrapped")
+        result = <object> made
+        Py_XDECREF(made)
+        return result
 
     def current_work_stream(self, int device_type, int device_index, /):
         """The handle of the stream that the library works on; 0 is the default one."""
@@ -410,48 +329,51 @@ cdef class ExchangeAPI:
             raise_pending("no current stream on device type", device_type, "can be told")
         return <uintptr_t> stream
 
-    cdef bint c_describe(self, object x, DLTensor* tensor):
+    cdef bint c_describe(self, object x, DLTensor* tensor) noexcept:
         """Describe an object as :meth:`peek` does, pointer at the first element; False where anything is odd."""
         if self.api.dltensor_from_py_object_no_sync == NULL:
             return False
         if self.api.dltensor_from_py_object_no_sync(<void*> x, tensor) != 0:
             PyErr_Clear()
             return False
-        if tensor.ndim > MAX_AXES or (tensor.strides == NULL and tensor.ndim != 0) or tensor.dtype.lanes != 1:
+        if tensor.ndim != 0 and (tensor.ndim < 0 or tensor.ndim > MAX_AXES or tensor.shape == NULL or tensor.strides == NULL):
+            return False
+        if tensor.dtype.lanes != 1 or tensor.dtype.bits == 0 or tensor.dtype.bits % 8:
             return False
         if tensor.device.device_type != kDLMetal and tensor.data != NULL:
             tensor.data = <char*> tensor.data + tensor.byte_offset
             tensor.byte_offset = 0
         return True
 
-    cdef object c_wrap(self, const DLTensor* tensor, bint readonly, object owner):
-        """Make an object of the type on memory that `owner` keeps alive."""
+    cdef PyObject* c_wrap(self, const DLTensor* tensor, bint readonly, object owner) noexcept:
+        """Make an object of the type on memory that `owner` keeps alive; NULL, with or without an exception set, if not.
+
+        The API has to have the function for it.
+        """
         cdef uint64_t flags = FLAG_READ_ONLY if readonly else 0
-        cdef bint deleted = False
         cdef void* made = NULL
         cdef DLManagedTensorVersioned* managed
-        if self.api.managed_tensor_to_py_object_no_sync == NULL:
-            raise UnsupportedError("the exchange API takes nothing in.")
+        cdef bint failed
         if tensor.dtype.bits < 8 and tensor.dtype.lanes == 1:
             flags |= FLAG_SUBBYTE_PADDED
-        managed = export_versioned(tensor, flags, owner)
+        managed = export_watched(tensor, flags, owner)
+        if managed == NULL:
+            return NULL
+        failed = self.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL
         # Whether a failed call has taken the tensor isn't said: torch does or doesn't, by where it failed.
-        watch(managed, &deleted)
-        if self.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL:
-            if not deleted:
-                watch(managed, NULL)
-                managed.deleter(managed)
-            raise_pending("the memory", None, "can't be wrapped")
-        if not deleted:
-            watch(managed, NULL)
-        result = <object> made
-        # The call gave us the reference.
-        _decref(result)
-        return result
+        if not unwatch(managed) and failed:
+            managed.deleter(managed)
+        return NULL if failed else <PyObject*> made
 
 
-cdef extern from "Python.h":
-    void _decref "Py_DECREF" (object)
+cdef DLPackExchangeAPIHeader* header_of(value) except? NULL:
+    """Where the attribute's value points to; NULL where it's no pointer."""
+    if PyCapsule_IsValid(value, b"dlpack_exchange_api"):
+        return <DLPackExchangeAPIHeader*> PyCapsule_GetPointer(value, b"dlpack_exchange_api")
+    # An address, as before DLPack 1.3. It can't be proven; what can't be one of a struct isn't followed.
+    if type(value) is int and 4096 <= value <= <uintptr_t> UINTPTR_MAX and value % sizeof(void*) == 0:
+        return <DLPackExchangeAPIHeader*> <uintptr_t> value
+    return NULL
 
 
 cdef int raise_pending(str before, subject, str after) except -1:
@@ -466,14 +388,4 @@ cdef int raise_pending(str before, subject, str after) except -1:
     what = f"{before} {after}" if subject is None else f"{before} {name} {after}"
     if error is None:
         raise UnsupportedError(f"{what}: the library gave no reason.")
-    raise UnsupportedError(f"{what}: {type(error).__name__}: {error}") from error
-
-
-cdef extern from *:
-    """
-    static PyObject *interop_raise_set(void) {
-        if (PyErr_Occurred()) return NULL;
-        Py_RETURN_NONE;
-    }
-    """
-    object _raise_set "interop_raise_set" ()
+    raise UnsupportedError(f"{what}: {said(error)}") from error

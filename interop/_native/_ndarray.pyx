@@ -123,10 +123,13 @@ cdef bint borrows(object array) noexcept:
 cdef object undisguised(object array, object dtype):
     """View an ndarray's bits as a dtype of the same size."""
     cdef cnp.ndarray a = <cnp.ndarray> array
+    if cnp.PyArray_ITEMSIZE(a) != (<cnp.dtype?> dtype).itemsize:
+        raise DTypeError(f"{array.dtype} and {dtype} differ in size.")
+    # The call takes a reference to the dtype.
     Py_INCREF(dtype)
     result = PyArray_NewFromDescr(
         _NDARRAY, <PyArray_Descr*> dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_STRIDES(a),
-        cnp.PyArray_DATA(a), NPY_ARRAY_WRITEABLE, NULL,
+        cnp.PyArray_DATA(a), cnp.PyArray_FLAGS(a) & NPY_ARRAY_WRITEABLE, NULL,
     )
     Py_INCREF(array)
     PyArray_SetBaseObject(<cnp.ndarray> result, <PyObject*> array)

@@ -1,55 +1,185 @@
 """Hot routes: what the doors try first, and the generic parts that adapters compose them from.
 
-A route takes one object and returns the result, or NotImplemented where anything about the object is unusual; it
-never raises and never copies. No framework is known here: an adapter hands in the callables, and the answers that
-let an object pass.
+A route is called with one object and returns the result, or NotImplemented where anything about the object is
+unusual; it never raises and never copies. No framework is known here: an adapter hands in the callables, and the
+answers that let an object pass.
+
+These parts run in some tens of nanoseconds, so they clear exceptions where others would catch them: a try statement
+costs as much as a guard.
 """
 
 cimport cython
-from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
-from cpython.ref cimport Py_DECREF
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from cpython.exc cimport PyErr_Clear
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
 
 import functools
+import types
 
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
-from interop._native._view cimport View, new_view
-
-cdef extern from "Python.h":
-    object PyObject_CallOneArg(object function, object argument)
-    PyObject* call_one "PyObject_CallOneArg" (PyObject* function, PyObject* argument)
-    void PyErr_Clear()
-
+from interop._native._view cimport MAX_AXES, View, new_view
+from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 cdef extern from *:
     """
-    /* What looking an attribute up does once it has found its descriptor. */
+    /* What looking an attribute up does once it has found its descriptor; NULL without an exception where a class of
+       Python has lost its __get__ since. */
     static PyObject *interop_get_attribute(PyObject *descriptor, PyObject *x) {
-        return Py_TYPE(descriptor)->tp_descr_get(descriptor, x, (PyObject *) Py_TYPE(x));
+        descrgetfunc get = Py_TYPE(descriptor)->tp_descr_get;
+        return get == NULL ? NULL : get(descriptor, x, (PyObject *) Py_TYPE(x));
+    }
+
+    /* Without the frame that CPython's own calls lay around a method or a function of C. */
+    static PyObject *interop_call_one(PyObject *function, PyObject *x) {
+        if (Py_IS_TYPE(function, &PyMethodDescr_Type) && PyObject_TypeCheck(x, PyDescr_TYPE(function))) {
+            PyMethodDef *method = ((PyMethodDescrObject *) function)->d_method;
+            if (method->ml_flags == METH_NOARGS) return method->ml_meth(x, NULL);
+            if (method->ml_flags == (METH_VARARGS | METH_KEYWORDS)) {
+                PyObject *none = PyTuple_New(0);
+                if (none == NULL) return NULL;
+                PyObject *result = ((PyCFunctionWithKeywords) (void (*)(void)) method->ml_meth)(x, none, NULL);
+                Py_DECREF(none);
+                return result;
+            }
+        }
+        return PyObject_CallOneArg(function, x);
+    }
+
+    static PyObject *interop_call_none(PyObject *function) {
+        if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == METH_NOARGS)
+            return PyCFunction_GET_FUNCTION(function)(PyCFunction_GET_SELF(function), NULL);
+        return PyObject_CallNoArgs(function);
+    }
+
+    /* A strong reference to what a dictionary has under a key, or NULL. */
+    static PyObject *interop_dict_get(PyObject *dict, PyObject *key) {
+        PyObject *found = NULL;
+    #if PY_VERSION_HEX >= 0x030D0000
+        if (PyDict_GetItemRef(dict, key, &found) < 0) PyErr_Clear();
+    #else
+        found = PyDict_GetItemWithError(dict, key);
+        if (found == NULL) PyErr_Clear();
+        Py_XINCREF(found);
+    #endif
+        return found;
+    }
+
+    /* The last answer of one caller, true for as long as the dictionary isn't changed (PEP 699: until Python 3.14).
+       What was found is alive for as long too; what wasn't isn't put in without a change. */
+    typedef struct { uint64_t version; PyObject *key, *found; } interop_memo;
+
+    static PyObject *interop_recall(PyObject *dict, PyObject *key, interop_memo *memo) {
+    #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    #endif
+        PyDictObject *table = (PyDictObject *) dict;
+        if (memo->key != key || memo->version != table->ma_version_tag) {
+            /* The lookup may run Python code; and what an object's own dictionary has can change behind its back. */
+            uint64_t version = table->ma_version_tag;
+            PyObject *found = interop_dict_get(dict, key);
+            if (version != table->ma_version_tag || table->ma_values != NULL) return found;
+            memo->version = version;
+            memo->key = key;
+            memo->found = found;
+            return found;
+        }
+        Py_XINCREF(memo->found);
+        return memo->found;
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic pop
+    #endif
+    #else
+        return interop_dict_get(dict, key);
+    #endif
+    }
+
+    /* The route of exactly one type, a strong reference, or NULL. A metaclass of Python may call its types equal to any
+       other, so that a dictionary finds under torch's tensor what is none. */
+    static PyObject *interop_route(PyObject *table, PyTypeObject *type, interop_memo *memo) {
+        PyTypeObject *meta = Py_TYPE(type);
+        if (meta->tp_hash != PyType_Type.tp_hash || meta->tp_richcompare != PyType_Type.tp_richcompare) return NULL;
+        return interop_recall(table, (PyObject *) type, memo);
+    }
+
+    /* Cython has no vectorcall for classes of its own; CPython reads its address from the instance. */
+    static void interop_use_vectorcall(PyObject *type, Py_ssize_t offset) {
+        ((PyTypeObject *) type)->tp_vectorcall_offset = offset;
+        ((PyTypeObject *) type)->tp_call = PyVectorcall_Call;
+        ((PyTypeObject *) type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified((PyTypeObject *) type);
     }
     """
-    object get_attribute "interop_get_attribute" (object descriptor, object x)
+    # With plain pointers, which may be NULL.
+    PyObject* get_attribute "interop_get_attribute" (PyObject* descriptor, PyObject* x) noexcept
+    PyObject* call_one "interop_call_one" (PyObject* function, PyObject* x) noexcept
+    PyObject* call_none "interop_call_none" (PyObject* function) noexcept
+    PyObject* dict_get "interop_dict_get" (PyObject* table, PyObject* key) noexcept
+    ctypedef struct Memo "interop_memo":
+        pass
+    PyObject* recall "interop_recall" (PyObject* table, PyObject* key, Memo* memo) noexcept
+    PyObject* route_of "interop_route" (PyObject* table, PyTypeObject* tp, Memo* memo) noexcept
+    void use_vectorcall "interop_use_vectorcall" (object tp, Py_ssize_t offset) noexcept
+
+cdef extern from "Python.h":
+    const PyObject* Py_True
+    const PyObject* Py_False
+    PyObject* vectorcall "PyObject_Vectorcall" (
+        PyObject* function, PyObject** arguments, size_t nargsf, PyObject* names
+    ) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t nargsf) noexcept
+    PyTypeObject* Py_TYPE(PyObject* x) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject* x) noexcept
+    PyObject* PyTuple_GET_ITEM(PyObject* x, Py_ssize_t index) noexcept
+    bint PyUnicode_CheckExact(PyObject* x) noexcept
+    void Py_DECREF(PyObject* x) noexcept
+
+
+cdef inline bint answers(PyObject* answer, const PyObject* wanted) noexcept:
+    """Whether an answer, a new reference or NULL with an exception set, is the one wanted."""
+    if answer == NULL:
+        PyErr_Clear()
+        return False
+    # What is wanted is alive elsewhere, so that only the pointer counts.
+    Py_DECREF(answer)
+    return answer == wanted
 
 
 # Target name -> exact type -> route.
 cdef dict _tables = {}
 
 
-def hot_routes(str target, /):
-    """The table of hot routes to one target, by exact type."""
+def hot_routes(str target not None, /):
+    """The table of hot routes to a target.
+
+    Parameters
+    ----------
+    target
+        Its name; "view" is one.
+
+    Returns
+    -------
+    dict
+        From exact types to instances of :class:`Route`. The doors look it up at every call: what is put in counts at
+        once.
+    """
     return _tables.setdefault(target, {})
 
 
 def clear_hot_routes():
     """Empty every table; the doors keep the tables themselves."""
-    for table in _tables.values():
+    for table in list(_tables.values()):
         table.clear()
 
 
+# Routes and their parts. What runs here takes it that nothing in them ever changes: so __cinit__ fills them in, since an
+# __init__ could be left out or called again, and the garbage collector doesn't empty them while somebody may call them.
+
 cdef class Route:
-    """The base of all routes.
+    """The base of the routes that are compiled.
 
     Attributes
     ----------
@@ -66,6 +196,7 @@ cdef class Route:
         return self.run(x)
 
 
+@cython.final
 cdef class IdentityRoute(Route):
     """An object of the target framework is its own result."""
 
@@ -73,28 +204,36 @@ cdef class IdentityRoute(Route):
         return x
 
 
+@cython.final
+@cython.no_gc_clear
 cdef class CallRoute(Route):
     """A route written in Python.
 
     Parameters
     ----------
     function
-        Takes the object; returns the result or NotImplemented.
+        Takes the object; returns the result or NotImplemented. What it raises counts as NotImplemented.
     views_only
         As :attr:`Route.views_only`.
     """
 
     cdef object function
 
-    def __init__(self, function, *, bint views_only=False):
+    def __cinit__(self, function, *, bint views_only=False):
+        if not callable(function):
+            raise TypeError(f"a route is called, and this can't be: {function!r}")
         self.function = function
         self.views_only = views_only
 
     cdef object run(self, object x):
-        return PyObject_CallOneArg(self.function, x)
+        try:
+            return self.function(x)
+        except Exception:
+            return NotImplemented
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class ChainRoute(Route):
     """Two routes, one after the other.
 
@@ -106,17 +245,18 @@ cdef class ChainRoute(Route):
 
     cdef Route first, second
 
-    def __init__(self, Route first not None, Route second not None):
+    def __cinit__(self, Route first not None, Route second not None):
         self.first = first
         self.second = second
         self.views_only = first.views_only or second.views_only
 
     cdef object run(self, object x):
-        cdef object between = self.first.run(x)
+        between = self.first.run(x)
         return between if between is NotImplemented else self.second.run(between)
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class Cell:
     """A value in a dictionary, and what it must equal: global state that changes what an object is.
 
@@ -133,18 +273,29 @@ cdef class Cell:
     cdef dict namespace
     cdef str key
     cdef object wanted
+    cdef Memo memo
 
-    def __init__(self, dict namespace not None, str key not None, wanted):
+    def __cinit__(self, dict namespace not None, str key not None, wanted):
         self.namespace = namespace
         self.key = key
         self.wanted = wanted
 
-    cdef inline bint holds(self) except -1:
-        cdef object value = self.namespace.get(self.key)
-        return value is self.wanted or PyObject_RichCompareBool(value, self.wanted, Py_EQ)
+    cdef inline bint holds(self) noexcept:
+        cdef PyObject* value = recall(<PyObject*> self.namespace, <PyObject*> self.key, &self.memo)
+        cdef int equal
+        if value == <PyObject*> self.wanted:
+            return answers(value, value)
+        if value == NULL:
+            return False
+        equal = PyObject_RichCompareBool(<object> value, self.wanted, Py_EQ)
+        if equal < 0:
+            PyErr_Clear()
+        Py_DECREF(value)
+        return equal == 1
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class Guards:
     """Questions that an object must answer as wanted, or it is no case for a hot route.
 
@@ -162,32 +313,54 @@ cdef class Guards:
 
     cdef tuple attributes, methods, complex_methods, cells
 
-    def __init__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
-        if not all([hasattr(type(descriptor), "__get__") for descriptor, _ in attributes]):
-            raise TypeError(f"attributes are read through descriptors: {attributes!r}")
-        self.attributes = attributes
+    def __cinit__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
+        for descriptor, _ in attributes:
+            check_descriptor(descriptor)
+        for pair in (*methods, *complex_methods):
+            function, _ = pair
+            if type(pair) is not tuple or not callable(function):
+                raise TypeError(f"no pair of a callable and an answer: {pair!r}")
+        if not all([type(cell) is Cell for cell in cells]):
+            raise TypeError(f"no cells: {cells!r}")
+        self.attributes = tuple([(descriptor, wanted) for descriptor, wanted in attributes])
         self.methods = methods
         self.complex_methods = complex_methods
         self.cells = cells
 
-    cdef bint passes(self, object x, bint is_complex) except -1:
-        cdef tuple pair
-        for pair in self.attributes:
-            if get_attribute(pair[0], x) is not pair[1]:
+    cdef bint passes(self, PyObject* x, bint is_complex) noexcept:
+        cdef PyObject* pairs = <PyObject*> self.attributes
+        cdef PyObject* pair
+        cdef Py_ssize_t index
+        for index in range(PyTuple_GET_SIZE(pairs)):
+            pair = PyTuple_GET_ITEM(pairs, index)
+            if not answers(get_attribute(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
                 return False
-        for pair in self.methods:
-            if PyObject_CallOneArg(pair[0], x) is not pair[1]:
-                return False
-        if is_complex:
-            for pair in self.complex_methods:
-                if PyObject_CallOneArg(pair[0], x) is not pair[1]:
-                    return False
-        for cell in self.cells:
-            if not (<Cell> cell).holds():
+        if not ask(<PyObject*> self.methods, x) or is_complex and not ask(<PyObject*> self.complex_methods, x):
+            return False
+        for index in range(PyTuple_GET_SIZE(<PyObject*> self.cells)):
+            if not (<Cell> PyTuple_GET_ITEM(<PyObject*> self.cells, index)).holds():
                 return False
         return True
 
 
+cdef int check_descriptor(descriptor) except -1:
+    if not hasattr(type(descriptor), "__get__"):
+        raise TypeError(f"an attribute is read through a descriptor, and this is none: {descriptor!r}")
+    return 0
+
+
+cdef inline bint ask(PyObject* pairs, PyObject* x) noexcept:
+    cdef PyObject* pair
+    cdef Py_ssize_t index
+    for index in range(PyTuple_GET_SIZE(pairs)):
+        pair = PyTuple_GET_ITEM(pairs, index)
+        if not answers(call_one(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
+            return False
+    return True
+
+
+@cython.final
+@cython.no_gc_clear
 cdef class ExchangeRoute(Route):
     """From a type with a C exchange API to a View, for host memory.
 
@@ -209,37 +382,59 @@ cdef class ExchangeRoute(Route):
     cdef Guards guards
     cdef tuple byte_dtypes
 
-    def __init__(
+    def __cinit__(
         self, ExchangeAPI api not None, *, owner, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
     ):
+        if dtype is not None:
+            check_descriptor(dtype)
         self.api = api
         self.owner = owner
         self.guards = guards
         self.dtype = dtype
         self.byte_dtypes = byte_dtypes
 
-    cdef bint peek(self, object x, DLTensor* tensor):
-        """Fill in `tensor`, which borrows from `x`, or return False; host memory with an address only."""
-        if not self.api.c_describe(x, tensor):
-            return False
-        if tensor.device.device_type != kDLCPU or tensor.data == NULL:
-            return False
-        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and self.dtype is not None:
-            if get_attribute(self.dtype, x) not in self.byte_dtypes:
-                return False
-        return self.guards.passes(x, tensor.dtype.code == kDLComplex)
-
     cdef object run(self, object x):
         cdef DLTensor tensor
-        try:
-            if self.peek(x, &tensor):
-                return new_view(&tensor, 0, True, PyObject_CallOneArg(self.owner, x))
-        except Exception:
-            pass
-        return NotImplemented
+        cdef PyObject* made
+        if not self.api.c_describe(x, &tensor) or tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return NotImplemented
+        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and not self.of_bytes(<PyObject*> x):
+            return NotImplemented
+        if not self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex):
+            return NotImplemented
+        made = call_one(<PyObject*> self.owner, <PyObject*> x)
+        if made == NULL:
+            PyErr_Clear()
+            return NotImplemented
+        owner = <object> made
+        Py_DECREF(made)
+        return new_view(&tensor, 0, True, owner)
+
+    cdef bint of_bytes(self, PyObject* x) noexcept:
+        """Whether what is exported as integers of 8 bits is that."""
+        cdef PyObject* dtype
+        cdef Py_ssize_t index
+        if self.dtype is None:
+            return True
+        dtype = get_attribute(<PyObject*> self.dtype, x)
+        if dtype == NULL:
+            PyErr_Clear()
+            return False
+        # Compared by identity, so that it needn't be held.
+        Py_DECREF(dtype)
+        for index in range(PyTuple_GET_SIZE(<PyObject*> self.byte_dtypes)):
+            if PyTuple_GET_ITEM(<PyObject*> self.byte_dtypes, index) == dtype:
+                return True
+        return False
+
+
+cdef enum:
+    # One refusal by exception takes as long as some hundred looks at the element type.
+    CAREFUL = 400
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class NumpyCallRoute(Route):
     """By a framework's own call to numpy: for element types that numpy lacks, on the same bits as integers.
 
@@ -259,15 +454,21 @@ cdef class NumpyCallRoute(Route):
         Global state that the call doesn't look at.
     guards
         What else it doesn't see.
+    sees
+        Called without arguments; where it answers True, the call sees what the guards ask, and they aren't asked. It
+        never sees behind a disguise.
     """
 
-    cdef object call, dtype, reinterpret
+    cdef object call, dtype, reinterpret, sees
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
     cdef Guards guards
+    # How many calls look at the element type first. Looking costs as much as all the other checks together, and the
+    # call refuses what needs a disguise, if slowly; so it is just made, until it refuses that.
+    cdef int careful
 
-    def __init__(
+    def __cinit__(
         self,
         *,
         call,
@@ -277,7 +478,9 @@ cdef class NumpyCallRoute(Route):
         reinterpret,
         Cell cell not None,
         Guards guards not None,
+        sees=None,
     ):
+        check_descriptor(dtype)
         self.call = call
         self.dtype = dtype
         self.plain = plain
@@ -285,39 +488,58 @@ cdef class NumpyCallRoute(Route):
         self.reinterpret = reinterpret
         self.cell = cell
         self.guards = guards
+        self.sees = sees
+        self.careful = 0
 
     cdef object run(self, object x):
-        cdef object dtype = get_attribute(self.dtype, x)
-        cdef object candidate
+        if not self.cell.holds():
+            return NotImplemented
+        if self.careful > 0:
+            self.careful -= 1
+            return self.look(x, False)
+        result = self.convert(x)
+        return self.look(x, True) if result is NotImplemented else result
+
+    cdef object look(self, object x, bint refused):
+        """Convert by element type, where the plain way may have been refused already."""
+        cdef object dtype
+        cdef PyObject* found = get_attribute(<PyObject*> self.dtype, <PyObject*> x)
+        if found == NULL:
+            PyErr_Clear()
+            return NotImplemented
+        dtype = <object> found
+        Py_DECREF(found)
         for candidate in self.plain:
             if candidate is dtype:
-                return self.convert(x)
+                return NotImplemented if refused else self.convert(x)
         try:
             return self.convert_disguised(x, dtype)
         except Exception:
             return NotImplemented
 
     cdef object convert(self, object x):
-        # An exception here is cleared, not caught: a try statement costs as much as a guard.
-        cdef PyObject* made = NULL
-        if self.cell.holds() and self.guards.passes(x, False):
-            made = call_one(<PyObject*> self.call, <PyObject*> x)
+        cdef PyObject* made
+        if self.sees is None or not answers(call_none(<PyObject*> self.sees), Py_True):
+            if not self.guards.passes(<PyObject*> x, False):
+                return NotImplemented
+        made = call_one(<PyObject*> self.call, <PyObject*> x)
         if made == NULL:
             PyErr_Clear()
             return NotImplemented
         array = <object> made
-        Py_DECREF(array)
+        Py_DECREF(made)
         return array if borrows(array) else NotImplemented
 
     cdef object convert_disguised(self, object x, object dtype):
-        cdef object array
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.cell.holds() or not self.guards.passes(x, False):
+        if disguise is None or not self.guards.passes(<PyObject*> x, False):
             return NotImplemented
-        array = PyObject_CallOneArg(self.call, self.reinterpret(x, (<tuple> disguise)[0]))
-        return undisguised(array, (<tuple> disguise)[1]) if borrows(array) else NotImplemented
+        self.careful = CAREFUL
+        array = self.call(self.reinterpret(x, disguise[0]))
+        return undisguised(array, disguise[1]) if borrows(array) else NotImplemented
 
 
+@cython.final
 cdef class NdarrayViewRoute(Route):
     """From exactly an ndarray to a View."""
 
@@ -328,6 +550,13 @@ cdef class NdarrayViewRoute(Route):
             return NotImplemented
 
 
+cdef enum:
+    CODES = 32
+    MOST_BITS = 128
+
+
+@cython.final
+@cython.no_gc_clear
 cdef class NdarrayRoute(Route):
     """From exactly an ndarray to a type with a C exchange API that can't express readonly or negative strides.
 
@@ -340,161 +569,206 @@ cdef class NdarrayRoute(Route):
     """
 
     cdef ExchangeAPI api
-    # One bit for each power of two of bits, by code: bit 3 is 8 bits.
-    cdef uint32_t allowed[32]
+    # By code and bits.
+    cdef uint8_t allowed[CODES][MOST_BITS + 1]
 
-    def __init__(self, ExchangeAPI api not None, *, dtypes):
+    def __cinit__(self, ExchangeAPI api not None, *, dtypes):
         self.api = api
-        for index in range(32):
-            self.allowed[index] = 0
         for code, bits, lanes in dtypes:
-            if lanes == 1 and code < 32:
-                self.allowed[code] |= 1 << int(bits).bit_length()
+            if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
+                self.allowed[code][bits] = api.api.managed_tensor_to_py_object_no_sync != NULL
 
     cdef object run(self, object x):
         cdef DLTensor tensor
-        cdef int64_t[64] shape
-        cdef int64_t[64] strides
+        cdef int64_t[MAX_AXES] shape
+        cdef int64_t[MAX_AXES] strides
         cdef bint readonly
         cdef int axis
-        cdef unsigned int bits, width
+        cdef PyObject* made
         tensor.shape = shape
         tensor.strides = strides
         if not borrow_ndarray(x, &tensor, &readonly) or readonly:
             return NotImplemented
-        bits = tensor.dtype.bits
-        width = 0
-        while bits >> width:
-            width += 1
-        if tensor.dtype.code >= 32 or not self.allowed[tensor.dtype.code] & (1 << width):
+        if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS:
             return NotImplemented
-        if <uintptr_t> tensor.data % (tensor.dtype.bits // 8):
+        if not self.allowed[tensor.dtype.code][tensor.dtype.bits]:
+            return NotImplemented
+        # Element types are powers of two wide.
+        if <uintptr_t> tensor.data & ((tensor.dtype.bits + 7) // 8 - 1):
             return NotImplemented
         for axis in range(tensor.ndim):
             if strides[axis] < 0:
                 return NotImplemented
-        try:
-            return self.api.c_wrap(&tensor, False, x)
-        except Exception:
+        made = self.api.c_wrap(&tensor, False, x)
+        if made == NULL:
+            PyErr_Clear()
             return NotImplemented
+        result = <object> made
+        Py_DECREF(made)
+        return result
 
 
-def door(str target, /):
-    """Put a hot route in front of a function: it is called only where the route doesn't take the object.
+# Doors: functions of Python, behind a hot route.
+
+# By keyword, the values that change nothing for a route: it copies nothing, and is asked for nothing else.
+cdef dict _OPTIONS = {
+    "device": (None,),
+    "dtype": (None,),
+    "order": (None,),
+    "copy": (None, False),
+    "writable": (None,),
+    "detach": (False,),
+    "stream": (None,),
+}
+
+
+@cython.final
+cdef class Door:
+    """A function of Python that is called only where a hot route doesn't take the object.
+
+    It is a function to whoever looks at it: its name, documentation and signature are the function's own, it is
+    pickled by name, and it binds in a class.
+    """
+
+    cdef void* vectorcall
+    cdef object function
+    # Of its target; None where the second argument names the target.
+    cdef dict table
+    cdef Memo memo
+    cdef dict options
+    cdef dict __dict__
+    cdef object __weakref__
+
+    def __call__(self, *arguments, **options):
+        return self.function(*arguments, **options)
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __repr__(self):
+        return repr(self.function)
+
+
+cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """What a call of a door is: its function's arguments go through untouched, and its errors without a frame of ours."""
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
+    cdef PyObject* table = <PyObject*> (<Door> self).table
+    cdef PyObject* found
+    if count == (2 if table == <PyObject*> None else 1) and (
+        names == NULL or changes_nothing(<PyObject*> (<Door> self).options, arguments + count, names)
+    ):
+        if table == <PyObject*> None:
+            table = dict_get(<PyObject*> _tables, arguments[1]) if PyUnicode_CheckExact(arguments[1]) else NULL
+            # Tables are never dropped.
+            Py_XDECREF(table)
+        if table != NULL:
+            found = route_of(table, Py_TYPE(arguments[0]), &(<Door> self).memo)
+            if found != NULL:
+                route = <object> found
+                Py_DECREF(found)
+                result = taken(route, arguments[0], names != NULL and asks_for_a_view(arguments + count, names))
+                if result is not NotImplemented:
+                    Py_INCREF(result)
+                    return <PyObject*> result
+    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+
+
+cdef extern from "Python.h":
+    void Py_XDECREF(PyObject* x) noexcept
+
+
+cdef inline object taken(object route, PyObject* x, bint view):
+    if not isinstance(route, Route) or (<Route> route).views_only and not view:
+        return NotImplemented
+    return (<Route> route).run(<object> x)
+
+
+cdef bint asks_for_a_view(PyObject** values, PyObject* names) noexcept:
+    """Whether the call says copy=False."""
+    cdef Py_ssize_t index
+    for index in range(PyTuple_GET_SIZE(names)):
+        if values[index] == Py_False and <str> PyTuple_GET_ITEM(names, index) == "copy":
+            return True
+    return False
+
+
+cdef bint changes_nothing(PyObject* options, PyObject** values, PyObject* names) noexcept:
+    """Whether each keyword is given a value that means the same as leaving it out."""
+    cdef PyObject* harmless
+    cdef Py_ssize_t index, choice
+    cdef bint same
+    for index in range(PyTuple_GET_SIZE(names)):
+        harmless = dict_get(options, PyTuple_GET_ITEM(names, index))
+        same = False
+        if harmless != NULL:
+            for choice in range(PyTuple_GET_SIZE(harmless)):
+                same = same or PyTuple_GET_ITEM(harmless, choice) == values[index]
+            Py_DECREF(harmless)
+        if not same:
+            return False
+    return True
+
+
+cdef object new_door(function, dict table, dict options):
+    cdef Door made = Door.__new__(Door)
+    made.vectorcall = <void*> enter
+    made.function = function
+    made.table = table
+    made.options = options
+    return functools.update_wrapper(made, function)
+
+
+cdef Door _some_door = Door.__new__(Door)
+use_vectorcall(Door, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
+
+
+def door(str target not None, /):
+    """Put a hot route in front of a function.
 
     Parameters
     ----------
     target
         The target framework's name, whose table of routes is asked.
+
+    Returns
+    -------
+    Callable
+        A decorator of a function of one object, by position, and the options of a conversion, by keyword.
     """
-    cdef dict table = hot_routes(target)
-
-    def decorate(slow):
-        def to_framework(
-            x,
-            /,
-            *,
-            device=None,
-            dtype=None,
-            order=None,
-            copy=None,
-            writable=None,
-            detach=False,
-            stream=None,
-        ):
-            cdef object route, result
-            if (
-                device is None
-                and dtype is None
-                and order is None
-                # A route never copies, so that it gives what copy=False asks for too.
-                and (copy is None or copy is False)
-                and writable is None
-                and detach is False
-                and stream is None
-            ):
-                route = table.get(type(x))
-                if route is not None and (copy is False or not (<Route> route).views_only):
-                    result = (<Route> route).run(x)
-                    if result is not NotImplemented:
-                        return result
-            return slow(
-                x,
-                device=device,
-                dtype=dtype,
-                order=order,
-                copy=copy,
-                writable=writable,
-                detach=detach,
-                stream=stream,
-            )
-
-        return functools.update_wrapper(to_framework, slow)
-
-    return decorate
+    return lambda function: new_door(function, hot_routes(target), _OPTIONS)
 
 
-def convert_door(slow, /):
-    """The same for a function that takes the target's name."""
+def convert_door(function, /):
+    """Put a hot route in front of a function that takes the target's name as its second argument.
 
-    def entry(
-        x,
-        to,
-        /,
-        *,
-        device=None,
-        dtype=None,
-        order=None,
-        copy=None,
-        writable=None,
-        detach=False,
-        stream=None,
-    ):
-        cdef object table, route, result
-        if (
-            device is None
-            and dtype is None
-            and order is None
-            and (copy is None or copy is False)
-            and writable is None
-            and detach is False
-            and stream is None
-            and type(to) is str
-        ):
-            table = _tables.get(to)
-            if table is not None:
-                route = (<dict> table).get(type(x))
-                if route is not None and (copy is False or not (<Route> route).views_only):
-                    result = (<Route> route).run(x)
-                    if result is not NotImplemented:
-                        return result
-        return slow(
-            x,
-            to,
-            device=device,
-            dtype=dtype,
-            order=order,
-            copy=copy,
-            writable=writable,
-            detach=detach,
-            stream=stream,
-        )
+    Parameters
+    ----------
+    function
+        Its options are those of a conversion, by keyword.
 
-    return functools.update_wrapper(entry, slow)
+    Returns
+    -------
+    Callable
+    """
+    return new_door(function, None, _OPTIONS)
 
 
-def view_door(slow, /):
-    """The same for a function whose only option is a stream."""
-    cdef dict table = hot_routes("view")
+def view_door(function, /):
+    """Put a hot route to a View in front of a function.
 
-    def entry(x, /, *, stream=None):
-        cdef object route, result
-        if stream is None:
-            route = table.get(type(x))
-            if route is not None:
-                result = (<Route> route).run(x)
-                if result is not NotImplemented:
-                    return result
-        return slow(x, stream=stream)
+    Parameters
+    ----------
+    function
+        Its only option is a stream, by keyword.
 
-    return functools.update_wrapper(entry, slow)
+    Returns
+    -------
+    Callable
+    """
+    return new_door(function, hot_routes("view"), {"stream": (None,)})

@@ -1,0 +1,2 @@
+cdef object find(tp, str name)
+cdef object bound(attribute, x, tp)

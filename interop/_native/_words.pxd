@@ -1,0 +1,3 @@
+cdef str name_of(tp)
+cdef str said(BaseException error)
+cdef str shown(x)

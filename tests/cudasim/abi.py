@@ -50,6 +50,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "cudasim_set_mode": (c_int, [c_int]),
     "cudasim_set_polls": (c_int, [c_int]),
     "cudasim_set_delay_ms": (c_int, [c_int]),
+    "cudasim_set_stuck_s": (c_int, [c_int]),
     "cudasim_set_kernels": (c_int, [c_int]),
     "cudasim_devices": (c_int, []),
     "cudasim_hold": (None, [c_void_p]),

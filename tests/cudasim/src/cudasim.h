@@ -43,6 +43,7 @@ int cudasim_mode(void);
 int cudasim_set_mode(int mode);  /* runs what is pending first (as cudasim_settle); returns the previous mode */
 int cudasim_set_polls(int polls);  /* lazy: an event or stream query says "not ready" so often before it completes (4) */
 int cudasim_set_delay_ms(int milliseconds);
+int cudasim_set_stuck_s(int seconds);  /* how long a host wait may last; returns the previous figure, as the others do */
 int cudasim_set_kernels(int emulate);  /* 0: every kernel is refused; returns the previous setting */
 int cudasim_devices(void);
 

@@ -105,7 +105,7 @@ void *bytes_of(const void *address) {
 }
 
 static const char *kind_name(const allocation *a) {
-    static const char *const names[] = {"", "pinned ", "managed ", "registered "};
+    static const char *const names[] = {"", "pinned, ", "managed, ", "registered, "};
     return names[a->kind];
 }
 

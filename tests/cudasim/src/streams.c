@@ -620,6 +620,7 @@ int cudasim_set_mode(int mode) {
     }
 SETTER(cudasim_set_polls, polls)
 SETTER(cudasim_set_delay_ms, delay_ms)
+SETTER(cudasim_set_stuck_s, stuck_s)
 SETTER(cudasim_set_kernels, emulate)
 
 size_t cudasim_pending(cudasim_operation *out, size_t room) {

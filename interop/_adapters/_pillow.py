@@ -85,7 +85,9 @@ class PillowAdapter(HostLibrary):
         """Look at the pixels of an image that is one block, or at what one was copied to."""
         if isinstance(x, View):
             return x
-        view = view_from_ndarray(x) if isinstance(x, np.ndarray) else _look(x)
+        if isinstance(x, np.ndarray):
+            return view_from_ndarray(x)
+        view = _look(x)
         if view is None:
             msg = f"a PIL image of mode {x.mode}, {x.size}, is copied by Pillow, never looked at."
             raise AssertionError(msg)

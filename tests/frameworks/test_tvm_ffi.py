@@ -12,6 +12,7 @@ import tvm_ffi
 from hypothesis import given
 
 import interop
+from interop.protocols import make_view
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
 
@@ -56,7 +57,7 @@ def test_readonly_memory_is_copied_or_promised() -> None:
 
 def test_a_byte_offset_is_counted() -> None:
     a = np.arange(6.0)
-    offset = interop.protocols.make_view(
+    offset = make_view(
         a.ctypes.data, (4,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=a, byte_offset=16
     )
     x = tvm_ffi.from_dlpack(offset)

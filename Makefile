@@ -124,7 +124,7 @@ demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, o
 
 bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated CUDA device
 	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
-	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks.cuda $(ARGS)
+	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks --cuda $(ARGS)
 
 # torch and cupy for CUDA with the simulated device, and the package from this folder. Its core may have been compiled in
 # another environment with the same Python: Cython would compile it anew, since its own files are newer here.

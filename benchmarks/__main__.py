@@ -14,8 +14,9 @@ from typing import Final
 
 from benchmarks import budgets, chart, report
 from benchmarks.contest import contest
+from benchmarks.device_rows import DEVICE_COMPARISONS
 from benchmarks.imports import IMPORTS, import_costs
-from benchmarks.machine import machine, one_line
+from benchmarks.machine import cuda_device, machine, one_line
 from benchmarks.memory import CONVERSIONS, MIB, Conversion, peaks
 from benchmarks.rows import COMPARISONS, LARGE
 from benchmarks.timing import Effort
@@ -60,8 +61,15 @@ class Job:
     run: Callable[[], Iterator[budgets.Result]]
 
 
+def device_jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
+    """What is measured with memory of a CUDA device, in the order of the report."""
+    for comparison in DEVICE_COMPARISONS:
+        effort = extent.large if comparison.name.startswith("large") else extent.small
+        yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
+
+
 def jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
-    """Everything that is measured, in the order of the report."""
+    """Everything else that is measured, in the order of the report."""
     for comparison in COMPARISONS:
         effort = extent.large if comparison.section == LARGE else extent.small
         yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
@@ -75,19 +83,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, and return the exit status."""
     options = _parser().parse_args(arguments)
     limits = budgets.load()
-    chosen = [job for job in jobs(limits, QUICK if options.quick else FULL) if options.only.search(job.label)]
+    extent = QUICK if options.quick else FULL
+    measured = (device_jobs if options.cuda else jobs)(limits, extent)
+    chosen = [job for job in measured if options.only.search(job.label)]
     if not chosen:
         print(f"nothing is named {options.only.pattern!r}", file=sys.stderr)
         return 2
-    facts = {**machine(), "quick": options.quick}
+    facts = {**machine(cuda_device() if options.cuda else ""), "quick": options.quick}
     started = perf_counter()
     results = [result for number, job in enumerate(chosen, 1) for result in _run(job, number, len(chosen))]
     facts["seconds"] = round(perf_counter() - started, 1)
     report.show(results, one_line(facts), sys.stdout)
-    report.write_json(results, facts, options.json or options.out / "benchmarks.json")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "benchmarks.md").write_text(report.markdown(results, one_line(facts)), encoding="utf-8")
-    chart.draw(results, one_line(facts), options.out / "benchmarks.png")
+    out = options.out or (_OUT / "cuda" if options.cuda else _OUT)
+    report.write_json(results, facts, options.json or out / "benchmarks.json")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.md").write_text(report.markdown(results, one_line(facts)), encoding="utf-8")
+    chart.draw(results, one_line(facts), out / "benchmarks.png")
     return 1 if any(result.verdict.fails for result in results) else 0
 
 
@@ -101,8 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the JSON goes (default: with the other files)")
     parser.add_argument(
-        "--out", type=Path, default=_OUT, metavar="FOLDER", help="of the files (default: benchmarks/out)"
+        "--out", type=Path, metavar="FOLDER", help="of the files (default: benchmarks/out, with --cuda its folder cuda)"
     )
+    parser.add_argument("--cuda", action="store_true", help="with memory of the CUDA device, real or simulated, alone")
     parser.add_argument("--quick", action="store_true", help="a rough look, in well under a minute")
     parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="PATTERN", help="what matches only")
     return parser

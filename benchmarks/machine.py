@@ -15,6 +15,7 @@ _DISTRIBUTIONS: Final = (
     "numpy",
     "ml-dtypes",
     "torch",
+    "cupy-cuda13x",
     "apache-tvm-ffi",
     "cuda-core",
     "arraybridge",
@@ -24,9 +25,10 @@ _DISTRIBUTIONS: Final = (
 _BUSY: Final = 1.0
 
 
-def machine() -> dict[str, Any]:
-    """Describe this machine and its software."""
+def machine(device: str = "") -> dict[str, Any]:
+    """Describe this machine and its software, and the device whose memory is handed over."""
     return {
+        **({"device": device} if device else {}),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -41,7 +43,22 @@ def one_line(facts: dict[str, Any]) -> str:
     """The same in a line."""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items() if number)
     busy = f"; BUSY: a load of {facts['load']} before the first block" if facts["load"] > _BUSY else ""
-    return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}; {versions}; {facts['date'][:10]}{busy}"
+    device = f"host-side cost with {facts['device']}; " if "device" in facts else ""
+    where = f"{device}{facts['cpu']}, {facts['cores']} cores"
+    return f"{where}, Python {facts['python']}; {versions}; {facts['date'][:10]}{busy}"
+
+
+def cuda_device() -> str:
+    """Name the CUDA device, as torch does: a simulated one says that it is.
+
+    Raises
+    ------
+    RuntimeError
+        torch finds none.
+    """
+    import torch
+
+    return str(torch.cuda.get_device_name(0))
 
 
 def _cpu() -> str:

@@ -47,6 +47,7 @@ def _interop(*attributes: str) -> dict[str, Origin]:
 NAMES: Final[dict[str, Origin]] = {
     "np": Origin("numpy"),
     "torch": Origin("torch"),
+    "cupy": Origin("cupy", distribution="cupy-cuda13x"),
     "bfloat16": Origin("ml_dtypes", "bfloat16", "ml-dtypes"),
     "float8_e4m3fn": Origin("ml_dtypes", "float8_e4m3fn", "ml-dtypes"),
     "tvm_ffi": Origin("tvm_ffi", distribution="apache-tvm-ffi"),
@@ -57,7 +58,7 @@ NAMES: Final[dict[str, Origin]] = {
     "swapped": Origin("benchmarks.sources", "swapped"),
     "an_array": Origin("benchmarks.sources", "an_array"),
     "read": Origin("benchmarks.sources", "read"),
-    **_interop("convert", "convert_like", "copyto", "explain", "framework", "to_numpy", "to_torch", "view"),
+    **_interop("convert", "convert_like", "copyto", "explain", "framework", "to_cupy", "to_numpy", "to_torch", "view"),
 }
 
 

@@ -34,10 +34,17 @@ def as_ndarray(result: Any) -> Array:
     if type(result).__module__ == "torch":
         import torch
 
-        plain = result.detach()
+        plain = result.detach().cpu()
         bits = {torch.bfloat16: torch.int16, torch.float8_e4m3fn: torch.uint8}.get(plain.dtype)
         return np.asarray(plain if bits is None else plain.view(bits))
+    if on_a_device(result):
+        return np.from_dlpack(result, device="cpu")
     return np.from_dlpack(result)
+
+
+def on_a_device(x: Any) -> bool:
+    """Whether the memory isn't the host's: kDLCPU is 1."""
+    return int(x.__dlpack_device__()[0]) != 1
 
 
 def bits(array: Array) -> bytes:
@@ -49,4 +56,6 @@ def pointer(x: Any) -> int:
     """Where the first element is."""
     if type(x).__module__ == "torch":
         return int(x.data_ptr())
+    if type(x).__module__.startswith("cupy"):
+        return int(x.__cuda_array_interface__["data"][0])
     return int(as_ndarray(x).__array_interface__["data"][0])

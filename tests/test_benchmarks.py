@@ -15,10 +15,11 @@ from benchmarks import __main__ as command
 from benchmarks import budgets, chart, names, report, rows, timing
 from benchmarks.budgets import Result, Verdict
 from benchmarks.contest import contest
+from benchmarks.device_rows import DEVICE_COMPARISONS
 from benchmarks.imports import IMPORTS
 from benchmarks.rows import COMPARISONS, Comparison, Source, Way
 
-#: What is promised of tensors in host memory: our call, the call beside it, and how many times as long it may take.
+#: What is promised: our call, the call beside it, and how many times as long it may take.
 PROMISED = {
     ("to_numpy(t)", "t.numpy()", 1.15),
     ("to_numpy(t)", "np.from_dlpack(t)", 0.40),
@@ -29,7 +30,14 @@ PROMISED = {
     ("view(a)", "tvm_ffi.from_dlpack(a)", 0.40),
     ("to_numpy(t)", "t.view(torch.int16).numpy().view(bfloat16)", 1.00),
     ("to_torch(a)", "torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)", 1.00),
+    ("to_cupy(t)", "cupy.from_dlpack(t)", 0.30),
+    ("to_torch(c)", "torch.from_dlpack(c)", 0.35),
+    ("to_numpy(t, device='cpu')", "t.cpu().numpy()", 1.10),
+    ("to_numpy(c, device='cpu')", "cupy.asnumpy(c)", 1.10),
 }
+
+#: Those in host memory, and those on a CUDA device.
+ALL = COMPARISONS + DEVICE_COMPARISONS
 
 LIMITS = budgets.load()
 UNLIMITED = budgets.Budgets(0.15, ratios={}, imports={}, memory={})
@@ -42,7 +50,7 @@ def with_ratio(limit: float) -> budgets.Budgets:
 
 
 def test_every_promise_has_a_budget() -> None:
-    by_name = {comparison.name: comparison for comparison in COMPARISONS}
+    by_name = {comparison.name: comparison for comparison in ALL}
     kept = {
         (by_name[name].ours.code, code, limit)
         for name, limits in LIMITS.ratios.items()
@@ -54,25 +62,25 @@ def test_every_promise_has_a_budget() -> None:
 
 
 def test_every_budget_has_a_row() -> None:
-    measured = {(each.name, other.code) for each in COMPARISONS for other in each.others}
+    measured = {(each.name, other.code) for each in ALL for other in each.others}
     assert {(name, code) for name, limits in LIMITS.ratios.items() for code in limits} <= measured
     assert {(code, base) for code, bases in LIMITS.imports.items() for base in bases} <= set(IMPORTS)
     assert LIMITS.memory.keys() == {"view", "copy"}
 
 
 def test_promised_small_calls_get_a_new_tensor_where_a_first_call_differs() -> None:
-    for comparison in COMPARISONS:
+    for comparison in ALL:
         if comparison.name in LIMITS.ratios and comparison.section == rows.SMALL and comparison.source.variable == "t":
             assert comparison.source.fresh, comparison.name
 
 
 def test_names_of_comparisons_are_unique() -> None:
-    found = [comparison.name for comparison in COMPARISONS]
+    found = [comparison.name for comparison in ALL]
     assert len(set(found)) == len(found)
 
 
 def test_every_name_in_the_code_is_known() -> None:
-    for comparison in COMPARISONS:
+    for comparison in ALL:
         for way in (comparison.ours, *comparison.others):
             code = compile(way.code, "<row>", "eval")
             first = way.code.split("(")[0].split(".")[0]

@@ -139,9 +139,12 @@ class Runtime:
         self._cleanup = contextlib.ExitStack()
 
     def code(self, name: str, *arguments: Any) -> Error:
+        """The error is dealt with by asking for it: it doesn't stay the runtime's last error."""
         code = getattr(self.library, f"cuda{name}")(*arguments)
         if code not in list(Error):
             raise CudaError(name, code)
+        if code and name not in {"GetLastError", "PeekAtLastError"}:
+            self.library.cudaGetLastError()
         return Error(code)
 
     def call(self, name: str, *arguments: Any) -> None:

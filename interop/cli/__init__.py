@@ -47,6 +47,9 @@ class Row:
 
 #: The subcommands. A new one is one module and one row here.
 COMMANDS: Final = (
+    Row(
+        "conformance", "interop.cli.conformance", "check an array library against the rules of DLPack and the array API"
+    ),
     Row("demo", "interop.cli.demo", "hand real tensors over, show every hop, and time it beside the by-hand way"),
 )
 

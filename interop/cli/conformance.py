@@ -1,0 +1,164 @@
+"""Check array libraries against the rules of DLPack and the array API standard.
+
+Each broken rule is shown with the place where it is written, what was seen,
+and a program in plain Python that shows it, to be pasted into an issue.
+
+A TARGET is package:Type, a module, or a library that is known by name.
+The exit status is 1 where a rule is broken that --known doesn't name, and
+where one that it names isn't broken.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from interop.testing.conformance import Check, Report, Result
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """Declare the arguments."""
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="such as mypackage:MyArray, mypackage or torch")
+    parser.add_argument("--make", metavar="MODULE:NAME", help="what makes an array of a numpy array")
+    parser.add_argument("--from-dlpack", metavar="MODULE:NAME", help="the consumer")
+    parser.add_argument("--to-numpy", metavar="MODULE:NAME", help="what reads the consumer's results")
+    parser.add_argument("--readonly", metavar="MODULE:NAME", help="what makes a readonly or immutable array")
+    parser.add_argument("--check", action="append", metavar="NAME", dest="checks", help="run this check only; repeat")
+    parser.add_argument(
+        "--known", action="append", default=[], metavar="NAME", help="a rule that is known to be broken; repeat"
+    )
+    parser.add_argument(
+        "--isolate",
+        choices=("risky", "all", "none"),
+        default="risky",
+        help="which checks run in other processes (default: %(default)s, those that libraries have died of)",
+    )
+    parser.add_argument("--list", action="store_true", help="list the checks, and run nothing")
+    parser.add_argument("--json", action="store_true", help="write the whole report as JSON")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the checks that don't apply, and why")
+
+
+def run(arguments: argparse.Namespace, /) -> int:
+    """Check every target; 1 where a rule is broken, 2 where a target can't be found."""
+    from interop.testing import conformance
+
+    if arguments.list:
+        print(_listed(), end="")
+        return 0
+    if not arguments.targets:
+        print("interop conformance: name a TARGET, such as mypackage:MyArray; --help tells more", file=sys.stderr)
+        return 2
+    reports: list[Report] = []
+    for target in arguments.targets:
+        try:
+            with _progress(target, plain=arguments.json) as advance:
+                report = conformance.check(
+                    target,
+                    make=arguments.make,
+                    from_dlpack=arguments.from_dlpack,
+                    to_numpy=arguments.to_numpy,
+                    readonly=arguments.readonly,
+                    checks=arguments.checks,
+                    isolate=arguments.isolate,
+                    progress=advance,
+                )
+        except (LookupError, ValueError) as error:
+            print(f"interop conformance: {error}", file=sys.stderr)
+            return 2
+        reports.append(report)
+        if not arguments.json:
+            _show(report, verbose=arguments.verbose)
+    if arguments.json:
+        print(json.dumps([report.as_dict() for report in reports], indent=1))
+    return int(_unexpected(reports, set(arguments.known)))
+
+
+def _unexpected(reports: list[Report], known: set[str]) -> bool:
+    broken = {result.name for report in reports for result in report.violations}
+    for name in sorted(known - broken):
+        print(f"interop conformance: {name} is known to be broken, and isn't", file=sys.stderr)
+    return broken != known
+
+
+def _listed() -> str:
+    from interop.testing.conformance import CHECKS
+
+    width = max(len(check.name) for check in CHECKS)
+    lines = (f"{check.name:{width}}  {check.rule.text} ({check.rule})\n" for check in CHECKS)
+    return "".join(lines)
+
+
+def _console() -> Any:
+    """Return rich's console for a terminal; None in a pipe, or without rich."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(highlight=False)
+
+
+def _progress(target: str, *, plain: bool) -> AbstractContextManager[Callable[[Check], None]]:
+    console = None if plain else _console()
+    if console is None:
+        return nullcontext(lambda _: None)
+    return _Status(console, target)
+
+
+class _Status:
+    """A line that says what is being checked, while it is."""
+
+    def __init__(self, console: Any, target: str) -> None:
+        self._status, self._target = console.status(f"{target} ..."), target
+
+    def __enter__(self) -> Callable[[Check], None]:
+        self._status.start()
+        return lambda check: self._status.update(f"{self._target}: {check.name}")
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+
+def _show(report: Report, *, verbose: bool) -> None:
+    console = _console()
+    shown = [result for result in report if _interesting(result, verbose=verbose)]
+    if console is None:
+        print("\n\n".join([report.title, *map(str, shown)]))
+        return
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.syntax import Syntax
+
+    for result in shown:
+        style = _STYLES[result.outcome.value]
+        console.print(f"[bold {style}]{result.outcome.value}[/]  [bold]{result.name}[/]  {escape(result.seen)}")
+        if result.outcome.value == "not applicable":
+            continue
+        rule = result.check.rule
+        console.print(f"  [dim]the rule:[/] {escape(rule.text)}\n  [dim]{escape(str(rule))}[/]\n  [dim]{rule.url}[/]")
+        if result.upstream:
+            console.print(f"  [dim]upstream:[/] {escape(result.upstream)}")
+        console.print(Panel(Syntax(result.reproducer.rstrip(), "python", word_wrap=True), title="to reproduce"))
+    style = "green" if report.ok else "red"
+    console.print(f"[bold {style}]{escape(report.title)}[/]")
+
+
+_STYLES = {
+    "conformant": "green",
+    "violation": "red",
+    "crash": "red",
+    "discouraged": "yellow",
+    "not applicable": "cyan",
+}
+
+
+def _interesting(result: Result, *, verbose: bool) -> bool:
+    return result.broken or result.outcome.value == "discouraged" or (verbose and result.outcome.value != "conformant")

@@ -1,0 +1,570 @@
+"""What is asked of a consumer: that it takes every export that is right, reads it right, and refuses what it must.
+
+The exports are numpy's, with one field changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interop._dtypes import ROWS
+from interop.testing.conformance import _rules as rules
+from interop.testing.conformance._check import Check, Role
+
+if TYPE_CHECKING:
+    from interop.testing.conformance._rules import Rule
+
+
+def _check(
+    name: str,
+    rule: Rule,
+    setup: str,
+    body: str,
+    *,
+    risky: bool = False,
+    must: bool = True,
+    versioned: bool = False,
+    ndim: int | None = None,
+) -> Check:
+    return Check(
+        name=f"import-{name}",
+        role=Role.CONSUMER,
+        rule=rule,
+        setup=setup,
+        body=body,
+        risky=risky,
+        recommended=not must,
+        versioned=versioned,
+        ndim=ndim,
+    )
+
+
+def _producer(*patches: str, device: str = "(1, 0)") -> str:
+    """Return the text of a class whose objects export the array `a`, after these changes to the capsule."""
+    if not patches:
+        export = "lambda self, **keywords: a.__dlpack__(**keywords)"
+        return f"class Producer: __dlpack_device__ = lambda self: {device}; __dlpack__ = {export}"
+    lines = (
+        "class Producer:",
+        f"    def __dlpack_device__(self): return {device}",
+        "    def __dlpack__(self, **keywords):",
+        "        capsule = a.__dlpack__(**keywords)",
+        *(f"        {patch}" for patch in patches),
+        "        return capsule",
+    )
+    return "\n".join(lines)
+
+
+_ROW: Final = 'np.arange(6, dtype="float32")'
+_A: Final = 'a = np.arange(6, dtype="float32")'
+_PLAIN: Final = f"{_A}\n{_producer()}"
+
+
+def _counted(*patches: str) -> str:
+    """Return the text of a producer whose capsules' deleters note that they were called, and free nothing."""
+    counting = "deleted = []; deleter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(deleted.append)"
+    slot = "deleter_of(capsule).value = ctypes.cast(deleter, ctypes.c_void_p).value"
+    return "\n".join([counting, _A, _producer(slot, *patches)])
+
+
+def _poke(offset: int, value: str, kind: str = "c_int64") -> str:
+    return f"ctypes.{kind}.from_address(tensor(capsule) + {offset}).value = {value}"
+
+
+# Where the fields are in a DLTensor.
+_DATA, _DEVICE, _CODE, _BITS, _LANES, _SHAPE, _STRIDES, _OFFSET = 0, 8, 20, 21, 22, 24, 32, 40
+
+
+def _takes(
+    name: str,
+    rule: Rule,
+    array: str,
+    *patches: str,
+    expected: str = "a.tolist()",
+    risky: bool = False,
+    versioned: bool = False,
+    refuses: bool = False,
+    ndim: int | None = None,
+) -> Check:
+    """Check that an export is read right; where it needn't be taken at all (`refuses`), that it isn't read wrong."""
+    attempt = "y = from_dlpack(Producer())"
+    if refuses:
+        attempt = f"try: {attempt}\nexcept Exception: y = None  # refused"
+    alternative = "y is None or " if refuses else ""
+    return _check(
+        name,
+        rule,
+        f"a = {array}\n{_producer(*patches)}",
+        f"""
+{attempt}
+assert {alternative}to_numpy(y).tolist() == {expected}, f"{{{expected}}} is read as {{to_numpy(y).tolist()}}"
+""",
+        risky=risky,
+        versioned=versioned,
+        ndim=ndim,
+    )
+
+
+def _unmistaken(
+    name: str, rule: Rule, *patches: str, fields: str, truth: str, array: str = _ROW, device: str = "(1, 0)"
+) -> Check:
+    """Check that an export is refused, or taken as what it is, as a library without types of its own may do."""
+    return _check(
+        name,
+        rule,
+        f"a = {array}\n{_producer(*patches, device=device)}",
+        f"""
+try: seen = read(from_dlpack(Producer()).__dlpack__())[{fields}]
+except Exception: seen = None  # refused
+assert seen in (None, {truth}), f"{truth} is taken, as {{seen}}"
+""",
+        risky=True,
+    )
+
+
+def _asked(keyword: str) -> str:
+    noting = _producer(f'asked.append(keywords.get("{keyword}"))')
+    return f"asked = []\n{_A}\n{noting}\nfrom_dlpack(Producer())"
+
+
+CALLS: Final = (
+    _takes("takes", rules.TAKES, _ROW),
+    _check(
+        "asks-version",
+        rules.ASKS_VERSION,
+        _asked("max_version"),
+        'assert asked[-1] is not None and tuple(asked[-1]) >= (1, 0), f"max_version is {asked[-1]}"',
+        must=False,
+    ),
+    _check(
+        "stream-host",
+        rules.CONSUMER_STREAM,
+        _asked("stream"),
+        'assert asked[-1] is None, f"stream={asked[-1]}"',
+    ),
+    _check(
+        "old-producer",
+        rules.OLD_PRODUCER,
+        f"""
+{_A}
+class Producer:
+    def __dlpack_device__(self): return (1, 0)
+    def __dlpack__(self, stream=None): return a.__dlpack__()  # as of 2021
+""",
+        """
+y = from_dlpack(Producer())
+assert to_numpy(y).tolist() == a.tolist(), f"read as {to_numpy(y).tolist()}"
+""",
+        must=False,
+    ),
+    _check(
+        "legacy-answer",
+        rules.VERIFY,
+        f"""
+{_A}
+class Producer:
+    def __dlpack_device__(self): return (1, 0)
+    def __dlpack__(self, **keywords): return a.__dlpack__()  # a legacy capsule, whatever was asked for
+""",
+        """
+y = from_dlpack(Producer())
+assert to_numpy(y).tolist() == a.tolist(), f"read as {to_numpy(y).tolist()}"
+""",
+    ),
+    _check(
+        "error-propagates",
+        rules.PROPAGATES,
+        """
+class Producer:
+    def __dlpack_device__(self): return (1, 0)
+    def __dlpack__(self, **keywords): raise BufferError("not today")
+""",
+        """
+try: seen = from_dlpack(Producer())
+except BufferError as error: seen = error
+except Exception as error: seen = error
+assert type(seen) is BufferError, f"a BufferError of the producer becomes {seen!r:.80}"
+""",
+    ),
+    _check(
+        "no-protocol",
+        rules.NO_PROTOCOL,
+        "class Stranger: pass",
+        """
+try: seen = from_dlpack(Stranger())
+except Exception as error: seen = error
+assert isinstance(seen, AttributeError), f"{seen!r:.80}"
+""",
+    ),
+    _check(
+        "copy-true",
+        rules.CONSUMER_COPY,
+        f"{_PLAIN}\ny = from_dlpack(Producer(), copy=True)",
+        """
+a[0] = 9
+assert to_numpy(y).tolist()[0] == 0, "copy=True gives the memory itself"
+""",
+    ),
+    _check(
+        "copy-false",
+        rules.CONSUMER_COPY,
+        f"{_PLAIN}\ny = from_dlpack(Producer(), copy=False)",
+        """
+a[0] = 9
+assert to_numpy(y).tolist()[0] == 9, "copy=False gives a copy"
+""",
+    ),
+    _check(
+        "copy-keyword",
+        rules.CONSUMER_COPY,
+        _PLAIN,
+        """
+try: from_dlpack(Producer(), copy=None, device=None)
+except TypeError as error: raise AssertionError(f"no keywords copy and device: {error!s:.60}")
+""",
+        must=False,
+    ),
+    _check(
+        "zero-copy",
+        rules.ZERO_COPY,
+        # At the alignment that libraries ask for at most.
+        f"""
+a = np.zeros(70, "float32"); a = a[-a.ctypes.data % 64 // 4:][:6]
+{_producer()}
+y = from_dlpack(Producer())
+""",
+        """
+a[0] = 9
+assert to_numpy(y).tolist()[0] == 9, "host memory in C order, aligned to 64 bytes, is copied"
+""",
+        must=False,
+    ),
+)
+
+CAPSULES: Final = (
+    _check(
+        "renames-capsule",
+        rules.RENAMES,
+        f"""
+kept = []
+{_A}
+{_producer("kept.append(capsule)")}
+y = from_dlpack(Producer()); a[0] = 9
+assert to_numpy(y).tolist()[0] == 9, "it copies"
+""",
+        """
+assert name_of(kept[-1]).startswith("used_dltensor"), f"after the exchange it is a {name_of(kept[-1])}"
+""",
+    ),
+    _check(
+        "used-capsule",
+        rules.CONSUMED_ONCE,
+        f"""
+{_A}
+class Producer:
+    def __dlpack_device__(self): return (1, 0)
+    def __dlpack__(self, **keywords):
+        if not kept: kept.append(a.__dlpack__(**keywords))
+        return kept[0]
+kept = []; y = from_dlpack(Producer())
+""",
+        """
+try: again = from_dlpack(Producer())
+except Exception: again = None
+assert again is None, "a capsule was consumed twice"
+""",
+        risky=True,
+    ),
+    _check(
+        "other-capsule",
+        rules.CAPSULE,
+        "\n".join(['other = ctypes.c_char_p(b"tensor")', _A, _producer("rename(capsule, other)")]),
+        """
+try: y = from_dlpack(Producer())
+except Exception: y = None
+assert y is None, "a capsule named tensor is taken"
+""",
+        risky=True,
+    ),
+    _check(
+        "deleter-once",
+        rules.DELETER,
+        f"{_counted()}\ny = from_dlpack(Producer())",
+        """
+del y; gc.collect()
+assert len(deleted) == 1, f"the result is gone, and the deleter was called {len(deleted)} times"
+""",
+        risky=True,
+    ),
+    _check(
+        "deleter-not-early",
+        rules.LIFETIME,
+        f"{_counted()}\ny = from_dlpack(Producer()); gc.collect()",
+        """
+a[0] = 9
+assert not deleted or to_numpy(y).tolist()[0] == 0, "the deleter was called while the result is on the memory"
+""",
+        risky=True,
+    ),
+    _check(
+        "deleter-null",
+        rules.NULL_DELETER,
+        "\n".join([_A, _producer("deleter_of(capsule).value = None")]),
+        """
+y = from_dlpack(Producer())
+assert to_numpy(y).tolist() == a.tolist(), f"read as {to_numpy(y).tolist()}"
+del y; gc.collect()
+""",
+        risky=True,
+    ),
+    _check(
+        "deleter-refused",
+        rules.DELETER,
+        f"""
+{_counted(_poke(_CODE, "99  # no element type", "c_uint8"))}
+try: taken = from_dlpack(Producer())
+except Exception: taken = None
+assert taken is None, "it takes every element type"
+""",
+        """
+gc.collect()
+assert len(deleted) == 1, f"a refused tensor's deleter was called {len(deleted)} times"
+""",
+        risky=True,
+    ),
+    _check(
+        "lifetime",
+        rules.LIFETIME,
+        f"{_PLAIN}\ny = from_dlpack(Producer())",
+        """
+del a, Producer; gc.collect(); others = [np.full(6, 9, "float32") for _ in range(100)]
+assert to_numpy(y).tolist() == [0, 1, 2, 3, 4, 5], f"the source is gone, and the result is {to_numpy(y).tolist()}"
+""",
+        risky=True,
+    ),
+    _check(
+        "leaks",
+        rules.DELETER,
+        f"{_PLAIN}\nfrom_dlpack(Producer()); gc.collect()",
+        """
+before = sys.getrefcount(a)
+for _ in range(1000): from_dlpack(Producer())
+gc.collect()
+assert sys.getrefcount(a) - before < 100, f"{sys.getrefcount(a) - before} of 1000 results still hold the source"
+""",
+    ),
+    _check(
+        "threads",
+        rules.DELETER,
+        f"{_PLAIN}\nto_numpy(from_dlpack(Producer()))",
+        """
+work = lambda _: tuple(to_numpy(from_dlpack(Producer())).tolist())
+with ThreadPoolExecutor(8) as pool: seen = set(pool.map(work, range(500)))
+assert seen == {tuple(a.tolist())}, f"by eight threads at once: {seen}"
+""",
+        risky=True,
+    ),
+    _check(
+        "dropped-in-thread",
+        rules.DELETER,
+        f"{_counted()}\nkept = [from_dlpack(Producer())]",
+        """
+thread = threading.Thread(target=kept.clear); thread.start(); thread.join(); gc.collect()
+assert len(deleted) == 1, f"dropped in another thread: the deleter was called {len(deleted)} times"
+""",
+        risky=True,
+    ),
+)
+
+_HEAD: Final = "ctypes.{}.from_address(address(capsule) + {}).value = {}"
+
+VERSIONS: Final = (
+    _check(
+        "major-version",
+        rules.MAJOR,
+        _counted(_HEAD.format("c_uint32", 0, "2  # version 2.0")),
+        """
+try: y = from_dlpack(Producer())
+except Exception: y = None
+gc.collect()
+assert y is None, f"version 2.0 is taken, as a {type(y).__name__}"
+assert len(deleted) == 1, f"the deleter was called {len(deleted)} times"
+""",
+        risky=True,
+        versioned=True,
+    ),
+    _takes(
+        "minor-version",
+        rules.MINOR,
+        _ROW,
+        _HEAD.format("c_uint32", 4, "99  # version 1.99"),
+        versioned=True,
+    ),
+    _takes(
+        "copied-flag",
+        rules.IS_COPIED,
+        _ROW,
+        _HEAD.format("c_uint64", 24, "2  # IS_COPIED"),
+        versioned=True,
+    ),
+    _takes(
+        "readonly-taken",
+        rules.READ_ONLY,
+        _ROW,
+        _HEAD.format("c_uint64", 24, "1  # READ_ONLY"),
+        versioned=True,
+    ),
+    _check(
+        "readonly-honoured",
+        rules.HONOURS_READ_ONLY,
+        "\n".join([_A, _producer(_HEAD.format("c_uint64", 24, "1  # READ_ONLY")), "y = from_dlpack(Producer())"]),
+        """
+try: y[0] = 9
+except Exception: pass  # not writable
+assert a[0] == 0, "what is flagged READ_ONLY was written to"
+""",
+        must=False,
+        versioned=True,
+    ),
+)
+
+_CUDA: Final = _producer(_poke(_DEVICE, "2  # kDLCUDA", "c_int32"), device="(2, 0)")
+_NOWHERE: Final = _producer(_poke(_DEVICE, "99", "c_int32"), device="(99, 0)")
+
+TENSORS: Final = (
+    _takes(
+        "byte-offset",
+        rules.BYTE_OFFSET,
+        'np.arange(16, dtype="float32")[8:]',
+        _poke(_DATA, "a.ctypes.data - 32", "c_uint64"),
+        _poke(_OFFSET, "32", "c_uint64"),
+    ),
+    _takes(
+        "strides-null",
+        rules.STRIDES_NULL,
+        _ROW,
+        _poke(_STRIDES, "0  # NULL"),
+    ),
+    _takes("transposed", rules.STRIDES, 'np.arange(6, dtype="float32").reshape(2, 3).T', refuses=True),
+    _takes("stepped", rules.STRIDES, 'np.arange(6, dtype="float32")[::2]', refuses=True),
+    _takes("sliced-rows", rules.STRIDES, 'np.arange(6, dtype="float32").reshape(2, 3)[:, 1:]', refuses=True),
+    _takes("negative-strides", rules.STRIDES, 'np.arange(6, dtype="float32")[::-1]', refuses=True, risky=True),
+    _takes(
+        "zero-strides",
+        rules.STRIDES,
+        'np.lib.stride_tricks.as_strided(np.ones(1, "float32"), (2, 3), (0, 0))',
+        refuses=True,
+        risky=True,
+    ),
+    _takes(
+        "one-side-strides",
+        rules.STRIDES,
+        'np.lib.stride_tricks.as_strided(np.ones(1, "float32"), (1,), (400,))',
+    ),
+    _takes("scalar", rules.SCALAR, 'np.array(5, "float32")', ndim=0),
+    _takes(
+        "scalar-null",
+        rules.SCALAR,
+        'np.array(5, "float32")',
+        _poke(_SHAPE, "0  # NULL"),
+        _poke(_STRIDES, "0"),
+        risky=True,
+        ndim=0,
+    ),
+    _takes("empty", rules.EMPTY, 'np.ones(0, "float32")'),
+    _takes("empty-null", rules.EMPTY, 'np.ones(0, "float32")', _poke(_DATA, "0  # NULL"), risky=True),
+    _unmistaken("lanes", rules.LANES, _poke(_LANES, "2", "c_uint16"), fields="4:7", truth="(2, 32, 2)"),
+    _unmistaken("dtype-unknown", rules.UNKNOWN_DTYPE, _poke(_CODE, "99", "c_uint8"), fields="4:7", truth="(99, 32, 1)"),
+    _unmistaken(
+        "dtype-handle",
+        rules.UNKNOWN_DTYPE,
+        _poke(_CODE, "3  # kDLOpaqueHandle", "c_uint8"),
+        fields="4:7",
+        truth="(3, 32, 1)",
+    ),
+    _unmistaken("dtype-bits", rules.UNKNOWN_DTYPE, _poke(_BITS, "24", "c_uint8"), fields="4:7", truth="(2, 24, 1)"),
+    _unmistaken(
+        "bool-bits",
+        rules.UNKNOWN_DTYPE,
+        _poke(_CODE, "6", "c_uint8"),
+        _poke(_BITS, "1", "c_uint8"),
+        fields="4:7",
+        truth="(6, 1, 1)",
+    ),
+    _unmistaken(
+        "packed",
+        rules.PADDED,
+        _poke(_CODE, "0", "c_uint8"),
+        _poke(_BITS, "4", "c_uint8"),
+        fields="4:7",
+        truth="(0, 4, 1)",
+        array='np.array([0x21, 0x43, 0x65, 0x87], "uint8")',
+    ),
+    _unmistaken(
+        "device-unknown",
+        rules.UNSUPPORTED_DEVICE,
+        _poke(_DEVICE, "99", "c_int32"),
+        fields="1:3",
+        truth="(99, 0)",
+        device="(99, 0)",
+    ),
+    _check(
+        "device-cuda",
+        rules.UNSUPPORTED_DEVICE,
+        f"""
+assert not os.path.exists("/dev/nvidiactl"), "there may be a CUDA device here"
+{_A}
+{_CUDA}
+""",
+        """
+try: y = from_dlpack(Producer())
+except Exception: y = None
+assert y is None or "cuda" in str(getattr(y, "device", "")), "memory of a CUDA device is taken for the host's"
+""",
+        risky=True,
+    ),
+    _check(
+        "device-error",
+        rules.UNSUPPORTED_DEVICE,
+        f"""
+{_A}
+{_NOWHERE}
+try: y = from_dlpack(Producer())
+except Exception as error: y = error
+assert isinstance(y, Exception), "it is taken"
+""",
+        'assert isinstance(y, BufferError), f"{y!r:.80}"',
+        risky=True,
+        must=False,
+    ),
+)
+
+
+def _dtype(name: str, code: int, bits: int, *, native: bool) -> Check:
+    """Check that elements of a type are read with their bytes as they are, or refused."""
+    carrier = f'"{name}"' if native else f'"uint{bits}"'
+    patches = () if native else (_poke(_CODE, f"{code}  # {name}", "c_uint8"),)
+    return _check(
+        f"dtype-{name}",
+        rules.DTYPE,
+        f"""
+a = np.array([1, 0, 1, 1]).astype({carrier})
+{_producer(*patches)}
+try: y = from_dlpack(Producer())
+except Exception as error: raise LookupError(f"refused: {{error!s:.60}}")
+z = y.__dlpack__()
+""",
+        f"""
+assert read(z)[4:7] == ({code}, {bits}, 1), f"{name} becomes {{read(z)[4:7]}}"
+assert ctypes.string_at(read(z)[0] + read(z)[9], a.nbytes) == a.tobytes(), "other bytes"
+""",
+    )
+
+
+_NATIVE: Final = {row.name for row in ROWS if row.numpy is not None and row.numpy.isbuiltin == 1}
+
+DTYPES: Final = tuple(
+    _dtype(row.name, row.code, row.bits, native=row.name in _NATIVE)
+    for row in ROWS
+    if row.numpy is not None and row.bits >= 8
+)

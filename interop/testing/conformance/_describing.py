@@ -1,0 +1,428 @@
+"""What is asked of the tensor in a producer's capsule, and of the other protocols that tell of the same memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from interop._dtypes import ROWS
+from interop.testing.conformance import _rules as rules
+from interop.testing.conformance._check import Check, Role
+
+if TYPE_CHECKING:
+    from interop.testing.conformance._rules import Rule
+
+
+def _check(name: str, rule: Rule, setup: str, body: str, *, risky: bool = False, must: bool = True) -> Check:
+    return Check(
+        name=f"export-{name}", role=Role.PRODUCER, rule=rule, setup=setup, body=body, risky=risky, recommended=not must
+    )
+
+
+_FLAT: Final = 'x = make(np.arange(6, dtype="float32"))'
+
+DEVICES: Final = (
+    _check(
+        "device-types",
+        rules.DEVICE_QUERY,
+        _FLAT,
+        """
+device = x.__dlpack_device__()
+assert type(device) is tuple and len(device) == 2 and all(isinstance(n, int) for n in device), repr(device)
+""",
+    ),
+    _check(
+        "device",
+        rules.DEVICE,
+        f"""
+{_FLAT}
+capsule, told = export(x), tuple(x.__dlpack_device__())
+assert all(isinstance(n, int) for n in told), f"{{told}} are no numbers"
+""",
+        """
+device = read(capsule)[1:3]
+assert device == told, f"the capsule says {device}, __dlpack_device__ says {told}"
+""",
+    ),
+    _check(
+        "device-index",
+        rules.HOST_INDEX,
+        f'{_FLAT}\ncapsule = export(x)\nassert read(capsule)[1] in (1, 3, 11, 13), "it is not on the host"',
+        """
+kind, index = read(capsule)[1:3]
+assert index == 0, f"host memory with the device {kind, index}"
+""",
+    ),
+)
+
+
+def _layout(name: str, rule: Rule, view: str, shape: str = "(6,)", *, base: str = "", must: bool = True) -> Check:
+    """Check that what the capsule describes are the elements of a view of the array, which the library may lack."""
+    values = f"a = {base}" if base else f'a = np.arange(6, dtype="float32").reshape{shape}'
+    return _check(
+        name,
+        rule,
+        f"""
+{values}
+x = make(a){view}
+capsule = export(x); values(capsule)
+""",
+        f"""
+expected = a{view}.ravel().tolist()
+assert values(capsule) == expected, f"{{expected}} is exported as {{values(capsule)}}"
+""",
+        must=must,
+    )
+
+
+LAYOUTS: Final = (
+    _layout("values", rules.SHAPE, "", "(2, 3)"),
+    _layout("stepped", rules.STRIDES, "[::2]"),
+    _layout("sliced-rows", rules.STRIDES, "[:, 1:]", "(2, 3)"),
+    _layout("transposed", rules.STRIDES, ".T", "(2, 3)"),
+    _layout("negative-strides", rules.STRIDES, "[::-1]"),
+    _layout(
+        "zero-strides",
+        rules.STRIDES,
+        "",
+        base="np.broadcast_to(np.float32(7), (3,))",
+    ),
+    _layout("offset", rules.BYTE_OFFSET, "[2:]"),
+    _check(
+        "tricky-values",
+        rules.TRUE_VALUES,
+        """
+tricky = TRICKY
+assert tricky, "no tricky= was given: what isn't what its memory says"
+""",
+        """
+for x, expected in tricky:
+    try: capsule = export(x)
+    except BufferError: continue
+    assert values(capsule) == expected, f"{expected} is exported as {values(capsule)}"
+""",
+    ),
+    _check(
+        "shape",
+        rules.SHAPE,
+        'x = make(np.ones((1, 2, 3), "float32"))\ncapsule = export(x)',
+        """
+ndim, shape = read(capsule)[3], read(capsule)[7]
+sides = list((ctypes.c_int64 * ndim).from_address(shape))
+assert sides == [1, 2, 3], f"shape (1, 2, 3) is exported as {sides}"
+""",
+    ),
+    _check(
+        "strides-given",
+        rules.STRIDES_GIVEN,
+        f"""
+{_FLAT}
+capsule = export(x)
+assert versioned(capsule) and version_of(capsule) >= (1, 2), "its capsules are older than 1.2"
+""",
+        'assert read(capsule)[8], "strides are NULL"',
+    ),
+    _check(
+        "scalar",
+        rules.SCALAR,
+        """
+x = make(np.full((), 5, "float32"))
+assert tuple(x.shape) == (), f"of an array without dimensions it makes one of shape {tuple(x.shape)}"
+assert x.__dlpack_device__()[0] in (1, 3, 11, 13), "its memory can't be looked at"
+""",
+        """
+capsule = export(x)
+assert read(capsule)[3] == 0 and values(capsule) == [5], f"ndim {read(capsule)[3]}, elements {values(capsule)}"
+""",
+    ),
+    _check(
+        "empty",
+        rules.EMPTY,
+        """
+x = make(np.ones((0, 3), "float32"))
+assert tuple(x.shape) == (0, 3), f"of shape (0, 3) it makes {tuple(x.shape)}"
+""",
+        """
+capsule = export(x)
+sides = list((ctypes.c_int64 * read(capsule)[3]).from_address(read(capsule)[7]))
+assert sides == [0, 3], f"shape (0, 3) is exported as {sides}"
+""",
+    ),
+)
+
+
+def _dtype(name: str, triple: tuple[int, int, int], *, native: bool) -> Check:
+    code, bits, lanes = triple
+    dtype, imports = (f'"{name}"', "") if native else (f"ml_dtypes.{name}", "import ml_dtypes")
+    make = "make" if native else "small"
+    # pyarrow has type for dtype, and names of its own for floats; of its tensors only bool becomes another.
+    own = "type" if name == "bool" else "dtype"
+    return _check(
+        f"dtype-{name}",
+        rules.DTYPE,
+        f"""
+{imports}
+a = np.array([1, 0, 1, 1]).astype({dtype})
+x = {make}(a)
+assert "{name}" in str(getattr(x, "{own}", "{name}")), f"of {name} it makes {{x.{own}}}"
+capsule = export(x)
+""".replace("\n\n", "\n"),
+        f"""
+assert read(capsule)[4:7] == ({code}, {bits}, {lanes}), f"{name} is exported as {{read(capsule)[4:7]}}"
+assert ctypes.string_at(read(capsule)[0] + read(capsule)[9], a.nbytes) == a.tobytes(), "other bytes"
+""",
+    )
+
+
+def _subbyte(name: str, triple: tuple[int, int, int]) -> Check:
+    """Check that elements below a byte lie in memory as the flag says."""
+    code, bits, _ = triple
+    return _check(
+        f"dtype-{name}",
+        rules.PADDED,
+        f"""
+import ml_dtypes
+a = np.array([1, 0, 1, 1]).astype(ml_dtypes.{name})
+x = small(a)
+assert "{name}" in str(getattr(x, "dtype", "{name}")), f"of {name} it makes {{x.dtype}}"
+capsule = export(x)
+assert read(capsule)[1] in (1, 3, 11, 13), "its memory can't be looked at"
+""",
+        f"""
+assert read(capsule)[4:6] == ({code}, {bits}), f"{name} is exported as {{read(capsule)[4:7]}}"
+padded = ctypes.string_at(read(capsule)[0] + read(capsule)[9], 4) == a.tobytes()
+flag = bool(versioned(capsule) and flags_of(capsule) & 4)
+assert padded == flag, f"one element a byte: {{padded}}, and the flag says {{flag}}"
+""",
+    )
+
+
+_NATIVE: Final = {row.name for row in ROWS if row.numpy is not None and row.numpy.isbuiltin == 1}
+
+DTYPES: Final = (
+    *(
+        _dtype(row.name, (row.code, row.bits, row.lanes), native=row.name in _NATIVE)
+        for row in ROWS
+        if row.numpy is not None and row.bits >= 8
+    ),
+    *(_subbyte(row.name, (row.code, row.bits, row.lanes)) for row in ROWS if row.numpy is not None and row.bits < 8),
+    _check(
+        "dtype-refusal",
+        rules.REFUSAL,
+        """
+names = "bool", "uint8", "uint16", "int64", "float16", "float64", "complex64", "longdouble", "M8[s]", "S3", "O"
+def made(name):
+    try: return make(np.zeros(4, name))
+    except Exception: return None  # the library hasn't got it
+xs = [x for x in map(made, names) if hasattr(x, "__dlpack__")]
+assert xs
+""",
+        """
+for x in xs:
+    try: export(x)
+    except BufferError: pass
+""",
+        risky=True,
+    ),
+    _check(
+        "byte-order",
+        rules.BYTE_ORDER,
+        """
+x = make(np.arange(6, dtype="float32").astype(np.dtype("float32").newbyteorder()))
+assert not x.dtype.isnative, "its arrays are in native byte order"
+""",
+        """
+try: capsule = export(x)
+except BufferError: capsule = None
+assert capsule is None or values(capsule) == [0, 1, 2, 3, 4, 5], f"exported as {values(capsule)}"
+""",
+    ),
+)
+
+OTHERS: Final = (
+    _check(
+        "array-interface",
+        rules.ARRAY_INTERFACE,
+        f"{_FLAT}\ninterface, capsule = x.__array_interface__, export(x)",
+        """
+told, data = interface["data"][0], read(capsule)[0] + read(capsule)[9]
+assert told == data, f"{told - data} bytes from where DLPack says"
+assert (interface["shape"], interface["typestr"][1:]) == ((6,), "f4"), interface
+assert interface.get("strides") in (None, (4,)), f"strides {interface['strides']}"
+""",
+    ),
+    _check(
+        "buffer",
+        rules.BUFFER,
+        f"{_FLAT}\nbuffer, capsule = memoryview(x), export(x)",
+        """
+told, data = np.asarray(buffer).ctypes.data, read(capsule)[0] + read(capsule)[9]
+assert (told, buffer.shape, buffer.itemsize) == (data, (6,), 4), f"{told - data} bytes from where DLPack says"
+""",
+    ),
+    _check(
+        "buffer-readonly",
+        rules.BUFFER_READONLY,
+        f"""
+{_FLAT}
+assert memoryview(x).readonly, "its buffer is writable"
+capsule = export(x)
+assert versioned(capsule), "it exports legacy capsules only, which have no flags"
+""",
+        'assert flags_of(capsule) & 1, "a readonly buffer, and no READ_ONLY flag"',
+    ),
+    _check(
+        "buffer-readonly-legacy",
+        rules.READ_ONLY_LEGACY,
+        f'{_FLAT}\nassert memoryview(x).readonly, "its buffer is writable"',
+        """
+try: capsule = x.__dlpack__()
+except BufferError: capsule = None
+assert capsule is None or versioned(capsule), f"a readonly buffer goes out in a {name_of(capsule)}"
+""",
+        must=False,
+    ),
+    _check(
+        "cuda-array-interface",
+        rules.CUDA_ARRAY_INTERFACE,
+        f"{_FLAT}\ninterface, capsule = x.__cuda_array_interface__, export(x)",
+        """
+told, data = interface["data"][0], read(capsule)[0] + read(capsule)[9]
+assert told == data and interface["shape"] == (6,), f"{told - data} bytes from where DLPack says, {interface}"
+assert interface.get("stream") != 0, "stream 0"
+""",
+    ),
+)
+
+_API: Final = f"""
+{_FLAT}
+tp = type(x)
+assert hasattr(tp, "__dlpack_c_exchange_api__"), "the type has no C exchange API"
+"""
+_CALL: Final = "call = lambda function, *takes: ctypes.PYFUNCTYPE(ctypes.c_int, *takes)(function)"
+
+EXCHANGE: Final = (
+    _check(
+        "api-capsule",
+        rules.EXCHANGE,
+        _API,
+        """
+api = tp.__dlpack_c_exchange_api__
+assert repr(api).startswith('<capsule object "dlpack_exchange_api"'), f"a {type(api).__name__}"
+""",
+    ),
+    _check(
+        "api-spelling",
+        rules.EXCHANGE_SPELLING,
+        f'{_FLAT}\ntp = type(x)\nassert hasattr(tp, "__c_dlpack_exchange_api__"), "it has no older spelling"',
+        'assert hasattr(tp, "__dlpack_c_exchange_api__"), "the C exchange API has its older name only"',
+        must=False,
+    ),
+    _check(
+        "api-versions",
+        rules.EXCHANGE_HEADER,
+        _API,
+        """
+at, versions = api_of(tp), []
+while at and len(versions) < 9: *version, at = struct.unpack("IIP", ctypes.string_at(at, 16)); versions.append(version)
+assert not at and versions == sorted(versions, reverse=True), f"along prev_api: {versions}"
+assert any(major == 1 for major, _ in versions), f"no version 1 in {versions}"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-functions",
+        rules.EXCHANGE_REQUIRED,
+        _API,
+        """
+given = functions(tp)
+assert all((given[0], given[1], given[2], given[4])), f"allocate, export, receive, lend, stream: {given}"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-export",
+        rules.EXCHANGE_EXPORT,
+        f"{_API.strip()}\nassert functions(tp)[1], 'it has no function'\ncapsule = export(x)",
+        f"""
+{_CALL}
+out = ctypes.c_void_p(); call(functions(tp)[1], ctypes.py_object, ctypes.c_void_p)(x, ctypes.addressof(out))
+fields = struct.unpack("PiiiBBHPPQ", ctypes.string_at(out.value + 32, 48))
+assert fields[:7] == read(capsule)[:7], f"{{fields[1:7]}}, and by __dlpack__ {{read(capsule)[1:7]}}"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-lend",
+        rules.EXCHANGE_LEND,
+        f"{_API.strip()}\nassert functions(tp)[3], 'it lends nothing'\ncapsule = export(x)",
+        f"""
+{_CALL}
+room, before = ctypes.create_string_buffer(48), sys.getrefcount(x)
+for _ in range(100): call(functions(tp)[3], ctypes.py_object, ctypes.c_void_p)(x, ctypes.addressof(room))
+fields = struct.unpack("PiiiBBHPPQ", room.raw)
+assert fields[:7] == read(capsule)[:7], f"{{fields[1:7]}}, and by __dlpack__ {{read(capsule)[1:7]}}"
+assert sys.getrefcount(x) - before < 50, "lending keeps references"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-receive",
+        rules.EXCHANGE_RECEIVE,
+        f"{_API.strip()}\nassert functions(tp)[1] and functions(tp)[2], 'it has no functions'",
+        f"""
+{_CALL}
+out, made = ctypes.c_void_p(), ctypes.c_void_p()
+call(functions(tp)[1], ctypes.py_object, ctypes.c_void_p)(x, ctypes.addressof(out))
+call(functions(tp)[2], ctypes.c_void_p, ctypes.c_void_p)(out.value, ctypes.addressof(made))
+y = ctypes.cast(made, ctypes.py_object).value
+assert type(y) is tp, f"a {{type(y).__name__}}"
+assert read(export(y))[0] == read(export(x))[0], "on other memory"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-allocate",
+        rules.EXCHANGE_ALLOCATE,
+        f"{_API.strip()}\nassert functions(tp)[0], 'it has no allocator'\ncapsule = export(x)",
+        f"""
+{_CALL}
+out, sides = ctypes.c_void_p(), (ctypes.c_int64 * 2)(2, 3)
+like = struct.pack("PiiiBBHPPQ", 0, 1, 0, 2, 2, 32, 1, ctypes.addressof(sides), 0, 0)
+allocate = call(functions(tp)[0], ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+assert allocate(like, ctypes.addressof(out), None, None) == 0, "no memory on the host"
+fields = struct.unpack("PiiiBBHPPQ", ctypes.string_at(out.value + 32, 48))
+assert fields[1:7] == (1, 0, 2, 2, 32, 1) and fields[0], f"a tensor {{fields}}"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-stream",
+        rules.EXCHANGE_STREAM,
+        f"{_API.strip()}\nassert functions(tp)[4], 'it has no function'\nassert x.__dlpack_device__()[0] == 1",
+        f"""
+{_CALL}
+out = ctypes.c_void_p(7)
+call(functions(tp)[4], ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(1, 0, ctypes.addressof(out))
+assert out.value is None, f"the host's stream is {{out.value:#x}}"
+""",
+        risky=True,
+    ),
+    _check(
+        "api-refusal",
+        rules.EXCHANGE_REFUSAL,
+        """
+refused = REFUSED
+assert refused, "no refused= was given: what the library must not export"
+assert hasattr(type(refused[0]), "__dlpack_c_exchange_api__"), "the type has no C exchange API"
+""",
+        f"""
+{_CALL}
+def exported(x, out=ctypes.c_void_p()):
+    try: return call(functions(type(x))[1], ctypes.py_object, ctypes.c_void_p)(x, ctypes.addressof(out)) == 0
+    except Exception: return False
+wrong = [x for x in refused if exported(x)]
+assert not wrong, f"exported: {{wrong}}"
+""",
+        risky=True,
+    ),
+)

@@ -298,6 +298,7 @@ _API: Final = f"""
 tp = type(x)
 assert hasattr(tp, "__dlpack_c_exchange_api__"), "the type has no C exchange API"
 """
+_SOUND: Final = f"{_API.strip()}\napi_of(tp)"
 _CALL: Final = "call = lambda function, *takes: ctypes.PYFUNCTYPE(ctypes.c_int, *takes)(function)"
 
 EXCHANGE: Final = (
@@ -320,7 +321,7 @@ assert repr(api).startswith('<capsule object "dlpack_exchange_api"'), f"a {type(
     _check(
         "api-versions",
         rules.EXCHANGE_HEADER,
-        _API,
+        _SOUND,
         """
 at, versions = api_of(tp), []
 while at and len(versions) < 9: *version, at = struct.unpack("IIP", ctypes.string_at(at, 16)); versions.append(version)
@@ -332,7 +333,7 @@ assert any(major == 1 for major, _ in versions), f"no version 1 in {versions}"
     _check(
         "api-functions",
         rules.EXCHANGE_REQUIRED,
-        _API,
+        _SOUND,
         """
 given = functions(tp)
 assert all((given[0], given[1], given[2], given[4])), f"allocate, export, receive, lend, stream: {given}"
@@ -342,7 +343,7 @@ assert all((given[0], given[1], given[2], given[4])), f"allocate, export, receiv
     _check(
         "api-export",
         rules.EXCHANGE_EXPORT,
-        f"{_API.strip()}\nassert functions(tp)[1], 'it has no function'\ncapsule = export(x)",
+        f"{_SOUND}\nassert functions(tp)[1], 'it has no function'\ncapsule = export(x)",
         f"""
 {_CALL}
 out = ctypes.c_void_p(); call(functions(tp)[1], ctypes.py_object, ctypes.c_void_p)(x, ctypes.addressof(out))
@@ -354,7 +355,7 @@ assert fields[:7] == read(capsule)[:7], f"{{fields[1:7]}}, and by __dlpack__ {{r
     _check(
         "api-lend",
         rules.EXCHANGE_LEND,
-        f"{_API.strip()}\nassert functions(tp)[3], 'it lends nothing'\ncapsule = export(x)",
+        f"{_SOUND}\nassert functions(tp)[3], 'it lends nothing'\ncapsule = export(x)",
         f"""
 {_CALL}
 room, before = ctypes.create_string_buffer(48), sys.getrefcount(x)
@@ -368,7 +369,7 @@ assert sys.getrefcount(x) - before < 50, "lending keeps references"
     _check(
         "api-receive",
         rules.EXCHANGE_RECEIVE,
-        f"{_API.strip()}\nassert functions(tp)[1] and functions(tp)[2], 'it has no functions'",
+        f"{_SOUND}\nassert functions(tp)[1] and functions(tp)[2], 'it has no functions'",
         f"""
 {_CALL}
 out, made = ctypes.c_void_p(), ctypes.c_void_p()
@@ -383,7 +384,7 @@ assert read(export(y))[0] == read(export(x))[0], "on other memory"
     _check(
         "api-allocate",
         rules.EXCHANGE_ALLOCATE,
-        f"{_API.strip()}\nassert functions(tp)[0], 'it has no allocator'\ncapsule = export(x)",
+        f"{_SOUND}\nassert functions(tp)[0], 'it has no allocator'\ncapsule = export(x)",
         f"""
 {_CALL}
 out, sides = ctypes.c_void_p(), (ctypes.c_int64 * 2)(2, 3)
@@ -398,7 +399,7 @@ assert fields[1:7] == (1, 0, 2, 2, 32, 1) and fields[0], f"a tensor {{fields}}"
     _check(
         "api-stream",
         rules.EXCHANGE_STREAM,
-        f"{_API.strip()}\nassert functions(tp)[4], 'it has no function'\nassert x.__dlpack_device__()[0] == 1",
+        f"{_SOUND}\nassert functions(tp)[4], 'it has no function'\nassert x.__dlpack_device__()[0] == 1",
         f"""
 {_CALL}
 out = ctypes.c_void_p(7)

@@ -60,12 +60,16 @@ def execute(script: Script, objects: Mapping[str, Any] | None = None) -> Ending:
                 return Outcome.NOT_APPLICABLE, reason
             seen = _run(script.body, "body", namespace)
     finally:
-        _kept.extend(value for value in namespace.values() if isinstance(value, _C_TYPES))
+        _kept.extend(value for value in namespace.values() if _of_c(value))
         namespace.clear()
     return (Outcome.CONFORMANT, "") if seen is None else (Outcome.VIOLATION, seen)
 
 
-_C_TYPES: Final = (ctypes._CFuncPtr, ctypes._SimpleCData, ctypes.Array)  # type: ignore[attr-defined]  # noqa: SLF001
+_C_TYPES: Final = (ctypes._CFuncPtr, ctypes._SimpleCData)  # type: ignore[attr-defined]  # noqa: SLF001 - their bases
+
+
+def _of_c(value: object) -> bool:
+    return all(isinstance(each, _C_TYPES) for each in value) if isinstance(value, list) else isinstance(value, _C_TYPES)
 
 
 def _environment() -> dict[str, str]:

@@ -118,14 +118,14 @@ assert flags < 8, f"flags {flags:#x}"
         "stream-none",
         rules.STREAM_HOST,
         f'{_CAPSULE}\nassert read(capsule)[1] == 1, "it is not on the host"',
-        "x.__dlpack__(stream=None)",
+        "export(x, stream=None)",
     ),
     _check(
         "stream-1",
         rules.STREAM_HOST,
         f'{_CAPSULE}\nassert read(capsule)[1] == 1, "it is not on the host"',
         """
-try: x.__dlpack__(stream=1)
+try: export(x, stream=1)
 except Exception: pass
 else: raise AssertionError("stream=1 is accepted on the host")
 """,
@@ -135,7 +135,7 @@ else: raise AssertionError("stream=1 is accepted on the host")
         rules.STREAM_HOST,
         f'{_CAPSULE}\nassert read(capsule)[1] == 1, "it is not on the host"',
         """
-try: x.__dlpack__(stream=-1)
+try: export(x, stream=-1)
 except Exception: pass
 else: raise AssertionError("stream=-1 is accepted on the host")
 """,
@@ -146,7 +146,7 @@ else: raise AssertionError("stream=-1 is accepted on the host")
         rules.STREAM_ZERO,
         f'{_CAPSULE}\nassert read(capsule)[1] == 2, "it is not on a CUDA device"',
         """
-try: x.__dlpack__(stream=0)
+try: export(x, stream=0)
 except Exception: pass
 else: raise AssertionError("stream=0 is accepted on CUDA")
 """,
@@ -164,9 +164,13 @@ assert capsule is None, f"dl_device=(99, 0) gives a capsule on device {read(caps
     _check(
         "dl-device-own",
         rules.DL_DEVICE,
-        f"{_X}\nx.__dlpack__(dl_device=None)",
-        """
+        f"""
+{_X}
+x.__dlpack__(dl_device=None)
 kind, index = x.__dlpack_device__()
+assert read(export(x))[1:3] == (kind, index), "its capsules are on another device than __dlpack_device__ says"
+""",
+        """
 capsule = x.__dlpack__(dl_device=(kind, index), max_version=(1, 3))
 assert read(capsule)[1:3] == (kind, index), f"on {read(capsule)[1:3]} for dl_device={kind, index}"
 """,
@@ -305,7 +309,7 @@ assert memory() - before < 100 << 20, f"200 unconsumed megabytes: {(memory() - b
 def consume(capsule):
     managed, delete = address(capsule), ctypes.CFUNCTYPE(None, ctypes.c_void_p)(deleter_of(capsule).value)
     rename(capsule, used[versioned(capsule)]); delete(managed)
-used = (ctypes.c_char_p * 2)(b"used_dltensor", b"used_dltensor_versioned")
+used = [ctypes.c_char_p(b"used_dltensor"), ctypes.c_char_p(b"used_dltensor_versioned")]
 assert deleter_of(export(big())).value, "the deleter is NULL"
 assert os.path.exists('/proc/self/statm'), "no /proc to see the memory by"
 """,

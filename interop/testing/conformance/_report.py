@@ -36,7 +36,7 @@ class Report:
     >>> report.ok
     True
     >>> print(report)
-    numpy.asarray: 2 conformant
+    numpy.asarray ...: 2 conformant
     """
 
     subject: str

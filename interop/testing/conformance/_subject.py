@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 PARTS: Final = ("make", "small", "from_dlpack", "to_numpy", "readonly")
 
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*")
-_EXPORT: Final = re.compile(r"(?<![\w.])export\((\w+(?:\(\w*\))?)\)")
+# export(x) and export(x, stream=1); what is exported may be a call without arguments.
+_EXPORT: Final = re.compile(r"(?<![\w.])export\((\w+(?:\(\))?)(?:, ([^()]+))?\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Subject:
 
     def fill(self, script: str) -> str:
         """Put the subject's own text into a script."""
-        text = _EXPORT.sub(rf"\1.__dlpack__({self.export})", script)
+        text = _EXPORT.sub(self._exporting, script)
         text = text.replace("REFUSED", f"[{', '.join(self.refused)}]")
         text = text.replace("TRICKY", "[" + ", ".join(f"({x}, {values})" for x, values in self.tricky) + "]")
         if not self.small:
@@ -80,6 +81,9 @@ class Subject:
             if own and _DOTTED.fullmatch(own) and own != part:
                 text = re.sub(rf"(?<![\w.]){part}\(", f"{own}(", text)
         return text
+
+    def _exporting(self, found: re.Match[str]) -> str:
+        return f"{found[1]}.__dlpack__({', '.join(filter(None, (self.export, found[2])))})"
 
     def preamble(self, script: str) -> list[str]:
         """Return the lines that a filled script of this subject needs before it."""

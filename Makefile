@@ -108,15 +108,15 @@ test-real-cuda: $(STAMPS)/package $(STAMPS)/test
 	$(call say,the GPU code on a CUDA device)
 	$(BIN)/python -m pytest tests/cuda $(ARGS)
 
-# Lazy mode shows what isn't waited for. The other two run what is marked for them: it means the same in every mode.
+# Lazy mode shows what isn't waited for; in the two others the same has to hold.
 test-simulated-cuda: export INTEROP_TEST_FRAMEWORKS := numpy,torch,cupy
 test-simulated-cuda: simulated
 	$(call say,the GPU code on the simulated CUDA device: lazy mode)
 	$(ON_SIMULATED) -m pytest --simulate-cuda=lazy -n $(WORKERS) tests/cuda tests/cudasim $(ARGS)
-	$(call say,the GPU code on the simulated CUDA device: eager mode)
-	$(ON_SIMULATED) -m pytest --simulate-cuda=eager -m every_mode tests/cuda $(ARGS)
-	$(call say,the GPU code on the simulated CUDA device: thread mode)
-	$(ON_SIMULATED) -m pytest --simulate-cuda=thread -m every_mode tests/cuda $(ARGS)
+	$(call say,the GPU code on the simulated CUDA device: eager mode, 20 examples a law)
+	HYPOTHESIS_PROFILE=brief $(ON_SIMULATED) -m pytest --simulate-cuda=eager -n $(WORKERS) tests/cuda $(ARGS)
+	$(call say,the GPU code on the simulated CUDA device: thread mode, 20 examples a law)
+	HYPOTHESIS_PROFILE=brief $(ON_SIMULATED) -m pytest --simulate-cuda=thread -n $(WORKERS) tests/cuda $(ARGS)
 
 demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, on the simulated CUDA device
 	$(call say,the demo on the simulated CUDA device)
@@ -128,7 +128,7 @@ bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated 
 
 # torch and cupy for CUDA with the simulated device, and the package from this folder. Its core may have been compiled in
 # another environment with the same Python: Cython would compile it anew, since its own files are newer here.
-ON_SIMULATED = PYTHONPATH=$(CURDIR) $(SIMULATED)/bin/python
+ON_SIMULATED = PYTHONPATH='$(CURDIR)' $(SIMULATED)/bin/python
 simulated:
 	@$(CUDASIM) env $(SIMULATED) --python $(USED_PYTHON) >/dev/null
 	@newest=$$(ls -t $(NATIVE) | head -n 1); \

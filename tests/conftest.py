@@ -60,6 +60,7 @@ settings.register_profile(
     # How fast examples come is a property of the machine and of what else runs there.
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("brief", settings.get_profile("regular"), max_examples=20)
 settings.register_profile("thorough", settings.get_profile("regular"), max_examples=5000)
 settings.load_profile(PROFILE)
 

@@ -1,8 +1,11 @@
 """What every test on a CUDA device has, simulated or real.
 
 These tests need pytest, hypothesis, numpy, ml_dtypes, torch, cupy and the built package, and nothing else, so that
-they can be carried to a machine with a GPU as they are: `make test-cuda`, or `python -m pytest tests/cuda` in an
-environment with those.
+they can be carried to a machine with a GPU as they are, with `tests/cudasim` and `tests/conftest.py`. `make test-cuda`
+runs them there; where there is no network either, and pytest is older than this project's:
+
+    python setup.py build_ext --inplace
+    PYTHONPATH=.:tests python -m pytest --import-mode=importlib tests/cuda
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import pytest
 import cudasim
 
 
-@pytest.mark.every_mode
 def test_torch_and_cupy_share_memory_of_the_device(torch: Any, cupy: Any) -> None:
     tensor = torch.arange(12.0).reshape(3, 4).cuda()
     array = cupy.from_dlpack(tensor)
@@ -18,7 +17,6 @@ def test_torch_and_cupy_share_memory_of_the_device(torch: Any, cupy: Any) -> Non
     assert torch.from_dlpack(array).data_ptr() == tensor.data_ptr()
 
 
-@pytest.mark.every_mode
 def test_each_device_has_memory_of_its_own(torch: Any, cupy: Any, two_devices: tuple[int, int]) -> None:
     first, second = two_devices
     tensor = torch.arange(5.0).to(f"cuda:{second}")
@@ -38,7 +36,6 @@ def test_a_missing_wait_is_found(torch: Any, cupy: Any, side_stream: Any, cupy_s
         assert cupy.asnumpy(array).tolist() != [0, 1, 2, 3]
 
 
-@pytest.mark.every_mode
 @pytest.mark.sim_only
 def test_a_handshake_is_one_record_and_one_wait(torch: Any, cupy: Any, side_stream: Any, cupy_stream: Any) -> None:
     with torch.cuda.stream(side_stream):

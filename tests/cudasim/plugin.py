@@ -1,4 +1,4 @@
-"""The pytest plugin: `pytest -p cudasim.plugin --simulate-cuda` runs tests on the simulated CUDA device.
+"""The pytest plugin: `pytest -p cudasim.plugin --simulate-cuda=lazy` runs tests on the simulated CUDA device.
 
 Each race, use after free, out-of-bounds access, leak and unimplemented call that the device finds fails the test in
 which it happened, and the example of a law in which it happened.
@@ -26,7 +26,6 @@ from cudasim.running import RUN, Run, find, running_on
 
 MARKERS = (
     "sim_only(mode=...): reads what only the simulated CUDA device can tell; with a mode, what only that mode can show",
-    "every_mode: means the same in every mode of the simulated CUDA device, and runs in each",
     'finds(kind, ...): what the simulated CUDA device has to find in this test, like "race" or "leak"; nothing else',
 )
 
@@ -51,10 +50,8 @@ WATCH = pytest.StashKey[Watch]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("cudasim", "simulated CUDA device").addoption(
         "--simulate-cuda",
-        nargs="?",
-        const="lazy",
         choices=MODES,
-        help="run on the simulated CUDA device, in this mode (lazy)",
+        help="run on the simulated CUDA device, in this mode: lazy shows every missing synchronisation",
     )
 
 

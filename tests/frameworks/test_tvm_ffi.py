@@ -57,9 +57,7 @@ def test_readonly_memory_is_copied_or_promised() -> None:
 
 def test_a_byte_offset_is_counted() -> None:
     a = np.arange(6.0)
-    offset = make_view(
-        a.ctypes.data, (4,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=a, byte_offset=16
-    )
+    offset = make_view(a.ctypes.data, (4,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=a, byte_offset=16)
     x = tvm_ffi.from_dlpack(offset)
     assert interop.to_numpy(x).tolist() == [2, 3, 4, 5]
     assert interop.view(x).ptr == a.ctypes.data + 16

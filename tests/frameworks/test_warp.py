@@ -96,9 +96,7 @@ def test_a_dimension_too_few_or_too_many_is_refused() -> None:
 def test_a_byte_offset_is_counted() -> None:
     """warp's own from_dlpack reads from the start of the memory (warp#1573)."""
     a = np.arange(6.0)
-    offset = make_view(
-        a.ctypes.data, (4,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=a, byte_offset=16
-    )
+    offset = make_view(a.ctypes.data, (4,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=a, byte_offset=16)
     assert interop.to_warp(offset.__dlpack__(max_version=(1, 0))).numpy().tolist() == [2, 3, 4, 5]
 
 

@@ -266,7 +266,7 @@ def test_without_a_device_tests_of_the_simulated_one_are_skipped_with_the_reason
 
 def test_a_crash_names_the_test_and_what_it_touched(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"{RUNTIME}\ndef test_that_reads_device_memory():\n    ctypes.string_at(malloc(), 1)\n")
-    result = pytester.runpytest_subprocess("-p", "cudasim.plugin", "--simulate-cuda")
+    result = pytester.runpytest_subprocess("-p", "cudasim.plugin", "--simulate-cuda=lazy")
     assert result.ret == -signal.SIGSEGV
     said = result.stderr.str()
     assert "test_that_reads_device_memory" in said

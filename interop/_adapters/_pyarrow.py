@@ -1,12 +1,14 @@
-"""pyarrow: arrays of one dimension, tensors of any; its nulls, bit-packed booleans and chunks are no strided memory.
+"""pyarrow: arrays of one dimension, tensors of any; its nulls and chunks are no strided memory, its booleans bits.
 
 Arrow's arrays are constant: what is exported from one is readonly. A tensor is readonly if what it was made of is.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from interop._adapters._host import HostLibrary, without_odd_strides
@@ -14,7 +16,7 @@ from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
-from interop.protocols import Limits
+from interop.protocols import Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +50,6 @@ _OURS: Final = (pa.Array, pa.ChunkedArray, pa.Tensor, *(tp for tp, _ in _OTHERS)
 
 #: What arrays of another type are, and what makes numbers of them, by the question that finds them.
 _TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
-    (pa.types.is_boolean, "packs eight values into a byte. Pass x.to_numpy(zero_copy_only=False), a byte for each."),
     (pa.types.is_interval, "holds several numbers in one element. Encode them as arrays of numbers first."),
     (pa.types.is_temporal, "counts units of time. Pass x.view('int{bits}'), the counts."),
     (pa.types.is_dictionary, "holds indices into a dictionary. Pass x.indices, or x.dictionary_decode()."),
@@ -69,19 +70,32 @@ class PyarrowAdapter(HostLibrary):
         dtypes=frozenset(_TYPES),
         strides="nonnegative",
         alignment=0,
-        vectors=Limits(dtypes=frozenset(_TYPES), strides="dense", alignment=0),
+        # Arrow packs booleans into bits.
+        vectors=Limits(dtypes=frozenset({*_TYPES, "bool"}), strides="dense", alignment=0, own=frozenset({"bool"})),
     )
 
     def claims(self, tp: type, /) -> bool:
         """Whatever pyarrow holds data in; what is no tensor is refused by name."""
         return issubclass(tp, _OURS)
 
+    def describe(self, x: Any, /) -> Facts:
+        """Read the facts off the buffers; those of booleans are encoded."""
+        if not _is_packed(x):
+            return super().describe(x)
+        pending: frozenset[Pending] = frozenset({"encoded"})
+        facts = super().describe(np.empty(0, bool))
+        return replace(facts, shape=(len(x),), strides=(1,), ptr=None, extent=None, readonly=True, pending=pending)
+
     def view(self, x: Any, /) -> View:
         """Look at the buffers; counting nulls, where Arrow hasn't yet, reads a bit for each."""
+        if isinstance(x, np.ndarray) or _is_packed(x):
+            return view_from_ndarray(_unpacked(x))
         return _view(x)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
-        """Make a readonly tensor of a tensor; an array is readonly."""
+        """Make a readonly tensor of a tensor; an array is readonly. Booleans that have been written are packed."""
+        if isinstance(x, np.ndarray):
+            return pa.array(x)
         return super().settle(x, what) if isinstance(x, pa.Tensor) else x
 
     def wrap(self, view: View, /) -> Any:
@@ -95,11 +109,27 @@ class PyarrowAdapter(HostLibrary):
         """Allocate from Arrow's own pool, which aligns to 64 bytes."""
         if len(shape) != 1:
             return super().empty(dtype, shape, strides, device)
+        if dtype.name == "bool":
+            return np.empty(shape, bool)
         return _array(dtype, shape[0], pa.allocate_buffer(dtype.itemsize * shape[0]))
 
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return pyarrow's types."""
         return {**_NAMES, pa.bool_(): "bool"}
+
+
+def _is_packed(x: Any) -> bool:
+    """Whether it is an array of bits, in one block and without nulls."""
+    if isinstance(x, pa.ChunkedArray) and x.num_chunks == 1:
+        x = x.chunk(0)
+    return isinstance(x, pa.BooleanArray) and x.null_count == 0
+
+
+def _unpacked(x: Any) -> np.ndarray[Any, Any]:
+    """Booleans of a byte each: a copy of what pyarrow has packed."""
+    if isinstance(x, np.ndarray):
+        return x
+    return np.asarray(x.chunk(0) if isinstance(x, pa.ChunkedArray) else x, dtype=bool)
 
 
 def _array(dtype: DType, length: int, memory: Any) -> Any:

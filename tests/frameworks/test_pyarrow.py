@@ -137,6 +137,34 @@ def test_a_tensor_is_as_readonly_as_what_it_was_made_of() -> None:
     assert interop.to_numpy(pa.Tensor.from_numpy(a.T)).strides == a.T.strides
 
 
+@pytest.mark.parametrize("to", ["numpy", "torch"])
+def test_bits_are_unpacked_and_packed_again(to: str) -> None:
+    pytest.importorskip(to)
+    flags = [True, False, False, True] * 5
+    for x in (pa.array(flags), pa.array(flags)[3:], pa.chunked_array([flags]), pa.array([], pa.bool_())):
+        plan = interop.explain(x, to)
+        assert (plan.certain, plan.zero_copy, plan.copied_bytes) == (True, False, len(x))
+        a = interop.convert(x, to)
+        assert a.tolist() == x.to_pylist()
+        back = interop.to_pyarrow(a)
+        assert back.type == pa.bool_()
+        assert back.to_pylist() == x.to_pylist()
+        back.validate(full=True)
+        with pytest.raises((interop.CopyError, interop.ReadOnlyError)):
+            interop.convert(x, to, copy=False)
+        with pytest.raises(interop.CopyError):
+            interop.to_pyarrow(a, copy=False)
+    assert interop.to_numpy(pa.array(flags), dtype="float32").tolist() == [float(flag) for flag in flags]
+    assert interop.to_pyarrow(pa.array(flags), copy=True).to_pylist() == flags
+    assert interop.to_pyarrow(np.array([0, 2]), dtype="bool").to_pylist() == [False, True]
+    assert interop.to_pyarrow(pa.array(flags), dtype="int8").to_pylist() == [int(flag) for flag in flags]
+
+
+def test_bits_with_nulls_are_refused() -> None:
+    with pytest.raises(interop.UnsupportedError, match="fill_null"):
+        interop.to_numpy(pa.array([True, None]))
+
+
 def test_a_tensor_of_booleans_never_becomes_one_of_integers() -> None:
     flags = np.array([[True, False], [False, True]])
     with pytest.raises(interop.DTypeError, match="dtype='uint8'"):

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from interop._adapters._wrappers import Wrapper
+from interop._dtypes import BY_NUMPY
+from interop._native import CallRoute
 from interop.errors import UnsupportedError
 
 _ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
@@ -70,4 +72,13 @@ def _chunk(x: Any) -> Any:
     return chunked.chunk(0) if chunked.num_chunks == 1 else chunked
 
 
-adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap)
+def _show(x: Any) -> Any:
+    if not isinstance(x.dtype, np.dtype):
+        return NotImplemented
+    a = x.to_numpy()
+    return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else a
+
+
+_ROUTES: Final = {(pd.Series, "numpy"): CallRoute(_show), (pd.Index, "numpy"): CallRoute(_show)}
+
+adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, _ROUTES)

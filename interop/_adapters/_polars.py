@@ -8,6 +8,8 @@ from typing import Any, Final
 import polars as pl
 
 from interop._adapters._wrappers import Wrapper
+from interop._dtypes import BY_NUMPY
+from interop._native import CallRoute
 from interop.errors import UnsupportedError
 
 _TABLES: Final = (pl.DataFrame, pl.LazyFrame)
@@ -70,4 +72,12 @@ def _obstacle(x: Any) -> str:
     return f"lies in {x.n_chunks()} chunks. Pass x.rechunk()." if x.n_chunks() != 1 else ""
 
 
-adapter: Final = Wrapper("polars", ("polars",), _claims, unwrap)
+def _show(x: Any) -> Any:
+    if not x.dtype.is_numeric():
+        return NotImplemented
+    a = x.to_numpy(allow_copy=False)
+    a.flags.writeable = False
+    return a if a.dtype in BY_NUMPY else NotImplemented
+
+
+adapter: Final = Wrapper("polars", ("polars",), _claims, unwrap, {(pl.Series, "numpy"): CallRoute(_show)})

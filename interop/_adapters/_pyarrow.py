@@ -14,7 +14,7 @@ import pyarrow as pa
 from interop._adapters._host import HostLibrary, without_odd_strides
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
-from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits, Pending
 
@@ -116,6 +116,37 @@ class PyarrowAdapter(HostLibrary):
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return pyarrow's types."""
         return {**_NAMES, pa.bool_(): "bool"}
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """Arrays of numbers by their own export, which raises where there are nulls; tensors; what numpy has."""
+        routes: dict[tuple[type, str], Callable[[Any], Any]] = {
+            (pa.Tensor, "numpy"): CallRoute(pa.Tensor.to_numpy),
+            (np.ndarray, "pyarrow"): CallRoute(_take),
+            **{(tp, "pyarrow"): IdentityRoute() for tp in (pa.Tensor, pa.ChunkedArray, *_NUMBERS)},
+        }
+        if np.from_dlpack(np.empty(0)).flags.writeable:
+            # Before 2.2.5 numpy asks for capsules that pyarrow warns of.
+            routes |= {(tp, "numpy"): CallRoute(np.from_dlpack) for tp in _NUMBERS}
+        return routes
+
+
+#: Exact types of the arrays of numbers.
+_NUMBERS: Final = tuple(type(pa.array([], tp)) for tp in _NAMES)
+
+_BY_NUMPY: Final = {BY_NAME[name].numpy: tp for name, tp in _TYPES.items()}
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what the core has no name for, and for strides of half an element.
+    view = view_from_ndarray(a)
+    tp = _BY_NUMPY.get(a.dtype)
+    if tp is None or view.ptr % view.itemsize:
+        return NotImplemented
+    if view.ndim != 1:
+        return pa.Tensor.from_numpy(a)
+    if not view.contiguous:
+        return NotImplemented
+    return pa.Array.from_buffers(tp, len(a), [None, pa.foreign_buffer(view.ptr, view.nbytes, view)], 0)
 
 
 def _is_packed(x: Any) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import tvm_ffi
 
 from interop._adapters._host import HostLibrary
 from interop._dtypes import ROWS
-from interop._native import View, make_view, view_from_dlpack
+from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_dlpack
 from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _BYTE: Final = 8
 
@@ -56,6 +60,33 @@ class TvmFfiAdapter(HostLibrary):
         if not isinstance(device, tvm_ffi.Device):
             return None
         return int(device.dlpack_device_type()), int(device.index)
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """By its own import and export, with the checks that these lack."""
+        return {
+            (tvm_ffi.Tensor, "tvm_ffi"): IdentityRoute(),
+            (tvm_ffi.Tensor, "numpy"): CallRoute(_show),
+            (np.ndarray, "tvm_ffi"): CallRoute(_take),
+        }
+
+
+#: Before 2.2.5 all that numpy imports is readonly.
+_TRUE_TO_FLAGS: Final = np.from_dlpack(np.empty(0)).flags.writeable
+
+
+def _show(x: Any) -> Any:
+    try:
+        if _TRUE_TO_FLAGS:
+            return np.from_dlpack(x)
+    except (BufferError, RuntimeError):  # an element type of ml_dtypes
+        pass
+    return ndarray_from_view(view_from_dlpack(x))
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what is readonly, and for what DLPack can't express.
+    made = tvm_ffi.from_dlpack(a)
+    return made if made.data_ptr() % a.itemsize == 0 else NotImplemented
 
 
 adapter: Final = TvmFfiAdapter()

@@ -131,11 +131,13 @@ class Wrapper(Wrapped):
         modules: tuple[str, ...],
         claims: Callable[[type], bool],
         unwrap: Callable[[Any], Any],
+        routes: Mapping[tuple[type, str], Callable[[Any], Any]] | None = None,
     ) -> None:
         from interop._adapters._numpy import adapter as host
 
         super().__init__(name, modules, unwrap, host)
         self._claims = claims
+        self._routes = routes or {}
 
     def claims(self, tp: type, /) -> bool:
         """The library's types."""
@@ -148,3 +150,7 @@ class Wrapper(Wrapped):
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one wrapper, by what it wraps."""
         return Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)))
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """The library's hot routes."""
+        return self._routes

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import xarray as xr
 
 from interop._adapters._wrappers import Wrapper
+from interop._native import CallRoute, view_from_ndarray
 from interop.errors import UnsupportedError
 
 
@@ -35,4 +37,13 @@ def _is_unread(x: Any) -> bool:
     return type(held).__module__.startswith("xarray.") and not getattr(x, "_in_memory", True)
 
 
-adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap)
+def _show(x: Any) -> Any:
+    # Where it is anything but an ndarray, asking for the data may read or compute it.
+    held = x.variable._data  # noqa: SLF001 - nothing public tells
+    # The core raises for another byte order, and for strides of half an element.
+    return held if type(held) is np.ndarray and view_from_ndarray(held) else NotImplemented
+
+
+_ROUTES: Final = {(xr.DataArray, "numpy"): CallRoute(_show)}
+
+adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, _ROUTES)

@@ -126,7 +126,7 @@ class PyarrowAdapter(HostLibrary):
         }
         if np.from_dlpack(np.empty(0)).flags.writeable:
             # Before 2.2.5 numpy asks for capsules that pyarrow warns of.
-            routes |= {(tp, "numpy"): CallRoute(np.from_dlpack) for tp in _NUMBERS}
+            routes |= {(tp, "numpy"): CallRoute(_show) for tp in _NUMBERS}
         return routes
 
 
@@ -134,6 +134,12 @@ class PyarrowAdapter(HostLibrary):
 _NUMBERS: Final = tuple(type(pa.array([], tp)) for tp in _NAMES)
 
 _BY_NUMPY: Final = {BY_NAME[name].numpy: tp for name, tp in _TYPES.items()}
+
+
+def _show(x: Any) -> Any:
+    a = np.from_dlpack(x)
+    # Of an empty array it may be written.
+    return NotImplemented if a.flags.writeable else a
 
 
 def _take(a: np.ndarray[Any, Any]) -> Any:

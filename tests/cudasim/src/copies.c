@@ -127,12 +127,11 @@ void run_fill(const operation *o) {
     }
 }
 
-/* What casts between two element types where a kernel did; elsewhere the bytes go over as they are. */
 void run_strided(const operation *o) {
     const strided *s = o->owned;
     if (!check_access(o->writes, "target", NULL, o, true) || !check_access(o->reads, "source", NULL, o, true)) return;
     char *to = bytes_of(o->to);
-    const char *from = bytes_of(o->from);
+    const char *from = o->from ? bytes_of(o->from) : (const char *)s->value;
     for (size_t i = 0; i < s->elements; i++) {
         long rest = (long)i, to_offset = 0, from_offset = 0;
         for (int d = s->dims - 1; d >= 0; d--) {
@@ -141,6 +140,6 @@ void run_strided(const operation *o) {
             to_offset += index * s->to_stride[d];
             from_offset += index * s->from_stride[d];
         }
-        memcpy(to + to_offset, from + from_offset, s->element);
+        convert_element(to + to_offset, s->to_type, from + from_offset, s->from_type, s->change);
     }
 }

@@ -3,7 +3,8 @@
  *   report.c   settings, findings, counters                     races.c    which operations nothing orders
  *   memory.c   allocations, their addresses and bytes           capture.c  stream capture and graphs
  *   streams.c  streams, events, when an operation runs          emulate.c  stand-ins for copying and filling kernels
- *   copies.c   copies and fills                                 api_*.c    CUDA's names for all that
+ *   copies.c   copies and fills                                 convert.c  ... and between element types
+ *   api_*.c    CUDA's names for all that                        nvrtc.c    a compiler that compiles nothing
  *
  * One lock guards everything. Every API function takes it with ENTER and gives it back with LEAVE; what is declared here expects it to
  * be held, unless it says otherwise. Host functions run on a thread of their own, without the lock: they may wait for
@@ -160,10 +161,23 @@ typedef enum {
     OP_FREE,    /* cudaFreeAsync */
 } op_kind;
 
+/* Elements of tensors, for the stand-ins of kernels (convert.c). ONE_BYTE: float8 and others whose values aren't looked at. */
+
+typedef enum { BOOL, I8, I16, I32, I64, U8, U16, U32, U64, F16, BF16, F32, F64, C64, C128, C32, ONE_BYTE, ELEMENT_TYPES } element_type;
+typedef enum { AS_IT_IS, NEGATED, CONJUGATED } change;
+
+size_t size_of_element(element_type t);
+bool can_convert(element_type to, element_type from);
+void convert_element(void *to, element_type to_type, const void *from, element_type from_type, change change);
+
+/* What a copying kernel does. */
 typedef struct {
     int dims;
-    size_t element, elements;
+    size_t elements;
+    element_type to_type, from_type;
+    change change;
     long shape[32], to_stride[32], from_stride[32]; /* bytes */
+    unsigned char value[16];                        /* of a fill, which copies from here */
 } strided;
 
 struct operation {

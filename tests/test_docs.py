@@ -22,7 +22,13 @@ PAGES = (README, *sorted(path for path in DOCS.rglob("*.md") if "_build" not in 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 #: What an example names, and the module that it needs then.
-NEEDS = {"torch": "torch", "cupy": "cupy", "hypothesis": "hypothesis", "PIL": "PIL"}
+NEEDS = {
+    name: name
+    for name in (
+        *("array_api_strict", "cupy", "dpnp", "hypothesis", "pandas", "PIL", "polars", "pyarrow", "scipy", "torch"),
+        *("tvm_ffi", "warp", "xarray"),
+    )
+}
 
 
 def name_of(page: Path) -> str:
@@ -38,7 +44,7 @@ class Block:
     text: str
 
     def missing(self) -> list[str]:
-        words = set(re.findall(r"\w+", self.text.replace("to_cupy", "cupy").replace("to_torch", "torch")))
+        words = set(re.findall(r"\w+", re.sub(r"\bto_", "", self.text)))
         return [module for word, module in NEEDS.items() if word in words and importlib.util.find_spec(module) is None]
 
 

@@ -40,8 +40,11 @@ def _is_unread(x: Any) -> bool:
 def _show(x: Any) -> Any:
     # Where it is anything but an ndarray, asking for the data may read or compute it.
     held = x.variable._data  # noqa: SLF001 - nothing public tells
-    # The core raises for another byte order, and for strides of half an element.
-    return held if type(held) is np.ndarray and view_from_ndarray(held) else NotImplemented
+    if type(held) is not np.ndarray:
+        return NotImplemented
+    # It raises for another byte order, and for strides of half an element.
+    view_from_ndarray(held)
+    return held
 
 
 _ROUTES: Final = {(xr.DataArray, "numpy"): CallRoute(_show)}

@@ -141,15 +141,15 @@ def _reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> Iterato
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Count what was skipped, and why."""
-    left_out = {
-        str(path.relative_to(TESTS)): f"{needed}, which this run was not asked to test"
-        for path in (*sorted(TESTS.glob("*.py")), *sorted(LEGS.glob("*.py")))
-        if (needed := _needed_by(path))
-    } | {f"{folder.name}/": needed for folder, needed in ON_A_DEVICE.items() if _lacks_device(folder, config)}
+    asked = [(config.invocation_params.dir / each.partition("::")[0]).resolve() for each in config.args]
+    files = {path: _needed_by(path) for path in (*sorted(TESTS.glob("*.py")), *sorted(LEGS.glob("*.py")))}
+    left_out = {path: f"{needed}, which this run was not asked to test" for path, needed in files.items() if needed}
+    left_out |= {folder: needed for folder, needed in ON_A_DEVICE.items() if _lacks_device(folder, config)}
+    left_out = {path: needed for path, needed in left_out.items() if any(path.is_relative_to(each) for each in asked)}
     if left_out:
         terminalreporter.section(f"left out: {len(left_out)} files and folders")
-        for name, needed in left_out.items():
-            terminalreporter.line(f"      {name} needs {needed}")
+        for path, needed in left_out.items():
+            terminalreporter.line(f"      {path.relative_to(TESTS)} needs {needed}")
     reasons = Counter(_reasons(terminalreporter.getreports("skipped")))
     if not reasons:
         return

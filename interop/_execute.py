@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
+from interop._registry import describe
 from interop._streams import ORDERED, PER_THREAD, Stream, current_stream_of
 from interop.errors import (
     CopyError,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from interop._devices import Device
     from interop._native import View
     from interop._plan import Plan, Step
-    from interop.protocols import Adapter
+    from interop.protocols import Adapter, Facts
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ def probe(adapter: Adapter, device: Device, stream: Stream) -> None:
 
 def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
     """Compare the result with the plan: the frameworks have been seen to copy, alias and cast behind our back."""
-    got, facts = target.describe(result), case.facts
+    got, facts = describe(target, result), case.facts
     if got.dtype.name != case.dtype.name and not case.room.certain:
         what = f"can't hand {describe_facts(facts)} to {case.target}"
         fix = f"{call_text(case.target, **case.spelled(dtype=got.dtype.name))} accepts that."
@@ -141,9 +142,23 @@ def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
             f"{case.target} copied {describe_facts(facts)} where it was asked for a view. Pass copy=True to accept it."
         )
         raise CopyError(msg)
+    if plan.zero_copy and got.ptr == facts.ptr and _other_elements(facts, got):
+        msg = (
+            f"{case.target} made strides {got.strides} of {describe_facts(facts, layout=True)}, on the same memory: a "
+            "bug of its adapter."
+        )
+        raise UnsupportedError(msg)
     if plan.copied_bytes and _overlap(facts.extent, got.extent):
         msg = f"{case.target} kept the memory of {describe_facts(facts)} where a copy was asked of it. Copy x first."
         raise CopyError(msg)
+
+
+def _other_elements(facts: Facts, got: Facts) -> bool:
+    """Whether two layouts of one shape mean other elements; along an axis of length 1 no stride counts."""
+    if facts.strides is None or got.strides is None:
+        return False
+    steps = zip(facts.shape, facts.strides, got.strides, strict=True)
+    return any(length > 1 and here != there for length, here, there in steps)
 
 
 def _overlap(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:

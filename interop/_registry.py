@@ -11,16 +11,17 @@ import importlib.util
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from interop import _devices, _dtypes, _streams
+from interop import _devices, _dtypes, _plugins, _streams
 from interop._adapters._wrappers import Wrapper
 from interop._native import CallRoute, ChainRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, NotInstalledError, UnsupportedError
-from interop.protocols import ADAPTER_API, Facts
+from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,8 @@ class Row:
         What installs the framework.
     instead
         For a framework that is a source only: what to call where it was named as a target.
+    entry
+        For one that an installed package offers: what it says of it.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Row:
     adapter: str
     install: str
     instead: str = ""
+    entry: _plugins.Entry | None = None
 
 
 #: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
@@ -83,9 +87,6 @@ ROWS: Final = (
 #: The framework through which hot routes chain: what gets there by one gets on by another, such as torch to jax.
 _HUB: Final = "numpy"
 
-#: The entry-point group under which a package offers an adapter; the entry's name is the module that loads it.
-ENTRY_POINTS: Final = "interop.adapters"
-
 #: Sources that are no framework: functions from a type to an adapter or None, asked in turn for what nobody claims.
 _SOURCES: Final = (
     "interop._adapters._numpy:numpy_source",
@@ -108,23 +109,24 @@ _unclaimed: Final[weakref.WeakKeyDictionary[type, Adapter | None]] = weakref.Wea
 
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
-    """One row of :func:`adapters`: a framework that has an adapter, how far it is loaded, and if it can be a target."""
+    """One row of :func:`adapters`: a framework that has an adapter, how far it is loaded, and if it can be a target.
+
+    What is known to be wrong with the adapter is its problem; one that was never loaded has had no chance to fail.
+    """
 
     name: str
     origin: str
     installed: bool
     loaded: bool
     target: bool = True
+    problem: str = ""
 
 
 @cache
 def _rows() -> dict[str, Row]:
-    from importlib import metadata  # noqa: PLC0415 - takes longer to import than all the rest together
-
     rows = {row.name: row for row in ROWS}
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
-        package = entry.dist.name if entry.dist else entry.name
-        rows.setdefault(entry.name, Row(entry.name, entry.name, entry.value, package))
+    for name, entry in _plugins.usable_entries(rows).items():
+        rows[name] = Row(name, name, entry.value, entry.package, entry=entry)
     return rows
 
 
@@ -143,15 +145,23 @@ def adapters() -> Mapping[str, AdapterInfo]:
     >>> interop.adapters()["numpy"].installed
     True
     """
-    built_in = {row.name for row in ROWS}
     infos: dict[str, AdapterInfo] = {}
-    for name, row in _rows().items():
-        origin = "built-in" if name in built_in else "entry point"
-        here = _installed(row.module)
-        infos[name] = AdapterInfo(name, origin, installed=here, loaded=name in _loaded, target=not row.instead)
+    rows, faults = _rows(), _plugins.faults()
+    for name, row in rows.items():
+        origin = f"entry point of {row.entry.package}" if row.entry else "built-in"
+        infos[name] = AdapterInfo(
+            name,
+            origin,
+            installed=_installed(row.module),
+            loaded=name in _loaded,
+            target=not row.instead,
+            problem=faults.get(name, ""),
+        )
     for name in _registered:
-        modules = _loaded[name].modules
-        infos[name] = AdapterInfo(name, "registered", installed=all(map(_installed, modules)), loaded=True)
+        here = all(map(_installed, _loaded[name].modules))
+        infos[name] = AdapterInfo(name, "registered", installed=here, loaded=True, problem=faults.get(name, ""))
+    for name in faults.keys() - infos.keys():
+        infos[name] = AdapterInfo(name, "entry point", installed=True, loaded=False, target=False, problem=faults[name])
     return infos
 
 
@@ -178,36 +188,23 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
-    if isinstance(adapter, type):
-        msg = f"{adapter.__qualname__} is a class: register an object of it, {adapter.__qualname__}()."
+    if isinstance(adapter, _plugins.Checked):
+        adapter = adapter.unchecked
+    flaw = _plugins.problem(adapter)
+    if flaw is not None:
+        msg = f"no adapter can be registered: {flaw}."
         raise UnsupportedError(msg)
-    missing = [name for name in ("api", "name", "modules") if not hasattr(adapter, name)]
-    missing += [name for name in _VERBS if not callable(getattr(adapter, name, None))]
-    if missing:
-        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
-        msg = (
-            f"a {type(adapter).__qualname__} is no adapter: it lacks {', '.join(missing[:2])}{more} of what "
-            "interop.protocols.Adapter lists. Pass an object that has them all."
-        )
-        raise UnsupportedError(msg)
-    if adapter.api != ADAPTER_API:
-        msg = f"the adapter {adapter.name!r} speaks version {adapter.api} of the protocol, this release {ADAPTER_API}."
-        raise UnsupportedError(msg)
+    _plugins.forget(adapter.name)
+    checked = _plugins.Checked(adapter, f"registered, a {type(adapter).__module__}.{type(adapter).__qualname__}")
     with _lock:
-        _install(adapter)
+        _install(checked)
         _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
         clear_hot_routes()
-        for name in reversed(_loaded):
-            _install_routes(_loaded[name])
-
-
-_VERBS: Final = (
-    "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
-    "current_device", "current_stream", "using", "order", "capturing", "retain", "locate",
-    "native_dtypes", "native_device", "native_stream", "fast",
-)  # fmt: skip
+        # A list: finding whose a type is may load one more.
+        for known in reversed(list(_loaded.values())):
+            _install_routes(known)
 
 
 def _install(adapter: Adapter) -> None:
@@ -243,11 +240,36 @@ def _load_row(row: Row) -> Adapter:
     with _lock:
         found = _loaded.get(row.name)
         if found is None:
-            found = _load(row.adapter)
+            found = _load(row.adapter) if row.entry is None else _load_entry(row, row.entry)
             # Behind what was registered by hand.
             _loaded[row.name] = found
             _install_routes(found)
         return found
+
+
+def _load_entry(row: Row, entry: _plugins.Entry) -> Adapter:
+    """Load what an installed package offers, or raise what is wrong with it.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming the package; what it raised is the cause. It is written down, so that it isn't tried again.
+    """
+    try:
+        adapter = _load(row.adapter)
+    except (Exception, SystemExit) as err:
+        text = _entry_text(entry, f"it can't be imported ({type(err).__name__}: {err})")
+        raise UnsupportedError(_plugins.note(row.name, text)) from err
+    flaw = _plugins.problem(adapter)
+    if flaw is None and adapter.name != row.name:
+        flaw = f"the adapter there is named {adapter.name!r}, and the entry point {row.name!r}"
+    if flaw is not None:
+        raise UnsupportedError(_plugins.note(row.name, _entry_text(entry, flaw)))
+    return _plugins.Checked(adapter, str(entry))
+
+
+def _entry_text(entry: _plugins.Entry, flaw: str) -> str:
+    return f"the adapter {entry.name!r} ({entry}) is broken: {flaw}. Update {entry.package}, or uninstall it."
 
 
 def adapter_for_type(tp: type) -> Adapter | None:
@@ -313,6 +335,9 @@ def _no_tensor(x: Any) -> str:
     fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
     if isinstance(x, (bool, int, float, complex, list, tuple)) or hasattr(tp, "__array__"):
         fix = "Pass numpy.asarray(x), if its numbers are all that it means."
+    broken = _plugins.faults().get(tp.__module__.partition(".")[0]) or _plugins.silent()
+    if broken:
+        fix = f"But {broken}"
     return f"a {name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
 
 
@@ -346,6 +371,8 @@ def target_adapter(to: object) -> Adapter:
         return found
     if row is not None:
         _import_framework(row)
+        if row.entry is not None and name in _plugins.faults():
+            raise UnsupportedError(_plugins.faults()[name])
         return _load_row(row)
     return _module_adapter(name)
 
@@ -406,8 +433,17 @@ def loaded_adapters() -> list[Adapter]:
     with _lock:
         for row in _rows().values():
             if row.module in sys.modules and row.name not in _loaded:
-                _load_row(row)
+                _try_row(row)
         return list(_loaded.values())
+
+
+def _try_row(row: Row) -> None:
+    """Load an adapter; one of somebody else's that is broken is written down, and the rest goes on without it."""
+    if row.entry is None:
+        _load_row(row)
+    elif row.name not in _plugins.faults():
+        with suppress(UnsupportedError):
+            _load_row(row)
 
 
 def describe(adapter: Adapter, x: Any) -> Facts:

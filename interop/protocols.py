@@ -18,6 +18,7 @@ from interop._native import View, make_view
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
 
+    from interop._adapters._author import HostAdapter
     from interop._devices import Device
     from interop._dtypes import DType
 
@@ -25,6 +26,7 @@ __all__ = [
     "ADAPTER_API",
     "Adapter",
     "Facts",
+    "HostAdapter",
     "Limits",
     "SupportsArrayInterface",
     "SupportsCudaArrayInterface",
@@ -294,3 +296,13 @@ class Adapter(Protocol):
         ``"view"`` stands for :func:`interop.view`.
         """
         ...
+
+
+def __getattr__(name: str) -> Any:
+    # Found when it is asked for: it is made of modules that import this one.
+    if name == "HostAdapter":
+        from interop._adapters._author import HostAdapter  # noqa: PLC0415 - see above
+
+        return HostAdapter
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -49,6 +49,9 @@ ON_A_DEVICE = {
     TESTS / "cudasim": "the simulated CUDA device (make test-cuda)",
 }
 
+#: A package of its own, which has its own tests (test_plugins.py runs them).
+collect_ignore = ["plugin_example"]
+
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "regular")
 
 settings.register_profile(

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import interop
-from interop import _registry
+from interop import _plugins, _registry
 from interop._adapters._host import HostOnly
 from interop._devices import HOST_ACCESSIBLE
 from interop._native import clear_hot_routes, hot_routes, ndarray_from_view
@@ -207,10 +207,11 @@ def test_an_entry_point_is_loaded_when_its_module_is_named(monkeypatch: pytest.M
     module = types.ModuleType("toy")
     module.adapter = ToyAdapter()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy", module)
-    rows = {**_registry._rows(), "toy": _registry.Row("toy", "toy", "toy:adapter", "toy")}
+    entry = _plugins.Entry("toy", "toy:adapter", "toy-arrays", "1.0")
+    rows = {**_registry._rows(), "toy": _registry.Row("toy", "toy", "toy:adapter", "toy", entry=entry)}
     monkeypatch.setattr(_registry, "_rows", lambda: rows)
     try:
-        assert interop.adapters()["toy"].origin == "entry point"
+        assert interop.adapters()["toy"].origin == "entry point of toy-arrays"
         assert isinstance(interop.convert(np.ones(2), "toy"), Toy)
         assert interop.adapters()["toy"].loaded
     finally:

@@ -1,0 +1,329 @@
+"""What others add: adapters that are checked wherever they answer, and an account of those that are broken.
+
+A broken one is named in the error of whoever needs it, and breaks nothing else: other types and targets go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from interop._devices import Device
+from interop._dtypes import DType
+from interop._native import CallRoute, Route, View
+from interop.errors import InteropError, UnsupportedError
+from interop.protocols import ADAPTER_API, Facts, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from interop.protocols import Adapter
+
+#: The entry-point group under which a package offers an adapter; the entry's name is the module that loads it.
+ENTRY_POINTS: Final = "interop.adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An adapter that an installed package offers.
+
+    Attributes
+    ----------
+    name
+        The module whose presence loads it.
+    value
+        Where it is: ``"module:attribute"``.
+    package, version
+        The distribution.
+    """
+
+    name: str
+    value: str
+    package: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}, entry point {self.name} = {self.value!r}"
+
+
+#: What is wrong, by adapter's name: the last thing that was noticed. Read by doctor and by errors.
+_faults: Final[dict[str, str]] = {}
+#: Those that failed when they were asked which types they claim.
+_silent: Final[set[str]] = set()
+
+
+def note(name: str, what: str) -> str:
+    """Write down what is wrong with an adapter; returns it."""
+    _faults[name] = what
+    return what
+
+
+def forget(name: str) -> None:
+    """Drop what was wrong: another adapter has the name now."""
+    _faults.pop(name, None)
+    _silent.discard(name)
+
+
+def silent() -> str:
+    """What kept adapters from saying which types are theirs, one of which may be the one that nobody claims."""
+    return next((what for name, what in _faults.items() if name in _silent), "")
+
+
+def faults() -> Mapping[str, str]:
+    """What is known to be wrong, by the adapter's name."""
+    return dict(_faults)
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """The adapters that installed packages offer."""
+    from importlib import metadata  # noqa: PLC0415 - takes longer to import than all the rest together
+
+    found: list[Entry] = []
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        package, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.name, "of unknown version")
+        found.append(Entry(entry.name, entry.value, package, version))
+    return tuple(found)
+
+
+def usable_entries(taken: Iterable[str]) -> dict[str, Entry]:
+    """Those whose names are free, by name; an installed package doesn't replace an adapter that is there."""
+    usable: dict[str, Entry] = {}
+    built_in = frozenset(taken)
+    for entry in entries():
+        if entry.name in built_in:
+            note(str(entry), f"{entry.name!r} has a built-in adapter: call interop.register() to replace it")
+        elif entry.name in usable:
+            note(str(entry), f"{usable[entry.name].package} offers an adapter of the same name: uninstall one")
+        else:
+            usable[entry.name] = entry
+    return usable
+
+
+_VERBS: Final = (
+    "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
+    "current_device", "current_stream", "using", "order", "capturing", "retain", "locate",
+    "native_dtypes", "native_device", "native_stream", "fast",
+)  # fmt: skip
+
+
+def problem(adapter: Any) -> str | None:
+    """What keeps an object from being an adapter, in words that go on "... : ", or None."""
+    if isinstance(adapter, type):
+        return f"{adapter.__qualname__} is a class: offer an object of it, {adapter.__qualname__}()"
+    missing = [name for name in ("api", "name", "modules") if not hasattr(adapter, name)]
+    missing += [name for name in _VERBS if not callable(getattr(adapter, name, None))]
+    if missing:
+        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
+        return (
+            f"a {type(adapter).__qualname__} isn't one: it lacks {', '.join(missing[:2])}{more} of what "
+            "interop.protocols.Adapter lists. Derive from interop.protocols.HostAdapter, which has defaults"
+        )
+    if adapter.api != ADAPTER_API:
+        return f"the adapter {adapter.name!r} speaks version {adapter.api} of the protocol, this release {ADAPTER_API}"
+    if not (isinstance(adapter.name, str) and adapter.name):
+        return f"its name is {adapter.name!r}, and has to be that of its library"
+    modules: Any = adapter.modules
+    if not isinstance(modules, (tuple, list)) or not all(isinstance(module, str) for module in modules):
+        return f"its modules are {modules!r}, and have to be a tuple of names"
+    return None
+
+
+class Checked:
+    """An adapter of somebody else's: what it raises and returns is looked at before anybody believes it.
+
+    Parameters
+    ----------
+    adapter
+        The adapter, which has all parts.
+    origin
+        Where it comes from, for messages.
+    """
+
+    def __init__(self, adapter: Adapter, origin: str) -> None:
+        self._adapter = adapter
+        self.origin = origin
+        self.api, self.name, self.modules = adapter.api, adapter.name, tuple(adapter.modules)
+
+    @property
+    def unchecked(self) -> Adapter:
+        """The adapter itself."""
+        return self._adapter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def _bug(self, what: str, err: Exception | None = None) -> UnsupportedError:
+        raised = "" if err is None else f" raised {type(err).__name__}: {err}"
+        text = f"the adapter {self.name!r} ({self.origin}) is broken: {what}{raised}. This is a bug of the adapter."
+        return UnsupportedError(note(self.name, text))
+
+    def _ask(self, default: Any, verb: str, *arguments: Any) -> Any:
+        """What it answers, or that it doesn't know: a look-up of something else mustn't fail by it."""
+        try:
+            return getattr(self._adapter, verb)(*arguments)
+        except Exception as err:  # noqa: BLE001 - whatever it raises is written down
+            self._bug(f"its {verb}()", err)
+            return default
+
+    def claims(self, tp: type, /) -> bool:
+        """Nothing where it fails."""
+        answer = self._ask(None, "claims", tp)
+        if answer is None:
+            _silent.add(self.name)
+        return answer is True
+
+    def native_dtypes(self) -> Mapping[Any, str]:
+        """None where it fails, and those only that have names."""
+        told = self._ask({}, "native_dtypes")
+        if isinstance(told, dict) and all(isinstance(name, str) for name in told.values()):
+            return told
+        self._bug(f"its native_dtypes() are {told!r}, no dictionary of names")
+        return {}
+
+    def native_device(self, device: object, /) -> tuple[int, int] | None:
+        """None where it fails."""
+        pair = self._ask(None, "native_device", device)
+        if pair is None or (isinstance(pair, tuple) and [type(number) for number in pair] == [int, int]):
+            return pair
+        self._bug(f"its native_device() answered {pair!r}, no DLPack pair")
+        return None
+
+    def native_stream(self, stream: object, /) -> int | None:
+        """None where it fails."""
+        handle = self._ask(None, "native_stream", stream)
+        return handle if isinstance(handle, int) else None
+
+    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
+        """Those that are routes."""
+        told, routes = self._ask({}, "fast"), {}
+        if not isinstance(told, dict):
+            self._bug(f"its fast() returned {told!r}, no dictionary")
+            return {}
+        for key, route in told.items():
+            if callable(route) and isinstance(key, tuple) and [isinstance(key[0], type), type(key[-1])] == [True, str]:
+                # The doors call a Route's own C function; an author may have given any function.
+                routes[key] = route if isinstance(route, Route) else CallRoute(route)
+            else:
+                self._bug(f"its fast() has {key!r}: {route!r}, no (type, target) with a function")
+        return routes
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Checked field by field."""
+        try:
+            told: Any = self._adapter.limits(device_type)
+        except Exception as err:
+            raise self._bug(f"its limits({device_type})", err) from err
+        flaw = None if told is None else _flaw(told, Limits, _LIMITS)
+        if flaw:
+            raise self._bug(f"its limits({device_type}) returned {flaw}")
+        limits: Limits | None = told
+        return limits
+
+    def describe(self, x: Any, /) -> Facts:
+        """Checked field by field."""
+        kind = f"{type(x).__module__}.{type(x).__qualname__}"
+        try:
+            told: Any = self._adapter.describe(x)
+        except InteropError:
+            raise
+        except Exception as err:
+            raise self._bug(f"its describe() of a {kind}", err) from err
+        flaw = _flaw(told, Facts, _FACTS)
+        if flaw is None and told.strides is not None and len(told.strides) != len(told.shape):
+            flaw = f"Facts with {len(told.strides)} strides for {len(told.shape)} axes"
+        if flaw:
+            raise self._bug(f"its describe() of a {kind} returned {flaw}")
+        facts: Facts = told
+        return facts
+
+    def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
+        """A View of what the facts say."""
+        try:
+            view: Any = self._adapter.export(x, facts, stream)
+        except (InteropError, MemoryError):
+            raise
+        except Exception as err:
+            raise self._bug(f"its export() of a {type(x).__qualname__}", err) from err
+        if not isinstance(view, View):
+            raise self._bug(f"its export() returned {view!r}, no View")
+        said, made = (facts.dtype.name, facts.shape), (view.dtype.name, view.shape)
+        if facts.certain and said != made:
+            raise self._bug(f"its export() made {made[0]} {made[1]} of what its describe() called {said[0]} {said[1]}")
+        if facts.certain and facts.ptr is not None and view.size and view.ptr != facts.ptr:
+            raise self._bug(f"its export() starts at {view.ptr:#x} and its describe() said {facts.ptr:#x}")
+        if facts.readonly and not view.readonly:
+            # Never handed out writable, whatever the adapter forgets.
+            return view.with_readonly()
+        return view
+
+    def wrap(self, view: View, /) -> Any:
+        """An array of its own."""
+        made = self._adapter.wrap(view)
+        if not self.claims(type(made)):
+            raise self._bug(f"its wrap() made a {type(made).__qualname__}, which it doesn't claim")
+        return made
+
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+        """Fresh memory for so many elements: what is written into less is written beyond it."""
+        made = self._adapter.empty(dtype, shape, strides, device)
+        if not self.claims(type(made)):
+            return made
+        got = self.describe(made)
+        if (got.dtype.name, got.shape) != (dtype.name, shape):
+            raise self._bug(f"its empty() made {got.dtype} {got.shape} where {dtype} {shape} was asked for")
+        return made
+
+    def current_device(self, device_type: int, /) -> int:
+        """A number."""
+        index = self._ask(None, "current_device", device_type)
+        if type(index) is not int:
+            raise self._bug(f"its current_device({device_type}) answered {index!r}")
+        return index
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, tuple) and all(type(number) is int for number in value)
+
+
+#: What each field of the data may be.
+_LIMITS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "dtypes": lambda value: isinstance(value, frozenset) and all(isinstance(name, str) for name in value),
+    "decodes": lambda value: isinstance(value, frozenset),
+    "strides": lambda value: value in {"any", "nonnegative", "dense", "c"},
+    "alignment": lambda value: type(value) is int and value >= 0,
+    "max_ndim": lambda value: type(value) is int and value >= 0,
+    "readonly": lambda value: value in {"keeps", "drops"},
+    "immutable": lambda value: type(value) is bool,
+    "certain": lambda value: type(value) is bool,
+}
+_FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "framework": lambda value: isinstance(value, str),
+    "dtype": lambda value: isinstance(value, DType),
+    "device": lambda value: isinstance(value, Device),
+    "shape": lambda value: _numbers(value) and all(length >= 0 for length in value),
+    "strides": lambda value: value is None or _numbers(value),
+    "ptr": lambda value: value is None or (type(value) is int and value >= 0),
+    "extent": lambda value: value is None or (_numbers(value) and len(value) == 2),  # noqa: PLR2004 - low and high
+    "readonly": lambda value: type(value) is bool,
+    "immutable": lambda value: type(value) is bool,
+    "grad": lambda value: value in {"none", "reverse", "forward"},
+    "pending": lambda value: isinstance(value, frozenset),
+    "certain": lambda value: type(value) is bool,
+}
+
+
+def _flaw(told: Any, kind: type, fields: Mapping[str, Callable[[Any], bool]]) -> str | None:
+    """What is wrong with data, or None."""
+    if not isinstance(told, kind):
+        return f"{told!r}, no {kind.__name__}"
+    for name, is_right in fields.items():
+        value = getattr(told, name)
+        try:
+            right = is_right(value)
+        except TypeError:  # unhashable
+            right = False
+        if not right:
+            return f"{kind.__name__} with {name}={value!r}"
+    return None

@@ -1,0 +1,45 @@
+"""How a reading takes part in interop: loaded by interop itself, through the entry point."""
+
+import numpy as np
+
+from gauges import Reading
+from interop.protocols import HostAdapter, Limits
+
+
+class ReadingAdapter(HostAdapter):
+    """Samples on the same memory where the gain is 1; else a copy of the values."""
+
+    name = "gauges"
+    types = (Reading,)
+    room = Limits(frozenset({"float32", "float64"}), strides="any", max_ndim=1)
+
+    def to_numpy(self, x):
+        """Look at the samples; a sealed reading can't be written through."""
+        samples = x.samples.view()
+        samples.flags.writeable = not x.sealed and samples.flags.writeable
+        return samples
+
+    def from_numpy(self, array):
+        """Keep the samples, which are the values."""
+        return Reading(array)
+
+    def pending(self, x):
+        """With a gain the memory isn't the values."""
+        return frozenset() if x.gain == 1 else frozenset({"encoded"})
+
+    def values(self, x):
+        """What a copy takes."""
+        return x.values()
+
+    def fast(self):
+        """Skip the planner where nothing has to be done."""
+        return {(Reading, "numpy"): self.quickly}
+
+    def quickly(self, x):
+        """An ndarray on the samples, or leave it to the planner."""
+        if x.gain != 1 or type(x.samples) is not np.ndarray or x.samples.ndim != 1:
+            return NotImplemented
+        return self.to_numpy(x) if x.samples.dtype.char in "fd" else NotImplemented
+
+
+adapter = ReadingAdapter()

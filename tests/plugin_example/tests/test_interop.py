@@ -1,0 +1,73 @@
+"""A reading goes to every library and comes back, and never as what it isn't."""
+
+import gauges
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as its
+
+import interop
+from interop.testing import assert_identical
+
+series = arrays.arrays(np.float32, its.integers(0, 9), elements=its.floats(width=32, allow_nan=False))
+
+
+def test_it_joined_by_being_installed() -> None:
+    known = interop.adapters()["gauges"]
+    assert known.origin == "entry point of gauges"
+    assert (known.installed, known.problem) == (True, "")
+
+
+def test_its_memory_is_handed_over() -> None:
+    reading = gauges.Reading(np.arange(4.0))
+    array = interop.to_numpy(reading)
+    array[0] = 8
+    assert reading.samples[0] == 8
+    assert interop.framework(reading) == "gauges"
+    assert interop.explain(reading, "numpy").zero_copy
+
+
+@given(series, its.sampled_from([1.0, 2.0, -0.5]))
+def test_its_values_cross(samples: np.ndarray, gain: float) -> None:
+    reading = gauges.Reading(samples, gain)
+    plan = interop.explain(reading, "numpy")
+    assert plan.zero_copy == (gain == 1)
+    assert_identical(interop.to_numpy(reading), reading.values())
+
+
+@given(series)
+def test_there_and_back(samples: np.ndarray) -> None:
+    reading = interop.convert(samples, "gauges")
+    assert type(reading) is gauges.Reading
+    assert interop.shares_memory(reading, samples) or samples.size == 0
+    assert_identical(interop.to_numpy(reading), samples)
+
+
+def test_a_sealed_reading_stays_sealed() -> None:
+    reading = gauges.Reading(np.arange(4.0), sealed=True)
+    assert not interop.to_numpy(reading).flags.writeable
+    assert interop.to_numpy(reading, writable=True).flags.writeable
+    with pytest.raises(interop.ReadOnlyError):
+        interop.to_numpy(reading, writable=True, copy=False)
+
+
+def test_what_it_cant_hold_is_refused() -> None:
+    with pytest.raises(interop.UnsupportedError, match="1 dimensions"):
+        interop.convert(np.ones((2, 2)), "gauges")
+    with pytest.raises(interop.DTypeError, match="float32"):
+        interop.convert(np.arange(3), "gauges")
+    assert len(interop.convert(np.arange(3), "gauges", dtype="float32")) == 3
+    with pytest.raises(interop.CopyError):
+        interop.to_numpy(gauges.Reading(np.arange(4.0), 2.0), copy=False)
+
+
+def test_its_hot_route_and_its_plan_agree() -> None:
+    from gauges._interop import adapter
+
+    for samples in (np.arange(4.0), np.arange(8.0, dtype="f4")[::2], np.arange(3), np.ones((2, 2))):
+        for gain in (1.0, 2.0):
+            reading = gauges.Reading(samples, gain)
+            quick = adapter.quickly(reading)
+            if quick is not NotImplemented:
+                assert_identical(quick, interop.to_numpy(reading, order=None, device="cpu"))

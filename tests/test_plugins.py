@@ -1,0 +1,393 @@
+"""What others add: the example package outside of this one, and plugins that are broken in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interop
+from interop import _plugins, _registry
+from interop._native import clear_hot_routes, ndarray_from_view, view_from_ndarray
+from interop.protocols import Facts, HostAdapter, Limits
+
+TESTS = Path(__file__).parent
+EXAMPLE = TESTS / "plugin_example"
+
+
+# By entry point: each in a fresh interpreter, from a folder that looks like an environment with the package installed.
+
+ADAPTER = """
+from interop.protocols import HostAdapter
+class Array:
+    def __init__(self, cells): self.cells = cells
+class Mine(HostAdapter):
+    name = "mine"
+    types = (Array,)
+    def to_numpy(self, x): return x.cells
+    def from_numpy(self, array): return Array(array)
+"""
+
+#: How a plugin can be broken: its module's text, its entry point, and what has to be said of it.
+BROKEN = {
+    "raises at import": ("raise RuntimeError('no licence')", "mine:adapter", "RuntimeError: no licence"),
+    "leaves at import": ("raise SystemExit(3)", "mine:adapter", "SystemExit: 3"),
+    "points to no module": ("", "mine_nowhere:adapter", "No module named 'mine_nowhere'"),
+    "points to no attribute": ("", "mine:adapter", "no attribute 'adapter'"),
+    "points to a class": (ADAPTER + "adapter = Mine", "mine:adapter", "Mine is a class: offer an object of it, Mine()"),
+    "is no adapter": ("adapter = object()", "mine:adapter", "a object isn't one: it lacks api, name and"),
+    "another version": (ADAPTER + "Mine.api = 99\nadapter = Mine()", "mine:adapter", "speaks version 99"),
+    "another name": (ADAPTER + "Mine.name = 'yours'\nadapter = Mine()", "mine:adapter", "is named 'yours'"),
+    "modules of nonsense": (ADAPTER + "Mine.modules = 7\nadapter = Mine()", "mine:adapter", "its modules are 7"),
+}
+
+PROGRAM = """
+import json, sys
+import numpy as np
+import interop
+said = {}
+try:
+    interop.convert(np.ones(2), "mine")
+except interop.UnsupportedError as error:
+    said["target"] = str(error)
+# Everything else goes on, whatever is asked first.
+assert interop.to_numpy(np.ones(2)).shape == (2,)
+assert interop.view(memoryview(b"ab")).readonly
+assert interop.DType(np.float32) == "float32"
+try:
+    interop.to_numpy(object())
+except interop.UnsupportedError:
+    pass
+said["problem"] = interop.adapters()["mine"].problem
+said["loaded"] = interop.adapters()["mine"].loaded
+print(json.dumps(said))
+"""
+
+
+def install(folder: Path, name: str, text: str, entry: str, package: str = "their-package") -> None:
+    """Put a package with an entry point where Python finds it."""
+    (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    info = folder / f"{package.replace('-', '_')}-2.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 2.1\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[interop.adapters]\n{name} = {entry}\n", encoding="utf-8")
+
+
+def run(folder: Path, program: str) -> dict[str, Any]:
+    """Run a program that prints JSON, with the folder's packages."""
+    path = os.pathsep.join([str(folder), str(TESTS.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_plugin_is_named_and_breaks_nothing_else(kind: str, tmp_path: Path) -> None:
+    text, entry, says = BROKEN[kind]
+    install(tmp_path, "mine", text, entry)
+    if text.startswith("raise"):
+        # Its library itself is whole: only the adapter beside it isn't.
+        (tmp_path / "mine_interop.py").write_text(text, encoding="utf-8")
+        (tmp_path / "mine.py").write_text("", encoding="utf-8")
+        info = tmp_path / "their_package-2.1.dist-info" / "entry_points.txt"
+        info.write_text("[interop.adapters]\nmine = mine_interop:adapter\n", encoding="utf-8")
+    said = run(tmp_path, PROGRAM)
+    assert says in said["target"]
+    assert said["problem"] == said["target"]
+    assert "their-package 2.1" in said["target"]
+    assert "pip" in said["target"] or "uninstall" in said["target"]
+    assert not said["loaded"]
+
+
+def test_a_type_of_a_broken_plugin_says_why_it_isnt_known(tmp_path: Path) -> None:
+    install(tmp_path, "mine", "class Array: pass\n" + BROKEN["is no adapter"][0], "mine:adapter")
+    said = run(
+        tmp_path,
+        """
+        import json, mine, interop
+        try:
+            interop.to_numpy(mine.Array())
+        except interop.UnsupportedError as error:
+            print(json.dumps({"said": str(error)}))
+        """,
+    )
+    assert "a mine.Array is no tensor" in said["said"]
+    assert "their-package 2.1" in said["said"]
+
+
+@pytest.mark.parametrize("other", ["numpy", "mine"])
+def test_names_that_collide(other: str, tmp_path: Path) -> None:
+    install(tmp_path, "mine", ADAPTER + "adapter = Mine()", "mine:adapter")
+    install(tmp_path, other, "", "mine:adapter", package="another-package")
+    if other == "numpy":
+        (tmp_path / "numpy.py").unlink()
+    else:
+        (tmp_path / "mine.py").write_text(ADAPTER + "adapter = Mine()", encoding="utf-8")
+    said = run(
+        tmp_path,
+        """
+        import json, numpy as np, interop
+        assert type(interop.convert(np.ones(2), "mine")).__name__ == "Array"
+        assert interop.adapters()["numpy"].origin == "built-in"
+        print(json.dumps({name: info.problem for name, info in interop.adapters().items() if info.problem}))
+        """,
+    )
+    (who, what), *more = said.items()
+    assert not more
+    assert "package 2.1" in who
+    assert "built-in" in what if other == "numpy" else "same name" in what
+
+
+def test_a_plugin_is_loaded_when_its_library_is_there_and_not_before(tmp_path: Path) -> None:
+    install(tmp_path, "mine", "class Array: pass", "mine_interop:adapter")
+    (tmp_path / "mine_interop.py").write_text(ADAPTER + "adapter = Mine()", encoding="utf-8")
+    said = run(
+        tmp_path,
+        """
+        import json, sys, numpy as np, interop
+        interop.to_numpy(np.ones(2))
+        interop.adapters()
+        before = "mine" in sys.modules or "mine_interop" in sys.modules
+        import mine
+        interop.dtype(np.ones(2)), interop.DType("float32").matches(object())
+        try:
+            interop.to_numpy(object())
+        except interop.UnsupportedError:
+            pass
+        print(json.dumps({"before": before, "after": interop.adapters()["mine"].loaded}))
+        """,
+    )
+    assert said == {"before": False, "after": True}
+
+
+def test_an_adapter_can_be_registered_before_anything_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ADAPTER + "adapter = Mine()", encoding="utf-8")
+    said = run(
+        tmp_path,
+        """
+        import json, mine, interop
+        interop.register(mine.adapter)
+        import numpy as np
+        print(json.dumps({"shape": interop.to_numpy(mine.Array(np.ones((2, 3)))).shape}))
+        """,
+    )
+    assert said == {"shape": [2, 3]}
+
+
+def test_the_example_package(tmp_path: Path) -> None:
+    """Built, installed and tested by its own tests, which use nothing but what is public."""
+    source, there = tmp_path / "source", tmp_path / "installed"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(there), str(source)], check=True)
+    path = os.pathsep.join([str(there), str(TESTS.parent)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "tests"],
+        check=False,
+        cwd=source,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# By register(): what answers wrongly is found where it answers.
+
+
+class Cells:
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+
+
+class CellsAdapter(HostAdapter):
+    name = "cells"
+    types = (Cells,)
+
+    def to_numpy(self, x: Cells, /) -> np.ndarray[Any, Any]:
+        return x.array
+
+    def from_numpy(self, array: np.ndarray[Any, Any], /) -> Cells:
+        return Cells(array)
+
+
+@pytest.fixture
+def joined() -> Iterator[Callable[..., None]]:
+    """Register a CellsAdapter with some of its verbs replaced."""
+    kept = _registry._loaded, set(_registry._registered), _plugins.faults()
+
+    def register(**verbs: Any) -> None:
+        kind: Any = type("Broken", (CellsAdapter,), verbs)
+        interop.register(kind())
+
+    yield register
+    _registry._loaded = kept[0]
+    _registry._registered.clear()
+    _registry._registered.update(kept[1])
+    _plugins._faults.clear()
+    _plugins._faults.update(kept[2])
+    _registry._by_type.clear()
+    _registry._unclaimed.clear()
+    clear_hot_routes()
+    for known in reversed(list(_registry._loaded.values())):
+        _registry._install_routes(known)
+
+
+def fails(*_: Any, **__: Any) -> Any:
+    raise KeyError("inside the adapter")
+
+
+def test_the_base_class_is_enough(joined: Callable[..., None]) -> None:
+    joined()
+    array = np.arange(6, dtype="f4").reshape(2, 3)
+    cells = interop.convert(array, "cells")
+    assert interop.shares_memory(cells, array)
+    assert interop.to_numpy(cells).base is not None
+    assert interop.to_numpy(cells, order="F").flags.f_contiguous
+    assert interop.convert(cells, "cells") is cells
+    assert interop.convert(cells, "cells", copy=True) is not cells
+    assert interop.convert(array, "cells", dtype="bfloat16").array.dtype.name == "bfloat16"
+    array.flags.writeable = False
+    assert not interop.convert(array, "cells").array.flags.writeable
+    assert interop.adapters()["cells"].problem == ""
+    with pytest.raises(interop.UnsupportedError, match="no tensor"):
+        interop.to_numpy(type("Sub", (Cells,), {})(array))
+
+
+@pytest.mark.parametrize("verb", ["claims", "native_dtypes", "native_device", "native_stream", "fast"])
+def test_a_look_up_that_raises_breaks_nothing_else(verb: str, joined: Callable[..., None]) -> None:
+    joined(**{verb: fails})
+    with pytest.raises(interop.UnsupportedError):
+        interop.to_numpy(object())
+    with pytest.raises(interop.DTypeError):
+        interop.DType(object())
+    with pytest.raises(interop.DeviceError):
+        interop.Device(object())
+    with pytest.raises(interop.DeviceError):
+        interop.to_numpy(np.ones(2), stream=object())
+    assert interop.to_numpy(np.ones(2)).shape == (2,)
+    assert "inside the adapter" in interop.adapters()["cells"].problem
+    if verb == "claims":
+        with pytest.raises(interop.UnsupportedError, match=r"'cells'.*its claims\(\) raised KeyError"):
+            interop.to_numpy(Cells(np.ones(2)))
+
+
+NONSENSE: dict[str, dict[str, Any]] = {
+    "limits raises": {"limits": fails},
+    "limits is no Limits": {"limits": lambda self, device_type: {"float32"}},
+    "limits of nonsense": {"limits": lambda self, device_type: Limits(dtypes=["float32"])},  # type: ignore[arg-type]
+    "strides of nonsense": {"limits": lambda self, device_type: Limits(frozenset(), strides="fortran")},  # type: ignore[arg-type]
+    "describe raises": {"describe": fails},
+    "describe is no Facts": {"describe": lambda self, x: None},
+    "a shape of nonsense": {"describe": lambda self, x: replace(CellsAdapter().describe(x), shape=[2])},  # type: ignore[arg-type]
+    "a negative length": {"describe": lambda self, x: replace(CellsAdapter().describe(x), shape=(-2,), strides=(1,))},
+    "strides of other axes": {"describe": lambda self, x: replace(CellsAdapter().describe(x), strides=(1, 1, 1))},
+    "a dtype of nonsense": {"describe": lambda self, x: replace(CellsAdapter().describe(x), dtype="float32")},  # type: ignore[arg-type]
+    "export raises": {"export": fails},
+    "export is no View": {"export": lambda self, x, facts, stream: x.array},
+    "export of another shape": {"export": lambda self, x, facts, stream: view_from_ndarray(x.array[:1])},
+    "export of another dtype": {"export": lambda self, x, facts, stream: view_from_ndarray(x.array.view("i4"))},
+    "export of other memory": {"export": lambda self, x, facts, stream: view_from_ndarray(x.array.copy())},
+    "export of other strides": {
+        "export": lambda self, x, facts, stream: view_from_ndarray(x.array[::1, ::-1][:, ::-1].T.copy().T)
+    },
+}
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_a_source_of_nonsense_is_named(kind: str, joined: Callable[..., None]) -> None:
+    joined(**NONSENSE[kind])
+    cells = Cells(np.arange(4, dtype="f4").reshape(2, 2))
+    with pytest.raises(interop.UnsupportedError, match="cells"):
+        interop.to_numpy(cells)
+    assert interop.adapters()["cells"].problem
+    assert interop.to_numpy(np.ones(2)).shape == (2,)
+
+
+TARGETS: dict[str, dict[str, Any]] = {
+    "wrap raises": {"wrap": fails},
+    "wrap makes something else": {"wrap": lambda self, view: [1, 2]},
+    "wrap makes None": {"wrap": lambda self, view: None},
+    "wrap copies": {"wrap": lambda self, view: Cells(ndarray_from_view(view).copy())},
+    "wrap of another shape": {"wrap": lambda self, view: Cells(ndarray_from_view(view)[:1])},
+    "wrap of another dtype": {"wrap": lambda self, view: Cells(ndarray_from_view(view).view("i4"))},
+    "wrap of other strides": {"wrap": lambda self, view: Cells(ndarray_from_view(view).T)},
+    "limits raises": {"limits": fails},
+    "current_device of nonsense": {
+        "current_device": lambda self, device_type: "0",
+        "limits": lambda self, kind: Limits(frozenset({"float32"})),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_target_of_nonsense_is_named(kind: str, joined: Callable[..., None]) -> None:
+    joined(**TARGETS[kind])
+    options: Any = {"device": "cuda"} if kind.startswith("current_device") else {}
+    with pytest.raises(interop.InteropError, match="cells"):
+        interop.convert(np.arange(4, dtype="f4").reshape(2, 2), "cells", **options)
+    assert interop.to_numpy(np.ones(2)).shape == (2,)
+
+
+def test_a_copy_into_less_memory_than_was_asked_for(joined: Callable[..., None]) -> None:
+    joined(empty=lambda self, dtype, shape, strides, device: Cells(np.empty(1, dtype.numpy)))
+    with pytest.raises(interop.UnsupportedError, match=r"its empty\(\) made"):
+        interop.convert(np.arange(4, dtype="f4"), "cells", copy=True)
+
+
+def test_readonly_memory_stays_readonly_whatever_the_adapter_says(joined: Callable[..., None]) -> None:
+    def describe(self: Any, x: Cells) -> Facts:
+        return replace(CellsAdapter().describe(x), readonly=True)
+
+    joined(describe=describe)
+    assert not interop.to_numpy(Cells(np.ones(2))).flags.writeable
+
+
+def test_routes_of_nonsense_are_left_out(joined: Callable[..., None]) -> None:
+    routes = {(Cells, "numpy"): lambda x: x.array, "numpy": print, (Cells, 3): print, (Cells, "torch"): 7}
+    joined(fast=lambda self: routes)
+    array = np.ones(2)
+    assert interop.to_numpy(Cells(array)) is array
+    assert "fast()" in interop.adapters()["cells"].problem
+
+
+def test_a_free_function_is_a_hot_route(joined: Callable[..., None]) -> None:
+    seen: list[object] = []
+
+    def route(x: Cells) -> Any:
+        seen.append(x)
+        if len(seen) > 1:
+            raise ValueError("a route that raises is one that doesn't know")
+        return x.array
+
+    joined(fast=lambda self: {(Cells, "numpy"): route})
+    cells = Cells(np.ones(2))
+    assert interop.to_numpy(cells) is cells.array
+    assert interop.to_numpy(cells) is not cells.array
+    assert len(seen) == 2
+
+
+def test_registering_again_mends(joined: Callable[..., None]) -> None:
+    joined(claims=fails)
+    with pytest.raises(interop.UnsupportedError):
+        interop.to_numpy(Cells(np.ones(2)))
+    joined()
+    assert interop.to_numpy(Cells(np.ones(2))).shape == (2,)
+    assert interop.adapters()["cells"].problem == ""

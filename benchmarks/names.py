@@ -50,6 +50,10 @@ NAMES: Final[dict[str, Origin]] = {
     "cupy": Origin("cupy", distribution="cupy-cuda13x"),
     "bfloat16": Origin("ml_dtypes", "bfloat16", "ml-dtypes"),
     "float8_e4m3fn": Origin("ml_dtypes", "float8_e4m3fn", "ml-dtypes"),
+    "jax": Origin("jax"),
+    "mx": Origin("mlx.core"),
+    "paddle": Origin("paddle", distribution="paddlepaddle"),
+    "tf": Origin("tensorflow", distribution="tensorflow-cpu"),
     "tvm_ffi": Origin("tvm_ffi", distribution="apache-tvm-ffi"),
     "StridedMemoryView": Origin("cuda.core.utils", "StridedMemoryView", "cuda-core"),
     "convert_memory": Origin("arraybridge", "convert_memory"),
@@ -58,7 +62,9 @@ NAMES: Final[dict[str, Origin]] = {
     "swapped": Origin("benchmarks.sources", "swapped"),
     "an_array": Origin("benchmarks.sources", "an_array"),
     "read": Origin("benchmarks.sources", "read"),
-    **_interop("convert", "convert_like", "copyto", "explain", "framework", "to_cupy", "to_numpy", "to_torch", "view"),
+    "aligned": Origin("benchmarks.sources", "aligned"),
+    **_interop("convert", "convert_like", "copyto", "explain", "framework", "view"),
+    **_interop("to_cupy", "to_jax", "to_mlx", "to_numpy", "to_paddle", "to_tensorflow", "to_torch"),
 }
 
 

@@ -115,6 +115,12 @@ _F: Final = Source(
     "f", "tvm_ffi float32 3x4, known by its protocol only", "tvm_ffi.from_dlpack(np.ones((3, 4), np.float32))"
 )
 
+_A_ALIGNED: Final = Source("a", "numpy float32 3x4, on a multiple of 64 bytes", "aligned()")
+_J: Final = Source("j", "jax float32 3x4", "jax.numpy.ones((3, 4))")
+_E: Final = Source("e", "tensorflow float32 3x4", "tf.ones((3, 4))")
+_M: Final = Source("m", "mlx float32 3x4, evaluated", "mx.array(aligned())")
+_P: Final = Source("p", "paddle float32 3x4", "paddle.ones([3, 4])")
+
 _SMALL: Final = (
     Comparison(
         "to_numpy",
@@ -228,6 +234,24 @@ _SMALL: Final = (
     ),
     Comparison("producer to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
     Comparison("producer to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
+    Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),
+    Comparison("torch to_jax", _T_AGAIN, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
+    Comparison("copied to_jax", _A, _copies("to_jax(a)"), (_copies("jax.numpy.array(a)"),)),
+    Comparison("jax to_numpy", _J, Way("to_numpy(j)"), _shares("np.asarray(j)", "np.from_dlpack(j)")),
+    Comparison("jax to_torch", _J, Way("to_torch(j, writable=False)"), _shares("torch.from_dlpack(j)")),
+    Comparison(
+        "to_tensorflow",
+        _A_ALIGNED,
+        Way("to_tensorflow(a, copy=False)"),
+        _shares("tf.experimental.dlpack.from_dlpack(a.__dlpack__())"),
+    ),
+    Comparison("tensorflow to_numpy", _E, Way("to_numpy(e)"), (_copies("e.numpy()"), *_shares("np.from_dlpack(e)"))),
+    Comparison("to_mlx", _A, _copies("to_mlx(a)"), (_copies("mx.array(a)"), _copies("mx.from_dlpack(a)"))),
+    Comparison("mlx to_numpy", _M, Way("to_numpy(m)"), _shares("np.asarray(m)", "np.from_dlpack(m)")),
+    Comparison(
+        "to_paddle", _A, Way("to_paddle(a)"), (*_shares("paddle.from_dlpack(a)"), _copies("paddle.to_tensor(a)"))
+    ),
+    Comparison("paddle to_numpy", _P, Way("to_numpy(p)"), (_copies("p.numpy()"), *_shares("np.from_dlpack(p)"))),
     Comparison(
         "copyto numpy", _T_AGAIN, _answers("copyto(an_array, t)"), (_answers("np.copyto(an_array, t.numpy())"),)
     ),

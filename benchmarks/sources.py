@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from interop import empty_aligned
+
 Array = np.ndarray[Any, Any]
 
 #: To convert like, and to write into.
@@ -14,6 +16,13 @@ an_array: Final[Array] = np.zeros((3, 4), np.float32)
 
 #: Looks at a description of memory, which some make only when they are asked.
 read: Final = attrgetter("ptr", "shape", "strides", "dtype")
+
+
+def aligned() -> Array:
+    """Make an array that every framework takes as it is."""
+    made = empty_aligned((3, 4), "float32")
+    made[...] = np.random.default_rng(0).random((3, 4), np.float32)
+    return made
 
 
 def frozen(array: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from interop import _layout
 from interop._case import VIEW
 from interop._devices import CUDA, CUDA_MANAGED
 from interop._dtypes import COMPLEX
@@ -134,6 +135,14 @@ def _dimensions(case: Case) -> InteropError | None:
     return UnsupportedError(message(_what(case), why, "Reshape it to fewer dimensions first."))
 
 
+def _order(case: Case) -> InteropError | None:
+    shape = case.facts.shape
+    if case.options.order != "F" or case.room.strides != "c" or _layout.is_f(shape, _layout.c_strides(shape)):
+        return None
+    why = f"{case.target}'s arrays are in C order, always"
+    return UnsupportedError(message(_what(case), why, f"{_call(case, order=None)} gives one."))
+
+
 def _dtype(case: Case) -> InteropError | None:
     if case.same and not case.reasons:
         return None
@@ -193,6 +202,7 @@ _CHECKS: Final[tuple[Callable[[Case], InteropError | None], ...]] = (
     _absent,
     _stream,
     _dimensions,
+    _order,
     _dtype,
     _readonly,
     _copy,

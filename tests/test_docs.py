@@ -25,7 +25,19 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NEEDS = {
     name: name
     for name in (
-        *("array_api_strict", "cupy", "dpnp", "hypothesis", "pandas", "PIL", "polars", "pyarrow", "scipy", "torch"),
+        *(
+            "array_api_strict",
+            "cupy",
+            "dpnp",
+            "hypothesis",
+            "jax",
+            "pandas",
+            "PIL",
+            "polars",
+            "pyarrow",
+            "scipy",
+            "torch",
+        ),
         *("tvm_ffi", "warp", "xarray"),
     )
 }

@@ -33,9 +33,12 @@ _PACKED: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
 #: Truncated to 32 bits where x64 is off, as it is by default.
 _WIDE: Final = frozenset({"int64", "uint64", "float64", "complex128"})
 
-#: jax's scalar types by our names; which of them exist depends on the version. A bool's is called bool_.
-_SCALARS: Final = {
-    name: scalar for name in BY_NAME if (scalar := getattr(jnp, "bool_" if name == "bool" else name, None)) is not None
+#: jax's scalar types by our names; which of them exist depends on the version. A bool's is called bool_, and those of
+#: 6 bits are names that XLA has no arrays for.
+_SCALARS: Final[dict[str, Any]] = {
+    name: getattr(jnp, spelled)
+    for name in BY_NAME
+    if hasattr(jnp, spelled := "bool_" if name == "bool" else name) and not name.startswith("float6_")
 }
 
 _WITH_X64: Final = frozenset(_SCALARS)

@@ -13,6 +13,7 @@ import paddle
 
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._host import copy_values
 from interop._devices import CPU
 from interop._native import (
     CallRoute,
@@ -122,12 +123,17 @@ class PaddleAdapter(Drafting):
         return self.wrap(draft.view)
 
     def assign(self, dst: Any, src: Any, /) -> None:
-        """Write a tensor that exists through its own memory; everything else as a draft."""
-        if isinstance(dst, paddle.Tensor):
-            with paddle.no_grad():
-                dst.set_value(ndarray_from_view(src) if isinstance(src, View) else src)
+        """Write into the memory of a tensor and count it as a write; everything else is a draft."""
+        if not isinstance(dst, paddle.Tensor):
+            super().assign(dst, src)
             return
-        super().assign(dst, src)
+        if not dst.stop_gradient:
+            msg = "a tensor that requires grad isn't written in place"
+            raise ValueError(msg)
+        memory = ndarray_from_view(_export(dst))
+        copy_values(memory, ndarray_from_view(src if isinstance(src, View) else _export(src.detach())))
+        # What is saved for a backward pass is checked by this count.
+        dst._bump_inplace_version()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - set_value doesn't count
 
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return paddle's element types."""

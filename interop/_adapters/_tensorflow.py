@@ -151,7 +151,8 @@ class TensorflowAdapter(Drafting):
         native = _BY_OUR_NAME.get(dtype.name)
         if native is not None and x.dtype != native and not {dtype.name, _DTYPES[x.dtype]} & _OWN:
             x = tf.cast(x, native)
-        return view_from_ndarray(x.numpy())
+        # One of no dimensions comes as a scalar.
+        return view_from_ndarray(np.asarray(x.numpy()))
 
     def finish(self, draft: Draft) -> Any:
         """Make the tensor on the draft's memory, which nobody else holds; where DLPack can't say its type, a copy."""

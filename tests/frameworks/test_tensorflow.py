@@ -1,0 +1,171 @@
+"""What is peculiar to tensorflow: what ends the process, what isn't memory, variables, tapes, constants."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import interop
+
+torch = pytest.importorskip("torch")
+
+
+def aligned(values: Any, dtype: str = "float32") -> np.ndarray[Any, Any]:
+    source = np.asarray(values)
+    made = interop.empty_aligned(source.shape, dtype)
+    made[...] = source
+    return made
+
+
+def refused(x: Any) -> str:
+    plan = interop.explain(x, "numpy")
+    assert isinstance(plan.error, interop.UnsupportedError)
+    for call in (interop.to_numpy, interop.to_torch, interop.view):
+        with pytest.raises(interop.UnsupportedError):
+            call(x)
+    return str(plan.error)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tf.constant(["a", "b"]), "strings"),
+        (lambda: tf.Variable(["a", "b"]), "strings"),
+        (lambda: tf.Variable(1.0).handle, "handles of resources"),
+        (lambda: tf.bitcast(tf.constant([1], tf.uint8), tf.quint8), "quint8"),
+        (lambda: tf.ragged.constant([[1, 2], [3]]), "x.to_tensor()"),
+        (lambda: tf.sparse.from_dense([[1, 0], [0, 2]]), "to_dense"),
+        (lambda: tf.IndexedSlices(tf.ones((1, 2)), tf.constant([0])), "convert_to_tensor"),
+        (lambda: tf.Variable(1.0, shape=tf.TensorShape(None)), "x.value()"),
+    ],
+)
+def test_what_is_no_block_of_numbers_is_refused_by_name(make: Any, words: str) -> None:
+    """A tensor of strings that is asked for its capsule ends the process."""
+    assert words in refused(make())
+
+
+def test_a_symbol_is_refused_by_name_and_is_itself_to_tensorflow() -> None:
+    seen: list[str] = []
+
+    def traced(x: Any) -> Any:
+        seen.append(refused(x))
+        assert interop.to_tensorflow(x) is x
+        return x
+
+    tf.function(traced)(tf.ones(3))
+    assert "has no values" in seen[0]
+
+
+def test_unaligned_memory_never_reaches_it() -> None:
+    """tf.experimental.dlpack takes it, and the first operation on it ends the process: IsAligned() fails."""
+    memory = interop.empty_aligned(1024, "uint8")
+    for offset in (4, 8, 16, 32):
+        a = memory[offset : offset + 256].view("float32")
+        a[:] = 1
+        with pytest.raises(interop.CopyError, match="multiple of 64 bytes"):
+            interop.to_tensorflow(a, copy=False)
+        a.flags.writeable = False
+        assert float(tf.reduce_sum(interop.to_tensorflow(a))) == 64
+
+
+def test_what_is_written_after_the_call_is_not_seen() -> None:
+    a = aligned([1, 2, 3])
+    for source in (a, torch.from_numpy(a)):
+        a[:] = 1, 2, 3
+        x = interop.to_tensorflow(source)
+        a[:] = 7
+        assert x.numpy().tolist() == [1, 2, 3]
+    lent = interop.to_tensorflow(a, copy=False)
+    assert interop.view(lent).ptr == a.ctypes.data
+
+
+def test_it_never_writes_into_memory_that_was_lent() -> None:
+    """Its kernels reuse the memory of an input that nobody else holds."""
+    a = aligned(np.arange(1000.0))
+    a.flags.writeable = False
+    assert interop.explain(a, "tensorflow").zero_copy
+
+    tf.nn.relu(interop.to_tensorflow(a) + 1)
+    tf.function(lambda x: tf.nn.relu(tf.exp(x * 0 + 1) * 2))(interop.to_tensorflow(a))
+    tf.add(interop.to_tensorflow(a), 1)
+    tf.negative(interop.to_tensorflow(a))
+    assert a.tolist() == list(range(1000))
+
+
+def test_constants_are_readonly() -> None:
+    x = tf.constant([1.0, 2.0])
+    a = interop.to_numpy(x)
+    assert a.ctypes.data == interop.view(x).ptr
+    assert not a.flags.writeable
+    t = interop.to_torch(x)
+    t.fill_(7)
+    assert x.numpy().tolist() == [1, 2]
+    # numpy's own asarray gives writable memory of this one.
+    assert not interop.to_numpy(tf.constant([1, 2], tf.bfloat16)).flags.writeable
+
+
+def test_a_variable_is_what_it_holds_now() -> None:
+    v = tf.Variable([1.0, 2.0, 3.0])
+    assert interop.to_tensorflow(v) is v
+    a, t = interop.to_numpy(v), interop.to_torch(v)
+    assert not a.flags.writeable
+    v.assign_add([1.0, 1.0, 1.0])
+    v.assign([9.0, 9.0, 9.0])
+    assert a.tolist() == t.tolist() == [1, 2, 3]
+    assert interop.to_numpy(v, dtype="int32").tolist() == [9, 9, 9]
+    assert interop.to_numpy(v, copy=True).tolist() == [9, 9, 9]
+    assert interop.dtype(v) == "float32"
+    assert interop.explain(v, "numpy").ok
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "int4"])
+def test_types_that_its_dlpack_lacks_cross_by_a_copy(name: str) -> None:
+    a = np.array([1, 2, 3], getattr(ml_dtypes, name))
+    x = interop.to_tensorflow(a)
+    assert x.dtype.name == name
+    back = interop.to_numpy(x)
+    assert (back.dtype, back.tobytes()) == (a.dtype, a.tobytes())
+    with pytest.raises(interop.CopyError):
+        interop.to_tensorflow(a, copy=False)
+    with pytest.raises(interop.CopyError):
+        interop.to_numpy(x, copy=False)
+
+
+def test_inside_tensorflow_the_tape_follows() -> None:
+    x = tf.constant([1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = interop.to_tensorflow(x, copy=True) * interop.to_tensorflow(x, dtype="float64", copy=True)[0].numpy()
+    assert not interop.shares_memory(x, interop.to_tensorflow(x, copy=True))
+    assert tape.gradient(y, x).numpy().tolist() == [1, 1]
+
+
+def test_order() -> None:
+    a = np.arange(6, dtype="float32").reshape(2, 3)
+    assert interop.to_tensorflow(a.T).numpy().tolist() == a.T.tolist()
+    with pytest.raises(interop.UnsupportedError, match="C order, always"):
+        interop.to_tensorflow(a, order="F")
+
+
+def test_naming_tensorflow_sets_no_device_up() -> None:
+    code = """
+    import tensorflow as tf, interop
+    assert interop.adapters()["tensorflow"].installed
+    assert interop.DType(tf.bfloat16) == "bfloat16"
+    # Too late once its context is there.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    assert len(tf.config.list_logical_devices("CPU")) == 2
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr

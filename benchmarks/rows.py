@@ -235,7 +235,7 @@ _SMALL: Final = (
     Comparison("producer to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
     Comparison("producer to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
     Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),
-    Comparison("torch to_jax", _T_AGAIN, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
+    Comparison("torch to_jax", _T, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
     Comparison("copied to_jax", _A, _copies("to_jax(a)"), (_copies("jax.numpy.array(a)"),)),
     Comparison("jax to_numpy", _J, Way("to_numpy(j)"), _shares("np.asarray(j)", "np.from_dlpack(j)")),
     Comparison("jax to_torch", _J, Way("to_torch(j, writable=False)"), _shares("torch.from_dlpack(j)")),

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from ctypes import byref, c_int, c_size_t, c_ulonglong, c_void_p
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -347,3 +347,30 @@ def test_a_copy_from_pageable_memory(rt: Runtime) -> None:
     memory, stream = rt.memory(), begin(rt)
     assert rt.code("MemcpyAsync", memory, byref(c_int()), 4, 4, stream) == Error.CAPTURE_UNSUPPORTED
     end_invalid(rt, stream)
+
+
+# -- the libraries' own
+
+
+def test_torch_captures(torch: Any) -> None:
+    source, target = torch.arange(4.0).cuda(), torch.zeros(4, device="cuda")
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        target.copy_(source)
+    assert target.tolist() == [0, 0, 0, 0]
+    source.copy_(torch.arange(4.0) + 1)
+    graph.replay()
+    assert target.tolist() == [1, 2, 3, 4]
+
+
+def test_cupy_captures(cupy: Any, cupy_stream: Any) -> None:
+    source, target = cupy.asarray([1.0, 2.0]), cupy.zeros(2)
+    cupy.cuda.Device().synchronize()
+    with cupy_stream as stream:
+        stream.begin_capture()
+        target.data.copy_from_device_async(source.data, source.nbytes, stream)
+        graph = stream.end_capture()
+        graph.launch(stream)
+        stream.synchronize()
+    assert target.tolist() == [1, 2]

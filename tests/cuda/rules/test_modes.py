@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 import cudasim
 from cudasim.boot import MODES
-from cudasim.runtime import Error, Runtime
+from cudasim.runtime import PER_THREAD, Error, Runtime
 
 pytestmark = pytest.mark.sim_only
 
@@ -139,3 +140,33 @@ def test_memory_can_be_changed_from_outside(rt: Runtime) -> None:
     memory = rt.memory(64)
     cudasim.poke(memory + 1, b"\5\6")
     assert cudasim.peek(memory, 4) == b"\0\5\6\0"
+
+
+@pytest.mark.usefixtures("lazy")
+def test_a_queue_has_an_end(rt: Runtime) -> None:
+    stream, memory = rt.stream(), rt.memory()
+    for _ in range(3000):
+        rt.fill(memory, 1, stream)
+    assert 1000 < cudasim.pending() < 1100
+
+
+@pytest.mark.usefixtures("lazy")
+def test_pending_operations_are_listed_in_the_order_of_their_submission(rt: Runtime) -> None:
+    streams, memories = [rt.stream() for _ in range(3)], [rt.memory() for _ in range(3)]
+    for stream, memory in [*zip(streams, memories, strict=True)] * 2:
+        rt.fill(memory, 1, stream)
+    operations = cudasim.operations()
+    assert [operation.stream for operation in operations] == streams * 2
+    assert sorted(operation.id for operation in operations) == [operation.id for operation in operations]
+
+
+def test_the_default_stream_of_a_thread_ends_with_it(rt: Runtime) -> None:
+    memory = rt.memory()
+
+    def work() -> None:
+        rt.fill(memory, 1, PER_THREAD)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert rt.read(memory) == [1]

@@ -18,9 +18,11 @@
 
 #include "sim.h"
 
-#define ARENA_BASE 0x200000000000ull /* far from what Linux maps by itself, and from the sanitizers' shadow */
+#ifndef ARENA_BASE
+#define ARENA_BASE 0x200000000000ull /* far from what Linux maps by itself, and from the address sanitizer's shadow */
 #define ARENA_SIZE (1ull << 38)
-#define ARENA_STEP (1ull << 39)
+#endif
+#define ARENA_STEP (2 * ARENA_SIZE)
 enum {
     PAGE = 4096,
     ALIGNMENT = 512,              /* as cudaMalloc gives */

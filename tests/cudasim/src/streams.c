@@ -14,8 +14,10 @@
 
 #include "sim.h"
 
-enum { STREAM_MAGIC = 0x5354524d, EVENT_MAGIC = 0x45564e54, HANDLE_SIZE = 512, PAST_AT_MOST = 256 };
+enum { STREAM_MAGIC = 0x5354524d, EVENT_MAGIC = 0x45564e54, HANDLE_SIZE = 512, PAST_AT_MOST = 256, PENDING_AT_MOST = 1024 };
+#ifndef HANDLES_SIZE
 #define HANDLES_SIZE (16ull << 30)
+#endif
 
 static char *handles, *next_handle;
 static stream *streams; /* newest first; without those that are destroyed and have nothing left */
@@ -209,6 +211,11 @@ static void run_first(stream *s) {
     finish_first(s);
 }
 
+/* Runs whatever the place needs, as long as nobody has to be waited for. */
+static void run_towards(place p) {
+    for (stream *next; !has_run(p) && (next = blocker(p.stream));) run_first(next);
+}
+
 void run_what_can(void) {
     for (bool more = pending > 0; more;) {
         more = false;
@@ -352,16 +359,13 @@ cudaError_t submit(stream *s, operation o) {
         if (pending) run_what_can();
     } else if (settings.mode == CUDASIM_THREAD) {
         sim_changed();
+    } else if (s->submitted - s->ran > PENDING_AT_MOST) {
+        run_towards((place){s, s->submitted - PENDING_AT_MOST}); /* a device's queue has an end, too: there the call would wait */
     }
     return cudaSuccess;
 }
 
 /* -- waiting -------------------------------------------------------------------------------------------------------------------- */
-
-/* Runs whatever the place needs, as long as nobody has to be waited for. */
-static void run_towards(place p) {
-    for (stream *next; !has_run(p) && (next = blocker(p.stream));) run_first(next);
-}
 
 static cudaError_t host_wait(place p, const order *known) {
     order copy = {0}; /* others may record the event again while the lock is given up */
@@ -462,12 +466,33 @@ stream *stream_create(unsigned flags, int priority) {
     return new_stream(self.device, flags, priority);
 }
 
+/* With a thread ends its default stream; what is pending there still runs. */
+static pthread_key_t thread_end;
+
+static void end_default_streams(void *streams_of_thread) {
+    stream **mine = streams_of_thread;
+    sim_lock();
+    for (int d = 0; d < MAX_DEVICES; d++)
+        if (mine[d]) {
+            mine[d]->handle.destroyed = true;
+            drop_if_over(mine[d]);
+        }
+    sim_unlock();
+}
+
+static stream *default_stream_of_thread(void) {
+    stream **mine = &self.default_stream[self.device];
+    if (!*mine) {
+        *mine = new_stream(self.device, cudaStreamDefault, 0);
+        pthread_setspecific(thread_end, self.default_stream);
+    }
+    return *mine;
+}
+
 stream *find_stream(cudaStream_t pointer) {
     if (!pointer || pointer == cudaStreamLegacy) return legacy[self.device];
-    if (pointer != cudaStreamPerThread) return handle_find(pointer, STREAM_MAGIC, "stream");
-    stream **mine = &self.default_stream[self.device];
-    if (!*mine) *mine = new_stream(self.device, cudaStreamDefault, 0);
-    return *mine;
+    if (pointer == cudaStreamPerThread) return default_stream_of_thread();
+    return handle_find(pointer, STREAM_MAGIC, "stream");
 }
 
 void stream_destroy(stream *s) {
@@ -481,6 +506,7 @@ void streams_init(void) {
     handles = mmap(NULL, HANDLES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (handles == MAP_FAILED) abort();
     next_handle = handles;
+    pthread_key_create(&thread_end, end_default_streams);
     for (int d = 0; d < settings.devices; d++) {
         legacy[d] = new_stream(d, cudaStreamDefault, 0);
         legacy[d]->legacy = true;
@@ -623,6 +649,11 @@ SETTER(cudasim_set_delay_ms, delay_ms)
 SETTER(cudasim_set_stuck_s, stuck_s)
 SETTER(cudasim_set_kernels, emulate)
 
+static int by_id(const void *a, const void *b) {
+    uint64_t x = ((const cudasim_operation *)a)->id, y = ((const cudasim_operation *)b)->id;
+    return (x > y) - (x < y);
+}
+
 size_t cudasim_pending(cudasim_operation *out, size_t room) {
     sim_lock();
     size_t found = 0;
@@ -633,5 +664,6 @@ size_t cudasim_pending(cudasim_operation *out, size_t room) {
             describe_operation(o, out[found].text, sizeof out[found].text);
         }
     sim_unlock();
+    qsort(out, found < room ? found : room, sizeof *out, by_id);
     return found;
 }

@@ -55,6 +55,10 @@ NAMES: Final[dict[str, Origin]] = {
     "paddle": Origin("paddle", distribution="paddlepaddle"),
     "tf": Origin("tensorflow", distribution="tensorflow-cpu"),
     "tvm_ffi": Origin("tvm_ffi", distribution="apache-tvm-ffi"),
+    "pa": Origin("pyarrow"),
+    "pd": Origin("pandas"),
+    "pl": Origin("polars"),
+    "wp": Origin("warp", distribution="warp-lang"),
     "StridedMemoryView": Origin("cuda.core.utils", "StridedMemoryView", "cuda-core"),
     "convert_memory": Origin("arraybridge", "convert_memory"),
     "HOST": Origin("arraybridge", "HOST"),
@@ -65,6 +69,7 @@ NAMES: Final[dict[str, Origin]] = {
     "aligned": Origin("benchmarks.sources", "aligned"),
     **_interop("convert", "convert_like", "copyto", "explain", "framework", "view"),
     **_interop("to_cupy", "to_jax", "to_mlx", "to_numpy", "to_paddle", "to_tensorflow", "to_torch"),
+    **_interop("to_pyarrow", "to_tvm_ffi", "to_warp"),
 }
 
 

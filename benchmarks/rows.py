@@ -111,9 +111,12 @@ _A_FRESH: Final = replace(_A, text="numpy float32 3x4, a new one each call", fre
 _A_FROZEN: Final = replace(_A, text="numpy float32 3x4, readonly", code=f"frozen({_A.code})")
 _A_BF16: Final = replace(_A, text="numpy bfloat16 3x4", code=f"{_A.code}.astype(bfloat16)")
 _A_FP8: Final = replace(_A, text="numpy float8_e4m3fn 3x4", code=f"{_A.code}.astype(float8_e4m3fn)")
-_F: Final = Source(
-    "f", "tvm_ffi float32 3x4, known by its protocol only", "tvm_ffi.from_dlpack(np.ones((3, 4), np.float32))"
-)
+_F: Final = Source("f", "tvm_ffi float32 3x4", "tvm_ffi.from_dlpack(np.ones((3, 4), np.float32))")
+_R: Final = Source("r", "pyarrow float32 12", "pa.array(np.ones(12, np.float32))")
+_V: Final = replace(_A, text="numpy float32 12", code="np.ones(12, np.float32)")
+_W: Final = Source("w", "warp float32 3x4", "wp.array(np.ones((3, 4), np.float32), device='cpu')")
+_D: Final = Source("d", "pandas float32 12", "pd.Series(np.ones(12, np.float32))")
+_L: Final = Source("s", "polars float32 12", "pl.Series(np.ones(12, np.float32))")
 
 _A_ALIGNED: Final = Source("a", "numpy float32 3x4, on a multiple of 64 bytes", "aligned()")
 _J: Final = Source("j", "jax float32 3x4", "jax.numpy.ones((3, 4))")
@@ -232,8 +235,16 @@ _SMALL: Final = (
         Way("to_torch(a)"),
         _shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
     ),
-    Comparison("producer to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
-    Comparison("producer to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
+    Comparison("tvm_ffi to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
+    Comparison("tvm_ffi to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
+    Comparison("to_tvm_ffi", _A, Way("to_tvm_ffi(a)"), _shares("tvm_ffi.from_dlpack(a)")),
+    Comparison("torch to_tvm_ffi", _T, Way("to_tvm_ffi(t)"), _shares("tvm_ffi.from_dlpack(t)")),
+    Comparison("pyarrow to_numpy", _R, Way("to_numpy(r)"), _shares("r.to_numpy()", "np.from_dlpack(r)")),
+    Comparison("to_pyarrow", _V, Way("to_pyarrow(a)"), _shares("pa.array(a)")),
+    Comparison("warp to_numpy", _W, Way("to_numpy(w)"), _shares("w.numpy()", "np.from_dlpack(w)")),
+    Comparison("to_warp", _A, Way("to_warp(a)"), _shares("wp.from_dlpack(a)", "wp.from_numpy(a)")),
+    Comparison("pandas to_numpy", _D, Way("to_numpy(d)"), _shares("d.to_numpy()")),
+    Comparison("polars to_numpy", _L, Way("to_numpy(s)"), _shares("s.to_numpy()")),
     Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),
     Comparison("torch to_jax", _T, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
     Comparison("copied to_jax", _A, _copies("to_jax(a)"), (_copies("jax.numpy.array(a)"),)),

@@ -22,6 +22,7 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 import interop
+from interop.protocols import make_view
 
 
 def filled(kind: str) -> Any:
@@ -254,3 +255,32 @@ def test_a_refusal_keeps_nothing_alive(what: str) -> None:
         assert refused()() is None
     finally:
         gc.enable()
+
+
+class Borrower:
+    """A producer whose capsule leaves the memory to it, as onnxruntime's of an OrtValue on a numpy array does."""
+
+    def __init__(self) -> None:
+        self.memory = np.arange(3.0)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return make_view(
+            self.memory.ctypes.data, (3,), (1,), (2, 64, 1), (1, 0), readonly=False, owner=None
+        ).__dlpack__(max_version=options.get("max_version"))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+@pytest.mark.parametrize("call", [interop.to_numpy, interop.to_torch, interop.view])
+def test_a_producer_lives_as_long_as_what_was_made_of_it(call: Any) -> None:
+    producer = Borrower()
+    alive = weakref.ref(producer)
+    result = call(producer)
+    del producer
+    gc.collect()
+    assert alive() is not None
+    assert interop.to_numpy(result).tolist() == [0, 1, 2]
+    del result
+    gc.collect()
+    assert alive() is None

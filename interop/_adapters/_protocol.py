@@ -215,7 +215,10 @@ class ProtocolAdapter(ViewAdapter):
         if found is None:
             msg = f"a {type(x).__qualname__} speaks no exchange protocol."
             raise UnsupportedError(msg)
-        return found[1](x, request)
+        view = found[1](x, request)
+        # A capsule should own its memory, and not every one does: onnxruntime's, of a numpy array that an OrtValue was
+        # made of, leaves that to the OrtValue, and the process ended when it was gone.
+        return view.with_owner((view, x)) if view.device.is_host else view
 
 
 @cache

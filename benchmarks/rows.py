@@ -242,7 +242,7 @@ _SMALL: Final = (
     Comparison("pyarrow to_numpy", _R, Way("to_numpy(r)"), _shares("r.to_numpy()", "np.from_dlpack(r)")),
     Comparison("to_pyarrow", _V, Way("to_pyarrow(a)"), _shares("pa.array(a)")),
     Comparison("warp to_numpy", _W, Way("to_numpy(w)"), _shares("w.numpy()", "np.from_dlpack(w)")),
-    Comparison("to_warp", _A, Way("to_warp(a)"), _shares("wp.from_dlpack(a)", "wp.from_numpy(a)")),
+    Comparison("to_warp", _A, Way("to_warp(a)"), (*_shares("wp.from_dlpack(a)"), _copies("wp.from_numpy(a)"))),
     Comparison("pandas to_numpy", _D, Way("to_numpy(d)"), _shares("d.to_numpy()")),
     Comparison("polars to_numpy", _L, Way("to_numpy(s)"), _shares("s.to_numpy()")),
     Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),

@@ -38,7 +38,7 @@ def swapped(array: Array) -> Array:
 
 def as_ndarray(result: Any) -> Array:
     """Read any result of a row as an array, without the library under test: its bits, where numpy lacks the type."""
-    if isinstance(result, np.ndarray | memoryview):
+    if isinstance(result, np.ndarray | memoryview) or not hasattr(result, "__dlpack__"):
         return np.asarray(result)
     if type(result).__module__ == "torch":
         import torch

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _plugins, _streams
 from interop._adapters._wrappers import Wrapper
-from interop._native import CallRoute, ChainRoute, Route, clear_hot_routes, hot_routes
+from interop._native import CallRoute, ChainRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, NotInstalledError, UnsupportedError
 from interop.protocols import Facts
 
@@ -225,8 +225,8 @@ def _install_routes(adapter: Adapter) -> None:
 def _chain_routes() -> None:
     for name in _loaded:
         for tp, onward in tuple(hot_routes(name).items()):
-            # Only what was written for it takes whatever comes from the hub, in any layout and readonly.
-            if isinstance(onward, CallRoute) and adapter_for_type(tp) is _loaded.get(_HUB):
+            # These take whatever comes from the hub, in any layout and readonly, or leave it to the planner.
+            if isinstance(onward, (CallRoute, NdarrayRoute)) and adapter_for_type(tp) is _loaded.get(_HUB):
                 for source, to_hub in hot_routes(_HUB).items():
                     hot_routes(name).setdefault(source, ChainRoute(to_hub, onward))
 

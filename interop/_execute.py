@@ -114,7 +114,12 @@ def reader_of(case: Case, target: Adapter) -> Stream | None:
     if current is None or named is None or named == ORDERED or case.moves:
         return current
     probe(target, device, named)
-    # It may go on to read on others, which only its framework can tell.
+    return as_reader(named, device, current)
+
+
+@guard
+def as_reader(named: Stream, device: Device, current: Stream) -> Stream:
+    """A stream that was named, kept alive; the target may go on to read on others, which only it can tell."""
     return Stream(named, device, named, current.now)
 
 

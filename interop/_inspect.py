@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
-from interop._adapters._cuda import Loan
+from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, same_place
 from interop._dtypes import BY_NAME, HANDLE
+from interop._execute import probe
 from interop._native import view_door
 from interop._opening import worker_on
 from interop._refusals import refusal
@@ -83,6 +84,8 @@ def view(x: Any, /, *, stream: Any = None) -> View:
         finally:
             # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
             del error
+    if stream is not None and stream != ORDERED and has_streams(facts.device):
+        probe(source, facts.device, stream)
     made = source.export(x, facts, stream)
     if stream is not None and stream != ORDERED and isinstance(made.owner, Loan):
         made.owner.read_by(stream)

@@ -18,10 +18,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _plugins, _streams
+from interop._adapters._cuda import hand_over
 from interop._adapters._wrappers import Wrapper
 from interop._native import CallRoute, ChainRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, NotInstalledError, UnsupportedError
-from interop.protocols import Facts
+from interop.protocols import Facts, SupportsLending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +220,9 @@ def _install_routes(adapter: Adapter) -> None:
         if adapter_for_type(tp) is adapter or target == adapter.name:
             # The doors call a Route's own C function; an author may have given any function.
             hot_routes(target).setdefault(tp, route if isinstance(route, Route) else CallRoute(route))
+    for other in list(_loaded.values()):
+        _pair(adapter, other)
+        _pair(other, adapter)
     _chain_routes()
 
 
@@ -229,6 +233,15 @@ def _chain_routes() -> None:
             if isinstance(onward, (CallRoute, NdarrayRoute)) and adapter_for_type(tp) is _loaded.get(_HUB):
                 for source, to_hub in hot_routes(_HUB).items():
                     hot_routes(name).setdefault(source, ChainRoute(to_hub, onward))
+
+
+def _pair(source: Adapter, target: Adapter) -> None:
+    """Compose the hot routes on CUDA of two frameworks that each give a half."""
+    if source is target or not (isinstance(source, SupportsLending) and isinstance(target, SupportsLending)):
+        return
+    for tp, lend in source.lends().items():
+        if adapter_for_type(tp) is source:
+            hot_routes(target.name).setdefault(tp, CallRoute(hand_over(lend, target.reader, target.take)))
 
 
 def _load(path: str) -> Any:

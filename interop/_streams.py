@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from interop._devices import CUDA, Device, device_of_pair
 from interop.errors import DeviceError, InteropError
-
-if TYPE_CHECKING:
-    from interop.protocols import Adapter
 
 #: "The data is ordered already": no wait is made.
 ORDERED: Final = -1
@@ -21,6 +18,14 @@ PER_THREAD: Final = 2
 
 #: Asked for what is no number: the loaded adapters, in turn.
 foreign_stream: Callable[[object], int | None] = lambda _: None  # noqa: E731 - replaced by the registry
+
+
+class SupportsStreams(Protocol):
+    """The verb of an adapter that is asked for here."""
+
+    def current_stream(self, device: Device, /) -> int | None:
+        """Return the handle of the current stream on a device, or None where it has no streams."""
+        ...
 
 
 class Stream(int):
@@ -117,7 +122,7 @@ def _handle(stream: Any) -> Stream | None:
         raise DeviceError(msg) from err
 
 
-def current_stream_of(adapter: Adapter, device: Device) -> Stream | None:
+def current_stream_of(adapter: SupportsStreams, device: Device) -> Stream | None:
     """The stream that a framework works on, on a device; None where it has none there."""
     found = adapter.current_stream(device)
     return found if found is None or isinstance(found, Stream) else Stream(found, device)

@@ -31,6 +31,7 @@ __all__ = [
     "SupportsArrayInterface",
     "SupportsCudaArrayInterface",
     "SupportsDLPack",
+    "SupportsLending",
     "make_view",
 ]
 
@@ -295,6 +296,29 @@ class Adapter(Protocol):
         A route never raises, never copies, and gives what the plan for the default arguments gives. The target
         ``"view"`` stands for :func:`interop.view`.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsLending(Protocol):
+    """What an adapter of a framework on CUDA may have beside :class:`Adapter`: its half of the hot routes there.
+
+    Each of a pair of frameworks gives a half: one lends its memory, the other takes it, and neither names the other.
+    """
+
+    def lends(self) -> Mapping[type, Callable[[Any, Callable[[int], Any]], View]]:
+        """Return, by exact type, what exports an object for the stream that a reader is asked for.
+
+        It returns NotImplemented where the streams differ or anything else has to be done.
+        """
+        ...
+
+    def reader(self, index: int, /) -> Any:
+        """Return the stream that the framework works on, on a CUDA device."""
+        ...
+
+    def take(self, view: View, /) -> Any:
+        """Make an array on a View's memory as :meth:`Adapter.wrap` does, or return NotImplemented."""
         ...
 
 

@@ -12,15 +12,16 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from interop._devices import CUDA, CUDA_MANAGED, Device
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
 from interop.errors import DeviceError
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._native import View
 
+Lend = Callable[[Any, Callable[[int], Stream]], Any]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Every function without which memory would be read too early, reused too early, or looked for on another device: by
@@ -48,6 +49,15 @@ def stream_error(stream: object, device: Device, err: Exception) -> DeviceError:
     return DeviceError(msg)
 
 
+class Streams(Protocol):
+    """What of an adapter concerns streams, as in :class:`interop.protocols.Adapter`."""
+
+    def current_stream(self, device: Device, /) -> int | None: ...
+    def order(self, device: Device, before: int | None, /, *after: int) -> None: ...
+    def capturing(self, device: Device, stream: int, /) -> bool: ...
+    def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]: ...
+
+
 class Loan:
     """Owns device memory that another library works on; what a View of device memory holds.
 
@@ -57,10 +67,12 @@ class Loan:
         What keeps the memory alive.
     device
         Where it is.
-    adapter
-        The adapter that orders streams, and that knows on which streams its framework reuses memory.
+    streams
+        The adapter that orders streams, and that knows on which of them its framework reuses memory.
     homes
         Where that is known already, the streams that the memory is reused on.
+    readers
+        Where they are known already, the streams that read it.
 
     Notes
     -----
@@ -68,32 +80,39 @@ class Loan:
     exit, in a forked child.
     """
 
-    __slots__ = ("__weakref__", "adapter", "asks", "device", "homes", "memory", "pid", "readers")
+    __slots__ = ("__weakref__", "asks", "device", "forks", "homes", "memory", "readers", "streams")
 
+    @guard
     def __init__(
-        self, memory: object, device: Device, adapter: Adapter, homes: tuple[Stream, ...] | None = None
+        self,
+        memory: object,
+        device: Device,
+        streams: Streams,
+        homes: tuple[int, ...] | None = None,
+        readers: tuple[Stream, ...] = (),
     ) -> None:
         self.memory = memory
         self.device = device
-        self.adapter = adapter
+        self.streams = streams
         self.asks = homes is None
         self.homes: tuple[int, ...] = homes or ()
-        self.readers: tuple[Stream, ...] = ()
-        self.pid = os.getpid()
+        self.readers = readers
+        self.forks = _forks[0]
         if _postponed:
             _settle_postponed()
 
     def order(self, stream: int) -> None:
         """Make what `stream` queues from now on wait for what the memory's own framework has queued."""
         if stream != ORDERED:
-            order_after_producer(self.adapter, self.device, stream)
+            order_after_producer(self.streams, self.device, stream)
 
+    @guard
     def read_by(self, stream: Stream) -> None:
         """Note that work on the memory is queued on a stream, until this is dropped."""
         if stream in self.readers:
             return
         if self.asks:
-            self.homes = (*self.homes, *self.adapter.retain(self.memory, stream))
+            self.homes = (*self.homes, *self.streams.retain(self.memory, stream))
         self.readers = (*self.readers, stream)
 
     def __dlpack__(self, *, stream: int | None = None) -> None:
@@ -104,21 +123,35 @@ class Loan:
             self.read_by(reader)
 
     def __del__(self) -> None:
-        if self.readers:
+        if self.readers and not self.stayed_home():
             give_back(self)
+
+    @guard
+    def stayed_home(self) -> bool:
+        """Whether the memory was read where it is reused, on one stream that is current still: nothing has to wait."""
+        readers = self.readers
+        if self.homes is not readers or len(readers) != 1 or in_child(self):
+            return False
+        reader = readers[0]
+        return reader.now is not None and reader.now() == reader
 
 
 @guard
-def order_after_producer(adapter: Adapter, device: Device, stream: int) -> None:
+def order_after_producer(streams: Streams, device: Device, stream: int) -> None:
     """Have a stream wait for what a framework has queued on its own current one; nothing where that is the same."""
-    current = current_stream_of(adapter, device)
+    current = current_stream_of(streams, device)
     if current is not None and current != stream:
-        adapter.order(device, current, stream)
+        streams.order(device, current, stream)
 
 
 #: Loans that can't be given back while a stream is captured, and what is never given back at all.
 _postponed: Final[deque[Loan]] = deque()
 _kept: Final[list[object]] = []
+
+#: How often the process has been forked on the way to this one: asking for its number is a system call.
+_forks: Final = [0]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _forks.__setitem__(0, _forks[0] + 1))
 
 
 @guard
@@ -127,20 +160,20 @@ def give_back(loan: Loan) -> None:
     if sys.is_finalizing():
         # The process ends, and nothing is reused any more.
         return
-    if loan.pid != os.getpid():
-        # CUDA doesn't exist in a forked child, and the memory is the parent's to free.
+    if in_child(loan):
         _kept.append(loan.memory)
         return
     try:
-        readers, homes = _and_now(loan.readers), _and_now(loan.homes)
-        if any(loan.adapter.capturing(loan.device, stream) for stream in {*readers, *homes}):
+        readers, homes = and_now(loan.readers), and_now(loan.homes)
+        waits = [(reader, [home for home in homes if home != reader]) for reader in readers]
+        streams = {*readers, *homes} if any(waiting for _, waiting in waits) else ()
+        if any(loan.streams.capturing(loan.device, stream) for stream in streams):
             # An event of a captured stream is part of the graph, and a captured stream waits for no other.
             _postponed.append(loan)
             return
-        for reader in readers:
-            waiting = [home for home in homes if home != reader]
+        for reader, waiting in waits:
             if waiting:
-                loan.adapter.order(loan.device, reader, *waiting)
+                loan.streams.order(loan.device, reader, *waiting)
     except BaseException:
         # Lost, rather than written over while somebody reads it.
         _kept.append(loan.memory)
@@ -148,13 +181,42 @@ def give_back(loan: Loan) -> None:
 
 
 @guard
-def _and_now(streams: Iterable[int]) -> list[int]:
+def in_child(loan: Loan) -> bool:
+    """Whether this is a forked child: CUDA doesn't exist there, and the memory is the parent's to free."""
+    return loan.forks != _forks[0]
+
+
+@guard
+def and_now(streams: Iterable[int]) -> list[int]:
     """The streams, and those that their frameworks work on by now."""
     found: list[int] = []
     for stream in streams:
         now = stream.now() if isinstance(stream, Stream) and stream.now is not None else stream
         found += [each for each in (stream, now) if each not in found]
     return found
+
+
+def hand_over(lend: Lend, reader: Callable[[int], Stream], take: Callable[[View], Any]) -> Callable[[Any], Any]:
+    """A hot route from one framework to another, for memory that both work on with the same stream.
+
+    Parameters
+    ----------
+    lend
+        The source's half: exports an object for a reader, or returns NotImplemented where anything is unusual.
+    reader
+        The stream that the target works on, by the index of the device.
+    take
+        The target's half: makes an array of a View, or returns NotImplemented.
+    """
+
+    def route(x: Any) -> Any:
+        try:
+            view = lend(x, reader)
+            return view if view is NotImplemented else take(view)
+        except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
+            return NotImplemented
+
+    return route
 
 
 def _settle_postponed() -> None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import cupy
 import numpy as np
+from cupy import ndarray
+from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
-from interop._adapters._cuda import Loan
+from interop._adapters._cuda import Lend, Loan, guard
 from interop._adapters._cupy_copies import assign, synchronize
-from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device
+from interop._adapters._cupy_cuda import CupyStreams, device_count, is_device_memory, on_device, works_on
 from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view
@@ -20,6 +22,8 @@ from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from interop._streams import Stream
 
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
 _DTYPES: Final = frozenset(
@@ -38,14 +42,20 @@ class CupyAdapter(CupyStreams):
 
     _limits = Limits(dtypes=_DTYPES, max_ndim=32, readonly="drops")
 
+    _on_cuda: Limits | None = None
+
     def claims(self, tp: type, /) -> bool:
         """Arrays of every subclass."""
         return issubclass(tp, cupy.ndarray)
 
     def limits(self, device_type: int, /) -> Limits | None:
         """CUDA and managed memory, where there is a device; never the host (cupy#7131)."""
-        count = device_count() if device_type in (CUDA, CUDA_MANAGED) else 0
-        return replace(self._limits, devices=count) if count else None
+        if device_type not in (CUDA, CUDA_MANAGED):
+            return None
+        # Asked once that says yes: the devices that CUDA has shown stay the same.
+        if self._on_cuda is None and (count := device_count()):
+            self._on_cuda = replace(self._limits, devices=count)
+        return self._on_cuda
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array's own attributes."""
@@ -89,10 +99,10 @@ class CupyAdapter(CupyStreams):
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
         low, high = view.extent
-        memory = cupy.cuda.UnownedMemory(low, high - low, view, view.device.index)
-        pointer = cupy.cuda.MemoryPointer(memory, view.ptr - low)
-        strides = tuple(step * view.itemsize for step in view.strides)
-        return cupy.ndarray(view.shape, view.dtype.numpy, pointer, strides)
+        memory = borrowed(low, high - low, view)
+        size = view.itemsize
+        strides = tuple([step * size for step in view.strides])
+        return ndarray(view.shape, view.dtype.numpy, MemoryPointer(memory, view.ptr - low), strides)
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout, from the current pool of the device."""
@@ -119,8 +129,48 @@ class CupyAdapter(CupyStreams):
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
+        """No hot routes but those that are shared with another framework on CUDA."""
         return {}
 
+    def lends(self) -> Mapping[type, Lend]:
+        """Arrays of device memory, not of managed."""
+        return {cupy.ndarray: self._lend}
+
+    def _lend(self, x: Any, reader: Callable[[int], Stream]) -> Any:
+        memory, row = x.data, _ROWS.get(x.dtype)
+        index = memory.device_id
+        stream = reader(index)
+        if row is None or not works_on(stream, index) or not is_device_memory(memory.ptr):
+            return NotImplemented
+        size, triple = row
+        device, there = device_of_pair(CUDA, index), (stream,)
+        return make_view(
+            memory.ptr,
+            x.shape,
+            tuple([step // size for step in x.strides]),
+            triple,
+            (CUDA, index),
+            readonly=False,
+            # What retain() would say of the stream that cupy works on itself.
+            owner=Loan(memory, device, self, there, there),
+        )
+
+    def take(self, view: View, /) -> Any:
+        """Make an array on the View's memory."""
+        return self.wrap(view) if view.dtype.name in _DTYPES and view.ndim <= self._limits.max_ndim else NotImplemented
+
+
+@guard
+def borrowed(low: int, size: int, view: View) -> Any:
+    """cupy's memory object on a View's, which it holds."""
+    return UnownedMemory(low, size, view, view.__dlpack_device__()[1])
+
+
+#: Size and DLPack's triple of each of cupy's dtypes.
+_ROWS: Final = {
+    row.numpy: (row.numpy.itemsize, (row.code, row.bits, row.lanes))
+    for row in BY_NUMPY.values()
+    if row.numpy is not None and row.name in _DTYPES
+}
 
 adapter: Final = CupyAdapter()

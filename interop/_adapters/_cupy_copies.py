@@ -51,8 +51,8 @@ def _get(dst: np.ndarray[Any, Any], src: Any) -> None:
     if not _same(dst, src) or not turned.flags.c_contiguous:
         copy_values(dst, src.get())
         return
-    # In the order of the destination, if need be by a copy on the device.
-    cupy.ascontiguousarray(src.transpose(axes)).get(out=turned)
+    # In the order of the destination, if need be by a copy on the device; ascontiguousarray makes 0-d 1-d.
+    cupy.asarray(src.transpose(axes), order="C").get(out=turned)
 
 
 def _set(dst: Any, src: np.ndarray[Any, Any]) -> None:
@@ -81,7 +81,7 @@ def _copy_across(dst: Any, src: Any) -> None:
         assign(dst, fresh)
         return
     with on_device(here):
-        values = cupy.ascontiguousarray(src.astype(dst.dtype, copy=False).transpose(axes))
+        values = cupy.asarray(src.astype(dst.dtype, copy=False).transpose(axes), order="C")
     _wait_across(there, here)
     with on_device(here):
         turned.data.copy_from_device_async(values.data, values.nbytes, cupy.cuda.get_current_stream())

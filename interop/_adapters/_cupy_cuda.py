@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import cupy
 from cupy.cuda import runtime
@@ -31,9 +31,18 @@ class CupyStreams:
         """The stream that cupy works on, on a device."""
         if not has_streams(device):
             return None
-        index = device.index
+        return self.reader(device.index)
+
+    @guard
+    def reader(self, index: int, /) -> Stream:
+        """The stream that cupy works on, as the one that reads what it is lent."""
         current = cupy.cuda.get_current_stream(index)
-        return Stream(current.ptr, device_of_pair(CUDA, index), current, lambda: _handle(index))
+        found = _defaults.get(index) if current.ptr == 0 else None
+        if found is None:
+            found = Stream(current.ptr, device_of_pair(CUDA, index), current, lambda: handle_of(index))
+            if current.ptr == 0:
+                _defaults[index] = found
+        return found
 
     @contextmanager
     def using(self, device: Device, stream: int | None, /) -> Generator[None]:
@@ -52,7 +61,7 @@ class CupyStreams:
         """Record an event on one stream, and have the others wait for it."""
         if before is None:
             with on_device(device.index):
-                runtime.deviceSynchronize()
+                synchronize()
             return
         with on_device(_index(before, device)):
             try:
@@ -67,6 +76,7 @@ class CupyStreams:
                 except runtime.CUDARuntimeError as err:
                     raise stream_error(stream, device, err) from err
 
+    @guard
     def capturing(self, device: Device, stream: int, /) -> bool:
         """Ask the CUDA runtime."""
         with on_device(_index(stream, device)):
@@ -76,12 +86,12 @@ class CupyStreams:
                 # The default stream mustn't even be asked while one that waits for it is captured.
                 return True
 
+    @guard
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
         """The stream that cupy works on waits, and so does the default one, on which most arrays are allocated."""
         index = memory.device_id
         device = device_of_pair(CUDA, index)
-        current = cupy.cuda.get_current_stream(index)
-        home = Stream(current.ptr, device, current, lambda: _handle(index))
+        home = self.reader(index)
         return (home,) if stream == home else (home, Stream(LEGACY, device))
 
     def locate(self, ptr: int, /) -> int | None:
@@ -100,6 +110,10 @@ class CupyStreams:
         return Stream(stream.ptr, device, stream)
 
 
+#: The default stream of each device, as the one that cupy reads on.
+_defaults: Final[dict[int, Stream]] = {}
+
+
 def device_count() -> int:
     """How many CUDA devices there are."""
     try:
@@ -112,6 +126,12 @@ def device_count() -> int:
 def on_device(index: int) -> Any:
     """Make a device current, and the one before it afterwards."""
     return cupy.cuda.Device(index)
+
+
+@guard
+def synchronize() -> None:
+    """Have the host wait for the current device."""
+    runtime.deviceSynchronize()
 
 
 @guard
@@ -128,8 +148,19 @@ def wait(stream: int, event: Any) -> None:
     runtime.streamWaitEvent(int(stream), event.ptr)
 
 
-def _handle(index: int) -> int:
+def handle_of(index: int) -> int:
     return int(cupy.cuda.get_current_stream(index).ptr) or LEGACY
+
+
+@guard
+def works_on(stream: int, index: int) -> bool:
+    """Whether cupy works on a stream of a device, so that nothing has to be ordered."""
+    return stream == handle_of(index)
+
+
+def is_device_memory(ptr: int) -> bool:
+    """Whether it is device memory, which managed memory isn't; NULL is, of no size."""
+    return ptr == 0 or runtime.pointerGetMemoryType(ptr) == runtime.memoryTypeDevice
 
 
 def _index(stream: int, device: Device) -> int:

@@ -16,9 +16,9 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._cuda import Loan, has_streams
+from interop._adapters._cuda import Lend, Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
-from interop._adapters._torch_cuda import TorchStreams
+from interop._adapters._torch_cuda import TorchStreams, record_stream
 from interop._adapters._torch_routes import hot_routes_of_torch
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from interop._devices import Device
+    from interop._streams import Stream
 
 #: Shells without arithmetic: torch can store them, and neither cast nor exchange them.
 _SHELLS: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn_x2"})
@@ -76,6 +77,8 @@ class TorchAdapter(TorchStreams):
         decodes=frozenset(_QUANTIZED.values()),
     )
 
+    _on_cuda: Limits | None = None
+
     def claims(self, tp: type, /) -> bool:
         """Tensors of every subclass; those that trace or fake are refused by name."""
         return issubclass(tp, torch.Tensor)
@@ -84,10 +87,14 @@ class TorchAdapter(TorchStreams):
         """Host memory, and CUDA where this build has it."""
         if device_type == CPU:
             return self._room
-        if device_type == CUDA and torch.cuda.is_available():
+        return self._cuda_room() if device_type == CUDA else None
+
+    def _cuda_room(self) -> Limits | None:
+        """Ask once that says yes: the devices that CUDA has shown stay the same, and asking takes its time."""
+        if self._on_cuda is None and torch.cuda.is_available():
             # As its own exports: the per-thread default stream is refused.
-            return replace(self._room, devices=torch.cuda.device_count(), per_thread_stream=False)
-        return None
+            self._on_cuda = replace(self._room, devices=torch.cuda.device_count(), per_thread_stream=False)
+        return self._on_cuda
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the tensor, or refuse what isn't plain strided memory."""
@@ -183,7 +190,7 @@ class TorchAdapter(TorchStreams):
         """Make a tensor on the View's memory."""
         view = without_odd_strides(view)
         if _API is not None:
-            return _API.wrap(view)
+            return borrowed(_API, view)
         # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only.
         return from_dlpack(view.with_readonly(False).__dlpack__())
 
@@ -228,7 +235,35 @@ class TorchAdapter(TorchStreams):
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""
-        return hot_routes_of_torch({dtype: name for dtype, name in DTYPES.items() if name in self._room.dtypes})
+        return hot_routes_of_torch(DTYPES)
+
+    def lends(self) -> Mapping[type, Lend]:
+        """Plain tensors on CUDA that need nothing done."""
+        return dict.fromkeys(_EXACT, self._lend) if _API is not None else {}
+
+    def _lend(self, x: Any, reader: Callable[[int], Stream]) -> Any:
+        if not x.is_cuda or x.dtype not in DTYPES or x.requires_grad or x.is_neg() or x.is_conj() or _has_tangent(x):
+            return NotImplemented
+        index = x.get_device()
+        stream = reader(index)
+        own = self.own_stream(index, stream)
+        if own is None or _API is None:
+            return NotImplemented
+        record_stream(x, own)
+        return _API.peek(x, self.lent(x, index, stream))
+
+    def take(self, view: View, /) -> Any:
+        """Make a tensor on the View's memory."""
+        ptr = view.ptr
+        if _API is None or ptr % view.itemsize or view.extent[0] < ptr:
+            return NotImplemented
+        return borrowed(_API, view)
+
+
+@guard
+def borrowed(api: ExchangeAPI, view: View) -> Any:
+    """A tensor on a View's memory, which it holds."""
+    return api.wrap(view)
 
 
 def _overrides_dispatch(tp: type) -> bool:

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from interop._adapters._cuda import guard, has_streams, stream_error
+from interop._adapters._cuda import Loan, guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
 from interop._streams import LEGACY, ORDERED, Stream
 
 if TYPE_CHECKING:
     from interop._native import ExchangeAPI
 
+#: Made by torch at run time, of a base that type checkers don't see.
+_Stream: Final[Any] = torch.cuda.Stream
+
 #: torch's own streams by device and handle. They are never destroyed, so no other stream ever has their handle.
 _own: Final[dict[tuple[int, int], Any]] = {}
+
+#: Streams that are never destroyed, as those that torch reads on.
+_readers: Final[dict[tuple[int, int], Stream]] = {}
 
 #: How many streams stand in for foreign ones on each device, and their priority, which hardly anybody asks for: torch
 #: deals the streams of a priority out in turn, so that others may get the same ones.
@@ -44,6 +50,35 @@ class TorchStreams:
         index = device.index
         return Stream(self._handle(index), device_of_pair(CUDA, index), None, lambda: self._handle(index))
 
+    def reader(self, index: int, /) -> Stream:
+        """The stream that torch works on, as the one that reads what it is lent."""
+        handle = self._handle(index)
+        found = _readers.get((index, handle))
+        if found is None:
+            found = self.current_stream(device_of_pair(CUDA, index))
+            assert found is not None
+            if _own_stream(found, device_of_pair(CUDA, index)) is not None:
+                _readers[index, handle] = found
+        return found
+
+    @guard
+    def own_stream(self, index: int, stream: int) -> Any:
+        """torch's object for the stream that it works on, where `stream` is that one and is torch's own."""
+        if stream != self._handle(index):
+            return None
+        return _own.get((index, stream)) or _own_stream(stream, device_of_pair(CUDA, index))
+
+    def lent(self, x: Any, index: int, stream: Stream) -> Loan:
+        """A loan of memory that is read on the stream that torch works on itself."""
+        storage = x.untyped_storage()
+        if not storage.resizable():
+            loan = Loan(x.detach(), device_of_pair(CUDA, index), self)
+            loan.read_by(stream)
+            return loan
+        # What retain() would say: the stream is torch's own.
+        there = (stream,)
+        return Loan(storage, device_of_pair(CUDA, index), self, there, there)
+
     def _handle(self, index: int) -> int:
         if self._api is not None:
             return self._api.current_work_stream(CUDA, index) or LEGACY
@@ -65,7 +100,7 @@ class TorchStreams:
     def order(self, device: Device, before: int | None, /, *after: int) -> None:
         """Record an event on one stream, and have the others wait for it."""
         if before is None:
-            torch.cuda.synchronize(device.index)
+            synchronize(device.index)
             return
         try:
             event = record(stream_object(before, device))
@@ -77,6 +112,7 @@ class TorchStreams:
             except RuntimeError as err:
                 raise stream_error(stream, device, err) from err
 
+    @guard
     def capturing(self, device: Device, stream: int, /) -> bool:
         """Make the stream current and ask: torch has no other way."""
         with torch.cuda.stream(stream_object(stream, device)):
@@ -89,7 +125,7 @@ class TorchStreams:
         if not memory.untyped_storage().resizable():
             # Taken over from another library: record_stream does nothing, and the memory goes back in torch's order.
             return (Stream(current, device, None, lambda: self._handle(device.index)),)
-        reader = _own_stream(stream, device) or _bridge(stream, device)
+        reader = _own_stream(stream, device) or bridge(stream, device)
         record_stream(memory, reader)
         return (Stream(reader.cuda_stream, device, reader),)
 
@@ -97,9 +133,9 @@ class TorchStreams:
         """Have torch take a byte there, and see on which device it is."""
         return int(torch.as_tensor(_Byte(ptr)).device.index)
 
-    def native_stream(self, stream: object, /) -> Stream | None:
+    def native_stream(self, stream: Any, /) -> Stream | None:
         """Return the handle of a ``torch.cuda.Stream``; the null one is the legacy default stream, 1."""
-        if not isinstance(stream, torch.cuda.Stream):
+        if not isinstance(stream, _Stream):
             return None
         return Stream(int(stream.cuda_stream), device_of_pair(CUDA, stream.device.index), stream)
 
@@ -115,6 +151,12 @@ class _Byte:
 def on_device(index: int) -> Any:
     """Make a device current, and the one before it afterwards."""
     return torch.cuda.device(index)
+
+
+@guard
+def synchronize(index: int) -> None:
+    """Have the host wait for a device."""
+    torch.cuda.synchronize(index)
 
 
 @guard
@@ -149,8 +191,8 @@ def _own_stream(stream: int, device: Device) -> Any:
     key = (device.index, int(stream))
     found = _own.get(key)
     if found is None:
-        owner = stream.owner if isinstance(stream, Stream) else None
-        if isinstance(owner, torch.cuda.Stream):
+        owner: Any = stream.owner if isinstance(stream, Stream) else None
+        if isinstance(owner, _Stream):
             found = owner
         elif stream == LEGACY:
             found = torch.cuda.default_stream(device.index)
@@ -164,7 +206,8 @@ def _own_stream(stream: int, device: Device) -> Any:
     return found
 
 
-def _bridge(stream: int, device: Device) -> Any:
+@guard
+def bridge(stream: int, device: Device) -> Any:
     """A stream of torch's own that stands for a foreign one.
 
     torch records an event on each stream that ``record_stream`` has named, when it frees the block. A foreign stream

@@ -79,19 +79,21 @@ def _from_exchange(x: Any, _request: Request) -> View:
 
 def _from_cuda_interface(x: Any, request: Request) -> View:
     """Take the memory; the consumer waits, since the interface has its stream and no way to order anything."""
-    view, stream = view_from_cuda_array_interface(x)
+    view, named = view_from_cuda_array_interface(x)
     worker = request.worker
     if worker is None:
         return view
     index = worker.locate(view.ptr) if view.ptr else worker.current_device(CUDA)
     device = device_of_pair(CUDA, index or 0)
     reader = request.reader(device)
+    owner: Any = view.owner
+    _, described = owner
     # Before version 3 the interface says nothing of streams: the work may be queued on any.
-    unknown = x.__cuda_array_interface__.get("version", 0) < _STREAMS_SINCE
-    home = Stream(LEGACY if stream is None else stream, device)
-    if reader is not None and reader != ORDERED and (unknown or stream is not None):
+    unknown = described.get("version", 0) < _STREAMS_SINCE
+    home = Stream(LEGACY if unknown or named is None else named, device)
+    if reader is not None and reader != ORDERED and (unknown or named is not None):
         order_after_interface(worker, device, None if unknown else home, reader)
-    loan = Loan(view.owner, device, worker, (home,))
+    loan = Loan(owner, device, worker, (home,))
     return view.with_device(CUDA, device.index).with_owner(loan, ordered=reader is not None)
 
 

@@ -8,8 +8,6 @@
 
 #include "sim.h"
 
-cudaError_t launch_by_name(const char *name, void **arguments, stream *s); /* api_launch.c */
-
 static CUresult driver_leave(cudaError_t error) {
     self.call = NULL;
     sim_unlock();

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cuda_profiler_api.h>
+
 #include "sim.h"
 
 /* -- names of kernels, in a hash table: torch registers 20,000, and looks one up at each launch ---------------------------------- */
@@ -84,14 +86,14 @@ static _Thread_local struct {
     void *stream;
 } configuration;
 
-unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, void *stream) {
-    configuration.grid = grid, configuration.block = block, configuration.shared = shared, configuration.stream = stream;
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, void *handle) {
+    configuration.grid = grid, configuration.block = block, configuration.shared = shared, configuration.stream = handle;
     return 0;
 }
 
-cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream) {
+cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *handle) {
     *grid = configuration.grid, *block = configuration.block, *shared = configuration.shared;
-    *(void **)stream = configuration.stream;
+    *(void **)handle = configuration.stream;
     return cudaSuccess;
 }
 
@@ -117,19 +119,19 @@ static cudaError_t launch(const void *address, void **arguments, cudaStream_t ha
     LEAVE(launch_by_name(kernel_name(address), arguments, s));
 }
 
-cudaError_t cudaLaunchKernel(const void *address, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
+cudaError_t cudaLaunchKernel(const void *address, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t handle) {
     (void)grid, (void)block, (void)shared;
-    return launch(address, arguments, stream);
+    return launch(address, arguments, handle);
 }
 
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t handle) {
     (void)grid, (void)block, (void)shared;
-    return launch(kernel, arguments, stream);
+    return launch(kernel, arguments, handle);
 }
 
-cudaError_t cudaLaunchCooperativeKernel(const void *address, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t stream) {
+cudaError_t cudaLaunchCooperativeKernel(const void *address, dim3 grid, dim3 block, void **arguments, size_t shared, cudaStream_t handle) {
     (void)grid, (void)block, (void)shared;
-    return launch(address, arguments, stream);
+    return launch(address, arguments, handle);
 }
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *how, const void *address, void **arguments) { return launch(address, arguments, how->stream); }

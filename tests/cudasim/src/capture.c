@@ -13,7 +13,7 @@
 enum { GRAPH_MAGIC = 0x47525048, EXECUTABLE_MAGIC = 0x45584543 };
 
 typedef struct {
-    handle handle;
+    object object;
     operation *operations;
     int count, room;
 } graph;
@@ -130,7 +130,7 @@ static void graph_clear(graph *g) {
     for (int i = 0; i < g->count; i++) discard(&g->operations[i]);
     free(g->operations);
     g->operations = NULL, g->count = g->room = 0;
-    g->handle.destroyed = true;
+    g->object.destroyed = true;
 }
 
 cudaError_t capture_append(stream *s, operation o) {
@@ -241,13 +241,13 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, enum cudaStreamCaptureSta
     LEAVE(status_of(s, status));
 }
 
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, enum cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *graph,
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, enum cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *graph_out,
                                      const cudaGraphNode_t **dependencies, const cudaGraphEdgeData **edges, size_t *count) {
     WITH_STREAM(s, handle);
     cudaError_t error = status_of(s, status);
     bool active = !error && *status == cudaStreamCaptureStatusActive;
     if (id) *id = active ? s->capture->id : 0;
-    if (graph) *graph = active ? (cudaGraph_t)s->capture->graph : NULL;
+    if (graph_out) *graph_out = active ? (cudaGraph_t)s->capture->graph : NULL;
     if (dependencies) *dependencies = NULL;
     if (edges) *edges = NULL;
     if (count) *count = 0;

@@ -121,13 +121,13 @@ static value negated(value v) {
     return (value){v.integral, v.is_unsigned, -v.bits, -v.real, -v.imaginary};
 }
 
-void convert_element(void *to, element_type to_type, const void *from, element_type from_type, change change) {
-    if (to_type == from_type && change == AS_IT_IS) {
+void convert_element(void *to, element_type to_type, const void *from, element_type from_type, change how) {
+    if (to_type == from_type && how == AS_IT_IS) {
         memcpy(to, from, size_of_element(to_type));
         return;
     }
     value v = read_value(from, from_type);
-    if (change == NEGATED) v = negated(v);
-    if (change == CONJUGATED) v.imaginary = -v.imaginary;
+    if (how == NEGATED) v = negated(v);
+    if (how == CONJUGATED) v.imaginary = -v.imaginary;
     write_value(to, to_type, v);
 }

@@ -84,7 +84,7 @@ cudaError_t copy(copy_shape c, enum cudaMemcpyKind kind, stream *s, bool synchro
     if (on_host && from == PAGEABLE) o.reads = (region){0};
     if (staged) stage(&o);
     error = submit(s, o);
-    if (!error && poison && s->ran < s->submitted) poison_pending(&s->last[0]);
+    if (!error && poison && s->ran < s->submitted) poison_pending(s->last);
     if (!error && wait_after) error = wait_implicitly(s);
     return error;
 }

@@ -183,18 +183,14 @@ static const char *const gauge_names[GAUGES] = {
     "pending", "pending_work", "live_allocations", "live_bytes", "live_host_allocations", "live_streams", "live_events",
 };
 
-uint64_t gauge_pending(bool work_only);       /* streams.c */
-uint64_t gauge_handles(bool events);          /* streams.c */
-uint64_t gauge_allocations(bool host);        /* memory.c */
-
 static uint64_t gauge(int which) {
     switch (which) {
     case PENDING: return gauge_pending(false);
     case PENDING_WORK: return gauge_pending(true);
     case LIVE_ALLOCATIONS: return gauge_allocations(false);
     case LIVE_HOST: return gauge_allocations(true);
-    case LIVE_STREAMS: return gauge_handles(false);
-    case LIVE_EVENTS: return gauge_handles(true);
+    case LIVE_STREAMS: return gauge_objects(false);
+    case LIVE_EVENTS: return gauge_objects(true);
     }
     uint64_t bytes = 0;
     for (int d = 0; d < settings.devices; d++) bytes += memory_used(d);

@@ -34,6 +34,8 @@ extern struct settings {
     size_t memory; /* bytes of each device */
 } settings;
 
+static inline bool is_device(int device) { return device >= 0 && device < settings.devices; }
+
 /* What CUDA keeps for each host thread. */
 typedef struct {
     int device;
@@ -135,6 +137,7 @@ size_t memory_used(int device);
 size_t memory_peak(int device);
 size_t memory_capacity(int device);
 void memory_reset_peak(int device);
+uint64_t gauge_allocations(bool host);
 
 /* -- streams.c ------------------------------------------------------------------------------------------------------------------ */
 
@@ -168,7 +171,7 @@ typedef enum { AS_IT_IS, NEGATED, CONJUGATED } change;
 
 size_t size_of_element(element_type t);
 bool can_convert(element_type to, element_type from);
-void convert_element(void *to, element_type to_type, const void *from, element_type from_type, change change);
+void convert_element(void *to, element_type to_type, const void *from, element_type from_type, change how);
 
 /* What a copying kernel does. */
 typedef struct {
@@ -208,10 +211,10 @@ struct operation {
 typedef struct {
     uint32_t magic;
     bool destroyed;
-} handle;
+} object;
 
 struct stream {
-    handle handle;
+    object object;
     uint64_t id;
     int device, priority, holds;
     unsigned flags, polls;
@@ -226,7 +229,7 @@ struct stream {
 };
 
 struct event {
-    handle handle;
+    object object;
     int device;
     unsigned flags, polls;
     bool recorded;
@@ -244,7 +247,6 @@ void *handle_find(const void *pointer, uint32_t magic, const char *what); /* NUL
 void streams_init(void);
 stream *first_stream(void);
 bool is_blocking(const stream *s);                  /* ordered against the legacy default stream */
-stream *legacy_stream(int device);
 stream *find_stream(cudaStream_t handle);           /* the default streams, too, by their small numbers; NULL, and a finding: none such */
 event *find_event(cudaEvent_t handle);
 stream *stream_create(unsigned flags, int priority);
@@ -267,7 +269,8 @@ void forget_what_is_seen(stream *s);                /* the host has waited for i
 bool has_unrun_access(region r);                    /* some operation that touches it hasn't run */
 void describe_operation(const operation *o, char *out, size_t room);
 void describe_stream(const stream *s, char *out, size_t room);
-double now_ms(void);
+uint64_t gauge_pending(bool work_only);             /* for the counters */
+uint64_t gauge_objects(bool events);
 
 /* -- races.c -------------------------------------------------------------------------------------------------------------------- */
 
@@ -310,5 +313,9 @@ void capture_stream_destroyed(stream *s);
 
 /* Submits a stand-in for the kernel and says so; false: it has none. */
 bool emulate_kernel(const char *name, void **arguments, stream *s, cudaError_t *error);
+
+/* -- api_launch.c ---------------------------------------------------------------------------------------------------------------- */
+
+cudaError_t launch_by_name(const char *name, void **arguments, stream *s); /* a stand-in, or a refusal */
 
 #endif

@@ -25,7 +25,7 @@ static stream *legacy[MAX_DEVICES];
 static uint64_t stream_ids, operation_ids, pending, pending_work, live_streams, live_events;
 static stream *stepped; /* cudasim_step: its hold doesn't count */
 
-double now_ms(void) {
+static double now_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
@@ -37,7 +37,7 @@ _Static_assert(sizeof(stream) <= HANDLE_SIZE && sizeof(event) <= HANDLE_SIZE, "a
 
 void *handle_new(uint32_t magic) {
     if (next_handle + HANDLE_SIZE > handles + HANDLES_SIZE) abort();
-    handle *h = (handle *)next_handle; /* fresh pages: all zero */
+    object *h = (object *)next_handle; /* fresh pages: all zero */
     next_handle += HANDLE_SIZE;
     h->magic = magic;
     return h;
@@ -45,7 +45,7 @@ void *handle_new(uint32_t magic) {
 
 void *handle_find(const void *pointer, uint32_t magic, const char *what) {
     const char *p = pointer;
-    handle *h = (handle *)p;
+    object *h = (object *)p;
     if (p < handles || p >= next_handle || (p - handles) % HANDLE_SIZE || h->magic != magic) {
         misuse(cudaErrorInvalidResourceHandle, "%p is no %s", pointer, what);
         return NULL;
@@ -71,7 +71,7 @@ void discard(operation *o) {
 static bool is_work(const operation *o) { return o->kind != OP_RECORD && o->kind != OP_WAIT; }
 static bool has_run(place p) { return p.stream->ran >= p.seq; }
 
-bool needs_have_run(const operation *o) {
+static bool needs_have_run(const operation *o) {
     for (int i = 0; i < o->need_count; i++)
         if (!has_run(o->needs[i])) return false;
     return true;
@@ -143,7 +143,7 @@ static stream *blocker(stream *s) {
 
 /* Loops over the streams go on from one that has left the list: its memory stays, and its link leads back into the list. */
 static void drop_if_over(stream *s) {
-    if (!s->handle.destroyed || s->first || s->past_first) return;
+    if (!s->object.destroyed || s->first || s->past_first) return;
     for (stream **link = &streams; *link; link = &(*link)->next)
         if (*link == s) {
             *link = s->next;
@@ -379,7 +379,8 @@ static cudaError_t host_wait(place p, const order *known) {
             char where[80];
             describe_stream(p.stream, where, sizeof where);
             error = cudaErrorLaunchTimeout;
-            finding((concerning){.kind = CUDASIM_STUCK, .stream = p.stream}, "the host has waited %d s for %s, which is held, or waits for what is", settings.stuck_s, where);
+            finding((concerning){.kind = CUDASIM_STUCK, .stream = p.stream}, "the host has waited %d s for %s, which is held, or waits for what is",
+                    settings.stuck_s, where);
             break;
         }
     }
@@ -449,7 +450,6 @@ bool poll_event(event *e) { return !e->recorded || poll(e->at, &e->before, &e->p
 /* -- streams -------------------------------------------------------------------------------------------------------------------- */
 
 stream *first_stream(void) { return streams; }
-stream *legacy_stream(int device) { return legacy[device]; }
 bool is_blocking(const stream *s) { return !s->legacy && !(s->flags & cudaStreamNonBlocking); }
 
 static stream *new_stream(int device, unsigned flags, int priority) {
@@ -474,7 +474,7 @@ static void end_default_streams(void *streams_of_thread) {
     sim_lock();
     for (int d = 0; d < MAX_DEVICES; d++)
         if (mine[d]) {
-            mine[d]->handle.destroyed = true;
+            mine[d]->object.destroyed = true;
             drop_if_over(mine[d]);
         }
     sim_unlock();
@@ -497,7 +497,7 @@ stream *find_stream(cudaStream_t pointer) {
 
 void stream_destroy(stream *s) {
     capture_stream_destroyed(s);
-    s->handle.destroyed = true; /* what is pending still runs */
+    s->object.destroyed = true; /* what is pending still runs */
     live_streams--;
     drop_if_over(s);
 }
@@ -527,7 +527,7 @@ event *event_create(unsigned flags) {
 event *find_event(cudaEvent_t pointer) { return handle_find(pointer, EVENT_MAGIC, "event"); }
 
 void event_destroy(event *e) {
-    e->handle.destroyed = true; /* those who wait for it wait for a place in a stream: that stays */
+    e->object.destroyed = true; /* those who wait for it wait for a place in a stream: that stays */
     live_events--;
     order_free(&e->before);
 }
@@ -557,7 +557,7 @@ cudaError_t stream_wait_event(stream *s, event *e) {
 /* -- what the tests ask ------------------------------------------------------------------------------------------------------------- */
 
 uint64_t gauge_pending(bool work_only) { return work_only ? pending_work : pending; }
-uint64_t gauge_handles(bool events) { return events ? live_events : live_streams; }
+uint64_t gauge_objects(bool events) { return events ? live_events : live_streams; }
 
 int cudasim_mode(void) { return settings.mode; }
 int cudasim_devices(void) { return settings.devices; }

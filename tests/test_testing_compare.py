@@ -12,6 +12,7 @@ from hypothesis import given
 
 from interop.testing import assert_allclose, assert_identical, fakes, strategies
 from interop.testing.compare import Bits, bits
+from interop.testing.fakes import FakeDeviceArray
 
 
 def bits_as(dtype: Any, *patterns: int) -> np.ndarray[Any, Any]:
@@ -108,7 +109,7 @@ def test_near_is_as_near_as_the_coarser_type_can_tell() -> None:
     for name in ("float32", "float16", ml_dtypes.bfloat16, ml_dtypes.float8_e5m2):
         assert_allclose(third, third.astype(name))
     assert_allclose(torch.tensor([1 / 3], dtype=torch.bfloat16), np.array([1 / 3]))
-    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+    with pytest.raises(AssertionError, match="elements differ by more than"):
         assert_allclose(np.array([1.0]), np.array([1.001], "float32"))
     assert_allclose(np.array([1.0]), np.array([1.001]), rtol=1e-2)
     with pytest.raises(AssertionError, match="shapes differ"):
@@ -119,3 +120,17 @@ def test_integers_are_near_when_equal() -> None:
     assert_allclose(np.arange(3), np.arange(3, dtype="uint8"))
     with pytest.raises(AssertionError):
         assert_allclose(np.arange(3), np.arange(3) + 1)
+
+
+def test_a_device_counts_where_asked() -> None:
+    host, device = np.ones(2), FakeDeviceArray(np.ones(2), (2, 1))
+    assert_identical(host, device)
+    with pytest.raises(AssertionError, match=r"devices differ: \(1, 0\) in numpy, \(2, 1\) in interop"):
+        assert_identical(host, device, device=True)
+
+
+def test_the_first_element_that_isnt_near_is_shown() -> None:
+    a, b = np.zeros((2, 3)), np.zeros((2, 3), "float32")
+    b[1, 2] = 4
+    with pytest.raises(AssertionError, match=r"1 of 6 elements differ by .*, the first at \(1, 2\): .* \(4\.0\)"):
+        assert_allclose(a, b)

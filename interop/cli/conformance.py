@@ -11,13 +11,14 @@ where one that it names isn't broken.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
     from interop.testing.conformance import Check, Report, Result
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace, /) -> int:
     reports: list[Report] = []
     for target in arguments.targets:
         try:
-            with _progress(target, plain=arguments.json) as advance:
+            with _aside() if arguments.json else nullcontext(), _progress(target, plain=arguments.json) as advance:
                 report = conformance.check(
                     target,
                     make=arguments.make,
@@ -104,6 +105,20 @@ def _console() -> Any:
     except ImportError:
         return None
     return Console(highlight=False)
+
+
+@contextmanager
+def _aside() -> Generator[None, None, None]:
+    """Send to stderr what libraries print, from Python and from C, so that stdout has the report alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _progress(target: str, *, plain: bool) -> AbstractContextManager[Callable[[Check], None]]:

@@ -59,14 +59,20 @@ def _read_dlpack(x: Any) -> Bits:
     if not hasattr(x, "__dlpack__"):
         msg = f"no way to read a {type(x).__name__}: pass readers={{{_root(x)!r}: a function to Bits}}"
         raise TypeError(msg)
-    try:
-        capsule = x.__dlpack__(max_version=(1, 3), dl_device=(1, 0))
-    except TypeError:  # an older producer
-        capsule = x.__dlpack__()
-    with consume(capsule) as tensor:
+    with consume(_on_host(x)) as tensor:
         row = BY_TRIPLE[tensor.fields.dtype]
         array = tensor.array()
         return Bits(_root(x), row.name, array.shape, _rows(np.frombuffer(array.tobytes(), np.uint8), array.size))
+
+
+def _on_host(x: Any) -> Any:
+    # Many refuse dl_device, each by an error of its own, though it is where they are.
+    if x.__dlpack_device__()[0] == 1:
+        try:
+            return x.__dlpack__(max_version=(1, 3))
+        except TypeError:  # an older producer
+            return x.__dlpack__()
+    return x.__dlpack__(max_version=(1, 3), dl_device=(1, 0))
 
 
 def _root(x: Any) -> str:
@@ -107,13 +113,17 @@ def bits(x: Any, /, *, readers: Mapping[str, Callable[[Any], Bits]] | None = Non
     return read(x)
 
 
-def assert_identical(x: Any, y: Any, /, *, readers: Mapping[str, Callable[[Any], Bits]] | None = None) -> None:
+def assert_identical(
+    x: Any, y: Any, /, *, device: bool = False, readers: Mapping[str, Callable[[Any], Bits]] | None = None
+) -> None:
     """Fail unless two arrays have one element type, one shape and the same bits, NaN payloads and zeros' signs too.
 
     Parameters
     ----------
     x, y
         Arrays of any framework; byte order and layout don't count.
+    device
+        Whether they have to be on one device too, as their ``__dlpack_device__`` says.
     readers
         See :func:`bits`.
 
@@ -127,17 +137,28 @@ def assert_identical(x: Any, y: Any, /, *, readers: Mapping[str, Callable[[Any],
     AssertionError: 1 of 2 elements differ, the first at (1,): 0x0000 (0.0) in numpy, 0x8000 (-0.0) in numpy
     """
     a, b = bits(x, readers=readers), bits(y, readers=readers)
+    if device:
+        _same("devices", a, b, _device(x), _device(y))
     _same("element types", a, b, a.dtype, b.dtype)
     _same("shapes", a, b, a.shape, b.shape)
-    different = np.flatnonzero((a.rows != b.rows).any(axis=1))
+    _all_same((a.rows != b.rows).any(axis=1), a, b)
+
+
+def _all_same(differ: np.ndarray[Any, Any], a: Bits, b: Bits, how: str = "") -> None:
+    different = np.flatnonzero(differ)
     if different.size:
         first = different[0]
         index = tuple(int(i) for i in np.unravel_index(first, a.shape))
         msg = (
-            f"{different.size} of {len(a.rows)} elements differ, the first at {index}: "
+            f"{different.size} of {len(a.rows)} elements differ{how}, the first at {index}: "
             f"{_show(a, first)} in {a.framework}, {_show(b, first)} in {b.framework}"
         )
         raise AssertionError(msg)
+
+
+def _device(x: Any) -> tuple[int, int]:
+    kind, index = x.__dlpack_device__() if hasattr(x, "__dlpack_device__") else (1, 0)
+    return int(kind), int(index or 0)
 
 
 def _same(what: str, a: Bits, b: Bits, of_a: object, of_b: object) -> None:
@@ -179,11 +200,16 @@ def assert_allclose(
     >>> from interop.testing import assert_allclose
     >>> third = np.array([1 / 3])
     >>> assert_allclose(third, third.astype(ml_dtypes.bfloat16))
+    >>> assert_allclose(np.array([1.0, 2.0]), np.array([1.0, 2.5], "float32"), rtol=0.1)
+    Traceback (most recent call last):
+    AssertionError: 1 of 2 elements differ by more than rtol=0.1, atol=0.0, the first at (1,): 0x4000000000000000 (2.0)
+    in numpy, 0x40200000 (2.5) in numpy
     """
     a, b = bits(x, readers=readers), bits(y, readers=readers)
     _same("shapes", a, b, a.shape, b.shape)
     near = max(_epsilon(a.dtype), _epsilon(b.dtype)) ** 0.75 if rtol is None else rtol
-    np.testing.assert_allclose(_widened(a), _widened(b), rtol=near, atol=atol)
+    close = np.isclose(_widened(a), _widened(b), rtol=near, atol=atol, equal_nan=True)
+    _all_same(~close.reshape(-1), a, b, how=f" by more than rtol={near:.3g}, atol={atol}")
 
 
 def _epsilon(name: str) -> float:

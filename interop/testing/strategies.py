@@ -18,6 +18,7 @@ Examples
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache, partial
 from itertools import product
 from math import prod
 from types import MappingProxyType
@@ -37,11 +38,14 @@ from interop._dtypes import ROWS
 from interop.testing import fakes
 from interop.testing._layouts import NUMPY_LAYOUTS, TORCH_LAYOUTS, Layout
 from interop.testing._values import random_bits, random_values
+from interop.testing.conformance import WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     import torch
+
+    from interop.testing.conformance._subject import Subject
 
 __all__ = [
     "BUILDERS",
@@ -55,6 +59,7 @@ __all__ = [
     "cupy_arrays",
     "dtypes",
     "layouts",
+    "made_arrays",
     "numpy_arrays",
     "producers",
     "shapes",
@@ -101,6 +106,35 @@ _NAMES: Final[Mapping[str, Callable[[], Collection[str]]]] = MappingProxyType(
 )
 
 
+@cache
+def _makers(framework: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return what makes a library's arrays of numpy's: of numpy's own element types, and of those of ml_dtypes."""
+    subject = WORLD[framework]
+    make = subject.function("make")
+    return make, subject.function("small") if subject.small else make
+
+
+def _made(framework: str, array: np.ndarray[Any, Any]) -> Any:
+    make, small = _makers(framework)
+    return (make if array.dtype.isbuiltin == 1 else small)(array)
+
+
+@cache
+def _names_of(framework: str) -> frozenset[str]:
+    """Return the element types that a library has: those of which it makes arrays that say the same of themselves."""
+    names: set[str] = set()
+    for row in ROWS:
+        if row.numpy is None or row.bits < 8:
+            continue
+        try:
+            made = _made(framework, np.zeros(1, row.numpy))
+        except Exception:  # noqa: S112 - it hasn't got that one; libraries have an error each for it
+            continue
+        if row.name in str(getattr(made, "dtype", row.name)):
+            names.add(row.name)
+    return frozenset(names)
+
+
 def dtypes(
     framework: str = "numpy", *, kinds: Collection[str] = DEFAULT_KINDS, names: Collection[str] | None = None
 ) -> SearchStrategy[str]:
@@ -109,7 +143,8 @@ def dtypes(
     Parameters
     ----------
     framework
-        ``"numpy"`` (with ml_dtypes), ``"torch"`` or ``"cupy"``; any other together with `names`.
+        ``"numpy"`` (with ml_dtypes), ``"torch"``, ``"cupy"`` or any other in
+        :data:`interop.testing.conformance.WORLD`; one that isn't there together with `names`.
     kinds
         Which of :data:`KINDS`.
     names
@@ -121,11 +156,12 @@ def dtypes(
     >>> dtypes(kinds=["bool", "bfloat"])
     sampled_from(['bool', 'bfloat16'])
     """
+    if names is None and framework in WORLD:
+        names = _NAMES[framework]() if framework in _NAMES else _names_of(framework)
     if names is None:
-        if framework not in _NAMES:
-            msg = f"{framework!r} is none of {', '.join(_NAMES)}: pass names= to say which element types it has"
-            raise ValueError(msg)
-        names = _NAMES[framework]()
+        known = ", ".join(dict.fromkeys([*_NAMES, *WORLD]))
+        msg = f"{framework!r} is none of {known}: pass names= to say which element types it has"
+        raise ValueError(msg)
     return st.sampled_from([name for kind in kinds for name in KINDS[kind] if name in names])
 
 
@@ -404,6 +440,50 @@ def _mirrored(array: np.ndarray[Any, Any]) -> Any:
     return laid
 
 
+def made_arrays(
+    framework: str,
+    *,
+    dtypes: str | SearchStrategy[str] | None = None,
+    shapes: Shape | SearchStrategy[Shape] | None = None,
+    layouts: str | SearchStrategy[Layout[Any]] | None = None,
+    readonly: bool = False,
+) -> SearchStrategy[Any]:
+    """Draw arrays of any library in :data:`interop.testing.conformance.WORLD`, made of numpy's by its own factory.
+
+    Parameters
+    ----------
+    framework
+        The library's name.
+    dtypes, shapes
+        One, or a strategy; by default all the element types that the library has, and all shapes.
+    layouts
+        Of the numpy arrays; C order by default. What the library makes of another is its own affair.
+    readonly
+        Whether they are readonly or immutable, of a library that has both.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from interop.testing.strategies import made_arrays
+    >>> find(made_arrays("numpy", dtypes="int32", readonly=True), lambda a: a.size == 2).flags.writeable
+    False
+    """
+    subject = WORLD[framework]
+    if readonly and not subject.readonly:
+        msg = f"no readonly arrays of {framework} are known"
+        raise ValueError(msg)
+    host = numpy_arrays(
+        dtypes=_strategy(dtypes, lambda: _default_dtypes(framework)),
+        shapes=_strategy(shapes, lambda: _default_shapes(min_dims=min(subject.ndims or (0,)), max_dims=_most(subject))),
+        layouts="c" if layouts is None else layouts,
+    )
+    return host.map(subject.function("readonly") if readonly else partial(_made, framework))
+
+
+def _most(subject: Subject) -> int:
+    return max(subject.ndims) if subject.ndims else 4
+
+
 #: The builders of arrays by framework.
 BUILDERS: Final[Mapping[str, Callable[..., SearchStrategy[Any]]]] = MappingProxyType(
     {"numpy": numpy_arrays, "torch": torch_tensors, "cupy": cupy_arrays}
@@ -421,7 +501,7 @@ def arrays(
     Parameters
     ----------
     framework
-        A name in :data:`BUILDERS`, or in `builders`.
+        A name in :data:`BUILDERS`, in `builders`, or in :data:`interop.testing.conformance.WORLD`.
     builders
         More builders by name, which go before those of this module.
     **options
@@ -436,6 +516,8 @@ def arrays(
     [0, 1, 2]
     """
     table = {**BUILDERS, **(builders or {})}
+    if framework in WORLD:
+        table.setdefault(framework, partial(made_arrays, framework))
     if framework not in table:
         msg = f"no builder for {framework!r}, only for {', '.join(table)}: pass builders={{{framework!r}: a function}}"
         raise ValueError(msg)

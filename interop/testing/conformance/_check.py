@@ -128,7 +128,7 @@ class Result:
             "spec": str(rule),
             "url": rule.url,
             "upstream": self.upstream,
-            "reproducer": self.reproducer,
+            "reproducer": self.reproducer if self.broken or self.outcome is Outcome.DISCOURAGED else "",
         }
 
     def __str__(self) -> str:

@@ -1,0 +1,258 @@
+"""What authors see of the kit: discovery, reports, the pytest classes, the command line, and errors that help."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interop.cli import main
+from interop.testing import conformance
+from interop.testing.conformance import CHECKS, Outcome
+from interop.testing.conformance._check import HELPERS, Script, reproducer_of
+from interop.testing.conformance._execute import execute_isolated
+from interop.testing.conformance._subject import Subject, text_of
+
+HERE = Path(__file__).parent
+
+TOY = '''
+import numpy as np
+
+
+class Array:
+    """The least that there is to join: a numpy array inside."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        return self.values.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+
+def asarray(values):
+    return Array(values)
+
+
+def from_dlpack(x, /, *, device=None, copy=None):
+    return Array(np.from_dlpack(x, copy=copy))
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "toy_arrays.py").write_text(TOY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("toy_arrays", None)
+
+
+def test_a_library_is_found_from_the_name_of_its_type(toy: Path) -> None:
+    report = conformance.check("toy_arrays:Array")
+    assert report.violations == []
+    assert {result.check.role.value for result in report} == {"producer", "consumer"}
+    # It runs in other processes too, which find it by the import path of this one.
+    assert report["export-lifetime"].outcome is Outcome.CONFORMANT
+    # Views are asked of what has none: that is no violation, and the report says why.
+    assert report["export-stepped"].outcome is Outcome.NOT_APPLICABLE
+    assert "not subscriptable" in report["export-stepped"].seen
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [("no_such_module:X", "can't import"), ("numpy:nothing", "has no type"), ("json", "neither a factory")],
+)
+def test_what_cant_be_found_is_said(target: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LookupError, match=says):
+        conformance.check(target)
+    assert main(["conformance", target]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_unknown_check_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no check is named nonsense"):
+        conformance.check_producer(np.asarray, checks=["nonsense"])
+
+
+def test_known_violations_are_strict() -> None:
+    report = conformance.check_producer(careless, checks=["export-copy-true", "export-device"])
+    with pytest.raises(AssertionError, match=r"copy=True gives the memory itself(.|\n)*the rule: (.|\n)*to reproduce:"):
+        report.assert_conformant()
+    report.assert_conformant(known={"export-copy-true": "careless#1"})
+    with pytest.raises(AssertionError, match=r"export-device is known to fail .*, and doesn't"):
+        report.assert_conformant(known={"export-copy-true": "careless#1", "export-device": "careless#2"})
+
+
+class Careless:
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        return self.values.__dlpack__(max_version=max_version)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+def careless(values: Any) -> Careless:
+    return Careless(values)
+
+
+def test_a_function_of_a_test_module_reaches_other_processes() -> None:
+    report = conformance.check_producer(careless, checks=["export-lifetime"])
+    assert report["export-lifetime"].outcome is Outcome.CONFORMANT
+
+
+def test_a_function_without_a_name_stays_in_this_process() -> None:
+    report = conformance.check_producer(partial(Careless), checks=["export-lifetime", "export-copy-true"])
+    assert report["export-copy-true"].broken
+    assert report["export-lifetime"].outcome is Outcome.NOT_APPLICABLE
+    assert "isolate='none'" in report["export-lifetime"].seen
+    here = conformance.check_producer(partial(Careless), checks=["export-lifetime"], isolate="none")
+    assert here["export-lifetime"].outcome is Outcome.CONFORMANT
+
+
+def test_texts_of_functions() -> None:
+    assert text_of(np.asarray) == ("import numpy", "numpy.asarray")
+    assert text_of(lambda x: x) is None
+    assert text_of(TestTheSuite.make) is not None
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_each_check_names_its_rule_and_fits_into_an_issue(check: conformance.Check) -> None:
+    rule = check.rule
+    assert "" not in (rule.spec, rule.section, rule.text)
+    assert rule.url.startswith("https://")
+    subject = Subject(
+        name="mine", imports="import mine", make="mine.asarray", from_dlpack="mine.from_dlpack", readonly="mine.frozen"
+    )
+    script = reproducer_of(check, subject)
+    compile(script.text, check.name, "exec")
+    assert "interop" not in script.text
+    # What shows the fault is short; what reads a capsule in ctypes comes before it.
+    own = [line for line in f"{script.setup}\n{script.body}".splitlines() if line.strip()]
+    assert len(own) <= 15, script.text
+    assert max(map(len, script.text.splitlines())) <= 150
+
+
+def test_helpers_need_only_those_before_them() -> None:
+    names = list(HELPERS)
+    for index, (name, text) in enumerate(HELPERS.items()):
+        later = [other for other in names[index + 1 :] if f"{other}(" in text.removeprefix(f"def {name}(")]
+        assert later == [], name
+
+
+def test_a_process_that_dies_takes_nobody_with_it() -> None:
+    fine = Script("", "", "x = 1")
+    dies = Script("import ctypes", "", "ctypes.string_at(0)")
+    hangs = Script("import os", "", "os._exit(7)")
+    wrong = Script("", "", "assert 0, 'wrong'")
+    endings = execute_isolated([fine, dies, wrong, hangs, fine])
+    assert [outcome.value for outcome, _ in endings] == ["conformant", "crash", "violation", "crash", "conformant"]
+    assert endings[1][1] == "the process was killed by SIGSEGV"
+    assert endings[2][1] == "wrong"
+    assert endings[3][1] == "the process ended with status 7"
+
+
+class TestTheSuite(conformance.ProducerSuite):
+    """The class as authors use it."""
+
+    known = {"export-copy-true": "careless#1"}  # noqa: RUF012 - as an author writes it
+    refused = ()
+
+    @staticmethod
+    def make(values: Any) -> Careless:
+        return Careless(values)
+
+    # Everything else that the toy ignores.
+    known.update(dict.fromkeys(("export-dl-device-unknown", "export-stream-1"), "careless#2"))
+
+
+SUITE = """
+from interop.testing import conformance
+import toy_arrays
+
+
+class TestExports(conformance.ProducerSuite):
+    make = staticmethod(toy_arrays.asarray)
+    known = {"export-device": "not true"}
+
+
+class TestImports(conformance.ConsumerSuite):
+    from_dlpack = staticmethod(toy_arrays.from_dlpack)
+"""
+
+
+def test_the_suite_fails_where_a_known_failure_is_mended(toy: Path) -> None:
+    (toy / "test_suite.py").write_text(SUITE)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rf", str(toy / "test_suite.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=toy, timeout=300)
+    assert "export-device is known to fail (not true), and doesn't" in done.stdout
+    assert "1 failed" in done.stdout, done.stdout
+
+
+def test_the_command_writes_json_and_text(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "toy_arrays:Array", "--check", "export-device", "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["counts"] == {"conformant": 1}
+    assert main(["conformance", "toy_arrays:Array", "--check", "export-stepped", "-v"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("toy_arrays.Array: 1 not applicable\n")
+    assert "not subscriptable" in out
+    assert "\x1b[" not in out
+
+
+LOUD = """
+import os, toy_arrays
+def asarray(values):
+    print("made by Python"); os.write(1, b"made by C")
+    return toy_arrays.asarray(values)
+"""
+
+
+def test_the_json_is_alone_on_stdout(toy: Path) -> None:
+    (toy / "loud.py").write_text(LOUD)
+    command = [sys.executable, "-m", "interop", "conformance", "loud", "--check", "export-device", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": path()})
+    assert json.loads(done.stdout)[0]["counts"] == {"conformant": 1}
+    assert "made by Python" in done.stderr
+    assert "made by C" in done.stderr
+
+
+def path() -> str:
+    return os.pathsep.join(each for each in sys.path if each)
+
+
+def test_the_command_tells_what_is_broken_and_what_is_mended(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = [
+        "conformance",
+        "numpy",
+        "--make",
+        "conformance.flawed_producers:CopyIgnorer",
+        "--check",
+        "export-copy-true",
+    ]
+    assert main(wrong) == 1
+    out = capsys.readouterr().out
+    assert "copy=True gives the memory itself" in out
+    assert "the rule: True always copies" in out
+    assert main([*wrong, "--known", "export-copy-true"]) == 0
+    assert main(["conformance", "numpy", "--check", "export-device", "--known", "export-device"]) == 1
+    assert "is known to be broken, and isn't" in capsys.readouterr().err
+
+
+def test_the_command_lists_its_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(CHECKS)
+    assert main(["conformance"]) == 2

@@ -94,7 +94,7 @@ leg: export INTEROP_TEST_FRAMEWORKS := $(TESTED),$($(LEG))
 leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so)
 leg: $(STAMPS)/package $(STAMPS)/$(LEG)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/test_docs.py interop/_doors.py
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_doors.py
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \

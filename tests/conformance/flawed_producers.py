@@ -38,6 +38,11 @@ from interop.testing.fakes._exchange import _install
 Capsule = Any
 
 
+def said(fields: Any) -> Any:
+    """Return fields that a capsule says; which are there depends on the flaw, and types can't tell."""
+    return fields
+
+
 class Viewed:
     """What the checks look at besides the protocol: shape, dtype and views."""
 
@@ -101,7 +106,7 @@ class OldSignature(Right):
 
 class OtherName(Right):
     def respond(self, call: Call, **overrides: Any) -> Capsule:
-        return super().respond(call, **(overrides | {"version": None, "name": b"tensor"}))
+        return super().respond(call, **said(overrides | {"version": None, "name": b"tensor"}))
 
 
 class OneCapsule(Right):
@@ -142,13 +147,13 @@ class Legacy(Viewed, LegacyProducer):
 
 class Minor200(Right):
     def respond(self, call: Call, **overrides: Any) -> Capsule:
-        return super().respond(call, **({"version": (1, 200)} | overrides))
+        return super().respond(call, **said({"version": (1, 200)} | overrides))
 
 
 class UnknownFlag(Right):
     def respond(self, call: Call, **overrides: Any) -> Capsule:
         flags = self.fields.flags | 256 | (IS_COPIED if call.copy else 0)
-        return super().respond(call, **(overrides | {"flags": flags}))
+        return super().respond(call, **said(overrides | {"flags": flags}))
 
 
 class NoStreamKeyword(Right):
@@ -217,12 +222,12 @@ class CopyForcer(Right):
 
 class CopyUnflagged(Right):
     def respond(self, call: Call, **overrides: Any) -> Capsule:
-        return super().respond(call, **(overrides | {"flags": 0} if call.copy else overrides))
+        return super().respond(call, **said(overrides | {"flags": 0} if call.copy else overrides))
 
 
 class CopyPretender(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **({"flags": IS_COPIED} | overrides))
+        super().__init__(array, **said({"flags": IS_COPIED} | overrides))
 
 
 def readonly(values: Any) -> Right:
@@ -346,7 +351,7 @@ class SaysCuda(Viewed, DeviceLiar):
 
 class HostThree(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **({"device": (1, 3)} | overrides))
+        super().__init__(array, **said({"device": (1, 3)} | overrides))
 
 
 class Misplaced(Right):
@@ -354,7 +359,7 @@ class Misplaced(Right):
 
     def __init__(self, array: Any, **overrides: Any) -> None:
         self.other = np.full(64, 5, "uint8")
-        super().__init__(array, **({"data": self.other.ctypes.data} | overrides))
+        super().__init__(array, **said({"data": self.other.ctypes.data} | overrides))
 
 
 class CompactStrides(Right):
@@ -363,7 +368,7 @@ class CompactStrides(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
         sides = array.shape
         strides = tuple(int(np.prod(sides[axis + 1 :])) for axis in range(len(sides)))
-        super().__init__(array, **({"strides": strides} | overrides))
+        super().__init__(array, **said({"strides": strides} | overrides))
 
 
 class StridesInBytes(Right):
@@ -380,32 +385,32 @@ class OffsetIgnorer(Right):
 
     def __init__(self, array: Any, **overrides: Any) -> None:
         base = array.base if isinstance(array.base, np.ndarray) else array
-        super().__init__(array, **({"data": min(base.ctypes.data, array.ctypes.data)} | overrides))
+        super().__init__(array, **said({"data": min(base.ctypes.data, array.ctypes.data)} | overrides))
 
 
 class ShapeReverser(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **({"shape": array.shape[::-1]} | overrides))
+        super().__init__(array, **said({"shape": array.shape[::-1]} | overrides))
 
 
 class NullStrides(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **({"strides": None} | overrides if array.flags.c_contiguous else overrides))
+        super().__init__(array, **said({"strides": None} | overrides if array.flags.c_contiguous else overrides))
 
 
 class ScalarAsVector(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **(overrides if array.ndim else {"shape": (1,), "strides": (1,)} | overrides))
+        super().__init__(array, **said(overrides if array.ndim else {"shape": (1,), "strides": (1,)} | overrides))
 
 
 class EmptyFlattener(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **(overrides if array.size else {"shape": (0,), "strides": (1,)} | overrides))
+        super().__init__(array, **said(overrides if array.size else {"shape": (0,), "strides": (1,)} | overrides))
 
 
 class WrongDtype(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
-        super().__init__(array, **({"dtype": (99, 8 * array.itemsize, 1)} | overrides))
+        super().__init__(array, **said({"dtype": (99, 8 * array.itemsize, 1)} | overrides))
 
 
 class PaddedUnflagged(Right):
@@ -413,7 +418,7 @@ class PaddedUnflagged(Right):
 
     def respond(self, call: Call, **overrides: Any) -> Capsule:
         small = self.fields.dtype[1] < 8
-        return super().respond(call, **({"flags": 0} | overrides if small else overrides))
+        return super().respond(call, **said({"flags": 0} | overrides if small else overrides))
 
 
 class TypeErrorOfDtype(Right):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from interop.testing.conformance._discover import find
@@ -25,11 +26,18 @@ def _name_of(given: Callable[..., Any] | str) -> str:
 
 
 def _version_of(name: str) -> str:
+    package = name.partition(".")[0]
     try:
-        module = importlib.import_module(name.partition(".")[0])
+        module = importlib.import_module(package)
     except (ImportError, ValueError):
         return ""
-    return str(getattr(module, "__version__", ""))
+    told = getattr(module, "__version__", None)
+    if told is not None:
+        return str(told)
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def check_producer(

@@ -203,7 +203,7 @@ def preamble(text: str, subject: Subject) -> str:
     modules = [name for name in _MODULES if re.search(rf"\b{name}\.", whole)]
     lines = [f"import {', '.join(modules)}"] if modules else []
     lines += [f"from concurrent.futures import {_POOL}"] if _POOL in whole else []
-    lines += ["import numpy as np"] if _NUMPY.search(whole) else []
+    lines += ["import numpy as np"] if _NUMPY.search(whole) and "import numpy as np" not in own else []
     return "\n".join([*lines, *own, *helpers])
 
 

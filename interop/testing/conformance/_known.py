@@ -90,6 +90,7 @@ KNOWN: Final[Mapping[str, Mapping[str, Known]]] = MappingProxyType(
             "export-copy-true",
             "import-byte-offset",
             "import-lanes",
+            "import-device-cuda",
         ),
         "paddle": _seen(
             "3.3.1",

@@ -125,6 +125,16 @@ def test_synchronizing_the_default_stream_waits_for_blocking_streams(rt: Runtime
     assert (result.bytes == 1).all()
 
 
+def test_synchronizing_the_default_stream_waits_for_them_also_where_nothing_was_submitted_to_it(
+    rt: Runtime, gate: Gate
+) -> None:
+    stream, memory, result = rt.stream(BLOCKING), rt.memory(value=1), rt.pinned()
+    with gate(stream):
+        rt.copy(result, memory, stream)
+    rt.call("StreamSynchronize", 0)
+    assert (result.bytes == 1).all()
+
+
 # -- the default stream of a thread ------------------------------------------------------------------------------------
 
 

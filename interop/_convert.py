@@ -14,7 +14,7 @@ from interop._native import convert_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._registry import adapter_for, describe, framework_of, target_adapter
-from interop.errors import DeviceError, InteropError, UnsupportedError
+from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -239,7 +239,9 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
             return Plan(source.name, target.name, ok=False, error=err.with_traceback(None))
         if carrier is not None:
             plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
-    if facts.certain or "lazy" in facts.pending or isinstance(plan.error, DeviceError):
+    # Of a lazy array all but its strides is known.
+    known = "lazy" in facts.pending and not isinstance(plan.error, CopyError)
+    if facts.certain or known or isinstance(plan.error, DeviceError):
         return plan
     steps = (
         Step("export", source.name),

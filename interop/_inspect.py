@@ -146,10 +146,19 @@ def shares_memory(x: Any, y: Any, /) -> bool:
     >>> interop.shares_memory(a[:2], a[2:])
     False
     """
-    a, b = _facts(x), _facts(y)
+    a, b = _placed(x), _placed(y)
     if a.extent is None or b.extent is None or not same_place(a.device, b.device):
         return False
     return a.extent[0] < b.extent[1] and b.extent[0] < a.extent[1]
+
+
+def _placed(x: Any) -> Facts:
+    """The facts with the address, which a lazy array has only when it has been evaluated."""
+    facts = _facts(x)
+    if facts.extent is not None or "lazy" not in facts.pending:
+        return facts
+    source = adapter_for(x)
+    return describe(source, source.settle(x, frozenset({"lazy"})))
 
 
 def _facts(x: Any) -> Facts:

@@ -16,6 +16,7 @@ from jax.dlpack import from_dlpack
 
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._host import without_odd_strides
 from interop._aligned import ALIGNMENT
 from interop._case import ALLOCATORS_ALIGN
 from interop._devices import CPU, CUDA, Device, device_of_pair
@@ -140,7 +141,7 @@ class JaxAdapter(Drafting):
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
         # It asks for a legacy capsule, which can't say readonly, and jax writes to no array.
-        return from_dlpack(view.with_readonly(False) if view.readonly else view)
+        return from_dlpack(without_odd_strides(view.with_readonly(False) if view.readonly else view))
 
     def fresh(self, x: Any, draft: Draft) -> Any:
         """Cast and move with jax's own operations; a plain copy is made in memory, since jax's own may alias."""

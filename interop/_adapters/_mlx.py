@@ -13,7 +13,7 @@ import numpy as np
 
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
-from interop._adapters._host import copy_on_host
+from interop._adapters._host import copy_on_host, without_odd_strides
 from interop._devices import CPU, HOST_ACCESSIBLE, METAL, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple
 from interop._native import IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
@@ -176,7 +176,7 @@ def _evaluate(x: Any) -> None:
 
 def _array(view: View) -> Any:
     # The type said: by itself mlx makes float32 of float64.
-    return mx.array(ndarray_from_view(view), dtype=_BY_OUR_NAME[view.dtype.name])
+    return mx.array(ndarray_from_view(without_odd_strides(view)), dtype=_BY_OUR_NAME[view.dtype.name])
 
 
 adapter: Final = MlxAdapter()

@@ -13,7 +13,7 @@ import paddle
 
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
-from interop._adapters._host import copy_values
+from interop._adapters._host import copy_values, without_odd_strides
 from interop._devices import CPU
 from interop._native import (
     CallRoute,
@@ -101,7 +101,7 @@ class PaddleAdapter(Drafting):
 
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
-        view = view.with_readonly(False) if view.readonly else view
+        view = without_odd_strides(view.with_readonly(False) if view.readonly else view)
         return paddle.from_dlpack(view) if _API is None else _API.wrap(view)
 
     def fresh(self, x: Any, draft: Draft) -> Any:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._host import without_odd_strides
 from interop._aligned import ALIGNMENT
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
@@ -132,7 +133,8 @@ class TensorflowAdapter(Drafting):
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
         # A legacy capsule can't say readonly, and tensorflow writes to no tensor.
-        return _from_capsule((view.with_readonly(False) if view.readonly else view).__dlpack__())
+        view = without_odd_strides(view.with_readonly(False) if view.readonly else view)
+        return _from_capsule(view.__dlpack__())
 
     def fresh(self, x: Any, draft: Draft) -> Any:
         """Cast and copy with tensorflow's own operations, so that a tape that watches follows."""

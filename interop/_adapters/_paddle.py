@@ -37,13 +37,18 @@ _NAMES: Final = (
     *("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64", "complex128"),
     *("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool"),
 )
-_BY_OUR_NAME: Final = {name: dtype for name in _NAMES if (dtype := getattr(paddle, name, None)) is not None}
+_BY_OUR_NAME: Final[dict[str, Any]] = {
+    name: dtype for name in _NAMES if (dtype := getattr(paddle, name, None)) is not None
+}
+
+if hasattr(paddle.dtype, "UINT16"):
+    _BY_OUR_NAME["uint16"] = paddle.dtype.UINT16
 
 #: It has kernels for most of them only; the rest it holds, and numpy copies and casts.
 _HELD: Final = frozenset({"uint16", "uint32", "uint64"})
 
 _LIMITS: Final = Limits(
-    dtypes=frozenset(_BY_OUR_NAME) | _HELD,
+    dtypes=frozenset(_BY_OUR_NAME),
     strides="nonnegative",
     alignment=0,
     max_ndim=9,

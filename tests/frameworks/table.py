@@ -227,9 +227,19 @@ def _paddle() -> Framework:
 
     def read(x: Any) -> Array:
         name = str(x.dtype).removeprefix("paddle.")
-        plain = x.detach().numpy() if name not in floats or name == "bfloat16" else x.view("uint8").numpy()
-        dtype = _dtype(name)
-        return np.array(plain) if plain.dtype == dtype or name not in floats else np.array(plain).view(dtype)
+        if name == "bfloat16" and x.dtype != paddle.bfloat16:
+            name = "uint16"  # which prints as its older name
+        plain = x.detach().view("uint8") if name.startswith("float8") else x.detach()
+        return np.array(plain.numpy()).view(_dtype(name))
+
+    def where_it_can(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def view(x: Any) -> Any:
+            try:
+                return call(x)
+            except RuntimeError:  # it has no kernel for the type
+                return x
+
+        return view
 
     return Framework(
         "paddle",
@@ -237,7 +247,11 @@ def _paddle() -> Framework:
         frozenset(floats) | NATIVE,
         make=make,
         read=read,
-        views={"transposed": lambda x: x.T if x.ndim > 1 else x, "reversed": _reversed},
+        views={
+            "transposed": where_it_can(lambda x: x.T if x.ndim > 1 else x),
+            "reversed": where_it_can(_reversed),
+            "stepped": where_it_can(lambda x: x[::2] if x.ndim else x),
+        },
     )
 
 

@@ -154,7 +154,8 @@ def test_a_certain_plan_predicts_the_conversion(source: str, target: str, data: 
 @given(data=st.data(), asked=options)
 def test_a_refused_call_leaves_no_trace(source: str, target: str, data: st.DataObject, asked: Any) -> None:
     x, held = data.draw(arrays(source))
-    assume(not interop.explain(x, target, **asked).ok)
+    if interop.explain(x, target, **asked).ok:
+        return
     before = sys.getrefcount(x)
     _, error = outcome(lambda: interop.convert(x, target, **asked))
     assert len(str(error)) > 40
@@ -170,7 +171,8 @@ def test_source_and_result_outlive_each_other(
 ) -> None:
     x, held = data.draw(arrays(source))
     result, error = outcome(lambda: interop.convert(x, target, copy=copy))
-    assume(error is None)
+    if error is not None:
+        return
     if source_first:
         kept, reader = result, FRAMEWORKS[target].read
         x = None
@@ -194,7 +196,8 @@ def test_readonly_memory_stays_readonly(source: str, target: str, data: st.DataO
     elif not FRAMEWORKS[source].readonly:
         return
     result, error = outcome(lambda: interop.convert(x, target))
-    assume(error is None and held.size and result is not x)
+    if error is not None or not held.size or result is x:
+        return
     # What a framework packs has no View.
     view, _ = outcome(lambda: interop.view(result))
     assert view is None or view.readonly or not interop.shares_memory(x, result)
@@ -217,11 +220,13 @@ def test_what_assumes_constancy_gets_a_copy_of_what_can_be_written(target: str, 
     assert bits(FRAMEWORKS[target].read(result)) == bits(a)
 
 
-@pytest.mark.parametrize("target", GUESTS)
+BORROWERS = [name for name in GUESTS if FRAMEWORKS[name].dtypes - FRAMEWORKS[name].own]
+
+
+@pytest.mark.parametrize("target", [name for name in BORROWERS if not FRAMEWORKS[name].source_only])
 @given(data=st.data(), order=st.sampled_from(["C", "F"]))
 def test_aligned_memory_is_taken_as_it_is(target: str, data: st.DataObject, order: Any) -> None:
     framework = FRAMEWORKS[target]
-    assume(not framework.source_only)
     a = data.draw(values(framework))
     assume(a.size and bits(a)[0] not in framework.own)
     memory = interop.empty_aligned(a.shape, a.dtype, order=order)
@@ -254,7 +259,8 @@ def test_hot_routes_do_what_the_planner_does(guest: str, data: st.DataObject) ->
             assert by_route is by_plan is x
             continue
         one, other = interop.view(by_route), interop.view(by_plan)
-        assert (one.ptr, one.shape, one.dtype, one.readonly) == (other.ptr, other.shape, other.dtype, other.readonly)
+        assert one.ptr == other.ptr or not one.size
+        assert (one.shape, one.dtype, one.readonly) == (other.shape, other.dtype, other.readonly)
         assert one.strides == other.strides or 0 in one.shape or 1 in one.shape
 
 

@@ -131,6 +131,11 @@ def _rows() -> dict[str, Row]:
     return rows
 
 
+def row_of(name: str) -> Row | None:
+    """The row of a framework, built-in or offered by a package; None of what was registered by hand."""
+    return _rows().get(name)
+
+
 def adapters() -> Mapping[str, AdapterInfo]:
     """List the frameworks that have an adapter, built-in, registered or offered by an installed package.
 

@@ -51,6 +51,7 @@ COMMANDS: Final = (
         "conformance", "interop.cli.conformance", "check an array library against the rules of DLPack and the array API"
     ),
     Row("demo", "interop.cli.demo", "hand real tensors over, show every hop, and time it beside the by-hand way"),
+    Row("doctor", "interop.cli.doctor", "tell what works here: libraries, routes, plugins and GPU"),
     Row(
         "matrix", "interop.cli.matrix", "measure what crosses between every two frameworks, by hand and through interop"
     ),

@@ -1,0 +1,200 @@
+"""What the doctor finds, as data: libraries, pairs, GPU, and what is wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import platform
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import interop
+from interop import _registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+
+@dataclass
+class Library:
+    """One library that has an adapter: what is here of it, and how to mend what isn't."""
+
+    name: str
+    origin: str
+    state: str
+    version: str = ""
+    seconds: float = 0.0
+    error: str = ""
+    mend: str = ""
+    gpu: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Findings:
+    """All that was found.
+
+    Attributes
+    ----------
+    here
+        Versions of what runs this.
+    libraries
+        Each that has an adapter.
+    pairs
+        What each conversion of the self-test did.
+    gpu
+        The driver, and CUDA as each library sees it.
+    problems
+        What is broken; none where all is well.
+    """
+
+    here: dict[str, str]
+    libraries: list[Library]
+    pairs: list[dict[str, Any]]
+    gpu: dict[str, Any]
+    problems: list[str]
+
+    def as_json(self) -> str:
+        """For programs."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def examine(only: Sequence[str], timeout: float, progress: Callable[[str], object]) -> Findings:
+    """Look at everything, in processes of their own.
+
+    Parameters
+    ----------
+    only
+        The libraries to look at; all where empty.
+    timeout
+        Seconds that one process may take.
+    progress
+        Called with what is being done.
+    """
+    known = {name: info for name, info in interop.adapters().items() if not only or name in only}
+    progress("importing each library")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        libraries = list(pool.map(lambda item: _library(item[0], item[1], timeout), known.items()))
+    works = [one.name for one in libraries if one.state == "works"]
+    progress("handing a tensor from each to each")
+    pairs = _pairs(works, timeout)
+    problems = [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
+    problems += [f"{one['source']} to {one['target']}: {one['error']}" for one in pairs if not one["ok"]]
+    return Findings(_here(), libraries, pairs, _gpu(libraries), problems)
+
+
+def _here() -> dict[str, str]:
+    found = {"interop": interop.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in ("numpy", "ml-dtypes", "array-api-compat", "optree"):
+        found[name] = _version(name) or "missing"
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _library(name: str, info: interop.AdapterInfo, timeout: float) -> Library:
+    found = Library(name, info.origin, "missing")
+    row = _registry.row_of(name)
+    if row is None or (info.problem and not info.loaded):
+        found.state, found.error = "broken", info.problem
+        return found
+    found.mend = f"pip install {row.install}"
+    if not info.installed:
+        return found
+    found.version = _version(row.install.partition(" ")[0])
+    told = _probe(["library", name], timeout)
+    found.version = told.get("version") or found.version
+    found.seconds = told.get("seconds", 0.0)
+    found.gpu = told.get("gpu", {})
+    found.error = told.get("error") or told.get("problem", "")
+    found.state = "broken" if found.error else "works"
+    if found.state == "works":
+        found.mend = ""
+    elif row.entry is None:
+        found.mend = f"pip install --force-reinstall {row.install}"
+    return found
+
+
+def _command(arguments: Iterable[str]) -> list[str]:
+    return [sys.executable, "-m", "interop.cli._doctor.probe", *arguments]
+
+
+def _probe(arguments: list[str], timeout: float) -> dict[str, Any]:
+    """The last line that a probe printed; or how it died."""
+    try:
+        done = subprocess.run(_command(arguments), capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603 - our own module
+    except subprocess.TimeoutExpired:
+        return {"error": f"it wasn't imported within {timeout:g} seconds"}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode == 0 and lines:
+        told: dict[str, Any] = json.loads(lines[-1])
+        return told
+    return {"error": f"importing it ended the process ({_death(done.returncode)}) {_last(done.stderr)}".strip()}
+
+
+def _death(status: int) -> str:
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _pairs(names: list[str], timeout: float) -> list[dict[str, Any]]:
+    """Every pair, by as many processes as are needed: one that crashes is followed by another without that pair."""
+    found: list[dict[str, Any]] = []
+    done: set[tuple[str, str]] = set()
+    while True:
+        skip = [f"{source},{target}" for source, target in sorted(done)]
+        try:
+            ran = subprocess.run(  # noqa: S603 - our own module
+                _command(["pairs", *names, *skip]), capture_output=True, text=True, timeout=timeout * 4, check=False
+            )
+            output, status, ended = ran.stdout, ran.returncode, f"it ended the process ({_death(ran.returncode)})"
+        except subprocess.TimeoutExpired as err:
+            output = bytes(err.stdout or b"").decode()
+            status, ended = 1, f"it took more than {timeout * 4:g} seconds"
+        upcoming: list[str] | None = None
+        for line in output.splitlines():
+            if not line.startswith("{"):
+                continue
+            told = json.loads(line)
+            upcoming = told.get("next")
+            if upcoming is None:
+                found.append(told)
+                done.add((told["source"], told["target"]))
+        if status == 0 or upcoming is None:
+            return found
+        done.add((upcoming[0], upcoming[1]))
+        found.append({"source": upcoming[0], "target": upcoming[1], "route": "crashed", "ok": False, "error": ended})
+
+
+def _gpu(libraries: list[Library]) -> dict[str, Any]:
+    return {"driver": _driver(), **{one.name: one.gpu for one in libraries if one.gpu}}
+
+
+def _driver() -> str:
+    """The CUDA version that the driver speaks; empty where there is none."""
+    version = ctypes.c_int()
+    try:
+        library = ctypes.CDLL("libcuda.so.1" if sys.platform != "win32" else "nvcuda.dll")
+        failed = library.cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return ""
+    number = version.value
+    return (
+        ""
+        if failed
+        else f"{number // 1000}.{number % 1000 // 10}"
+        + (", simulated CUDA" if hasattr(library, "cudasim_mode") else "")
+    )

@@ -1,0 +1,117 @@
+"""interop doctor: what works, what is broken, and why, however badly a library behaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_plugins import ADAPTER, install
+
+TESTS = Path(__file__).parent
+
+
+def doctor(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([*([str(folder)] if folder else []), str(TESTS.parent)])
+    return subprocess.run(
+        [sys.executable, "-m", "interop", "doctor", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def findings(*arguments: str, folder: Path | None = None) -> tuple[int, dict[str, Any]]:
+    done = doctor("--json", *arguments, folder=folder)
+    assert not done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return done.returncode, told
+
+
+def test_a_healthy_library() -> None:
+    status, told = findings("numpy")
+    assert status == 0
+    assert told["problems"] == []
+    assert [(one["name"], one["state"]) for one in told["libraries"]] == [("numpy", "works")]
+    (pair,) = told["pairs"]
+    assert (pair["route"], pair["hot"], pair["ok"]) == ("zero-copy", True, True)
+    assert set(told) == {"here", "libraries", "pairs", "gpu", "problems"}
+
+
+def test_a_pipe_gets_plain_text(tmp_path: Path) -> None:
+    install(tmp_path, "mine", ADAPTER + "adapter = Mine()", "mine:adapter")
+    done = doctor("numpy", "mine", folder=tmp_path)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert "entry point of their-package" in done.stdout
+    assert done.stdout.rstrip().endswith("All is well: 4 conversions made, and every value came out as it went in.")
+
+
+def test_what_isnt_installed_isnt_broken(tmp_path: Path) -> None:
+    install(tmp_path, "mine", "", "mine_interop:adapter")
+    (tmp_path / "mine.py").unlink()
+    status, told = findings("mine", folder=tmp_path)
+    assert status == 0
+    assert told["libraries"][0]["state"] == "missing"
+    assert told["libraries"][0]["mend"] == "pip install their-package"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import os; os.abort()", "SIGABRT"),
+        ("import os; os._exit(0)", "exit status 0"),
+        ("raise SystemExit(4)", "SystemExit: 4"),
+        ("print('noise on its way')\n" + ADAPTER + "Mine.api = 99\nadapter = Mine()", "version 99"),
+        (ADAPTER + "Mine.claims = lambda self, tp: 1 / 0\nadapter = Mine()", "ZeroDivisionError"),
+    ],
+)
+def test_a_broken_library_is_named_and_the_rest_is_looked_at(text: str, says: str, tmp_path: Path) -> None:
+    if "abort" in says.lower() and sys.platform == "win32":
+        pytest.skip("signals are Unix's")
+    install(tmp_path, "mine", text, "mine:adapter")
+    status, told = findings("numpy", "mine", folder=tmp_path)
+    assert status == 1
+    states = {one["name"]: one for one in told["libraries"]}
+    assert states["mine"]["state"] == "broken"
+    assert says in states["mine"]["error"]
+    assert states["numpy"]["state"] == "works"
+    assert any(problem.startswith("mine: ") for problem in told["problems"])
+
+
+@pytest.mark.parametrize(
+    ("verb", "route", "says"),
+    [
+        ("def from_numpy(self, array): import os; os.abort()", "crashed", "SIGABRT"),
+        ("def from_numpy(self, array): return Array(array.reshape(-1, 1))", "failed", "bug of its adapter"),
+        ("def from_numpy(self, array): return Array(array.copy())", "failed", "asked for a view"),
+    ],
+)
+def test_a_conversion_that_fails_is_named(verb: str, route: str, says: str, tmp_path: Path) -> None:
+    text = ADAPTER + "class Worse(Mine):\n    " + verb + "\nadapter = Worse()"
+    install(tmp_path, "mine", text, "mine:adapter")
+    status, told = findings("numpy", "mine", folder=tmp_path)
+    assert status == 1
+    by_pair = {(one["source"], one["target"]): one for one in told["pairs"]}
+    assert by_pair["numpy", "numpy"]["ok"]
+    assert by_pair["numpy", "mine"]["route"] == route
+    assert says in by_pair["numpy", "mine"]["error"]
+    assert len(by_pair) == 4
+
+
+def test_a_library_nobody_knows() -> None:
+    done = doctor("nosuch")
+    assert done.returncode == 2
+    assert "no library nosuch" in done.stderr
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    pytest.importorskip("rich")
+    picture = tmp_path / "doctor.svg"
+    assert doctor("numpy", "--svg", str(picture)).returncode == 0
+    assert "All" in picture.read_text(encoding="utf-8")

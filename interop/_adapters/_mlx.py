@@ -16,8 +16,8 @@ from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import copy_on_host, without_odd_strides
 from interop._devices import CPU, HOST_ACCESSIBLE, METAL, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple
-from interop._native import IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
-from interop.errors import UnsupportedError
+from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
+from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class MlxAdapter(Drafting):
         return (CPU if kind == mx.cpu else METAL, 0)
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself; all else is either a copy or an evaluation."""
-        return {(mx.array, "mlx"): IdentityRoute()}
+        """To itself, and to numpy; what comes in is a copy, which no route makes."""
+        return {(mx.array, "mlx"): IdentityRoute(), (mx.array, "numpy"): CallRoute(_show)}
 
 
 def _limits(dtypes: frozenset[str], lacking: dict[str, str]) -> Limits:
@@ -177,6 +177,17 @@ def _evaluate(x: Any) -> None:
 def _array(view: View) -> Any:
     # The type said: by itself mlx makes float32 of float64.
     return mx.array(ndarray_from_view(without_odd_strides(view)), dtype=_BY_OUR_NAME[view.dtype.name])
+
+
+_LAZY: Final = frozenset({"lazy"})
+
+
+def _show(x: Any) -> Any:
+    try:
+        view = adapter.settle(x, _LAZY)
+    except InteropError:  # inside compile, which the planner names
+        return NotImplemented
+    return ndarray_from_view(view) if type(view) is View else NotImplemented
 
 
 adapter: Final = MlxAdapter()

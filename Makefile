@@ -66,7 +66,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda clean demo demo-cuda distclean docs env format help leg lint package stale
+.PHONY: bench bench-cuda clean demo demo-cuda distclean docs env format help leg lint package stale versions
 .PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
@@ -174,6 +174,10 @@ docs: $(STAMPS)/package $(STAMPS)/docs  ## the documentation, warnings as errors
 	@echo 'docs/_build/html/index.html'
 
 env: $(STAMPS)/package $(STAMPS)/test  ## the environment alone
+
+versions:  ## the tests in every supported version of numpy, torch and Python that is here: hours
+	$(call say,the supported versions)
+	$(or $(ASKED_PYTHON),$(DEFAULT_PYTHON)) tests/versions.py $(ARGS)
 
 clean:  ## remove what was built
 	rm -rf build dist out benchmarks/out docs/_build docs/_static/generated *.egg-info

@@ -403,7 +403,7 @@ RIGHT = (Flaw("Right", ()),)
 FLAWS = (
     Flaw("Streamed", ("takes",), besides=("*",)),
     Flaw("Legacy", ("asks-version",)),
-    Flaw("Streaming", ("stream-host",)),
+    Flaw("Streaming", ("stream-host",), besides=("old-producer",)),
     Flaw("NoRetry", ("old-producer",)),
     Flaw("VersionedOnly", ("legacy-answer",), besides=("old-producer",)),
     Flaw("Swallowing", ("error-propagates",)),

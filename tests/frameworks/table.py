@@ -6,6 +6,7 @@ judge. A framework joins the laws by its row.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,10 @@ class Framework:
         Whether its arrays are in C order, always.
     source_only
         Whether it can't be a target.
+    min_dims
+        The fewest dimensions of its arrays.
+    at_hub
+        Whether its pairs are those with numpy and torch only.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Framework:
     own: frozenset[str] = frozenset()
     c_only: bool = False
     source_only: bool = False
+    min_dims: int = 0
+    at_hub: bool = False
 
     @cached_property
     def here(self) -> bool:
@@ -255,6 +262,70 @@ def _paddle() -> Framework:
     )
 
 
+def _tvm_ffi() -> Framework:
+    import tvm_ffi
+
+    def read(x: Any) -> Array:
+        try:
+            return np.array(np.from_dlpack(x))
+        except (BufferError, RuntimeError):  # an element type of ml_dtypes
+            dtype = BY_NAME[str(x.dtype)].numpy
+            if not x.numel():
+                return np.empty(tuple(x.shape), dtype)
+            first = np.frombuffer((ctypes.c_char * x.dtype.itemsize).from_address(x.data_ptr()), f"u{x.dtype.itemsize}")
+            steps = [step * x.dtype.itemsize for step in x.strides]
+            return np.array(np.lib.stride_tricks.as_strided(first, tuple(x.shape), steps)).view(dtype)
+
+    return Framework(
+        "tvm_ffi",
+        "tvm_ffi",
+        # It takes complex numbers too, and can't say so: x.dtype raises.
+        NATIVE - {"complex64", "complex128"},
+        make=lambda a: tvm_ffi.from_dlpack(a.copy()),
+        read=read,
+        at_hub=True,
+    )
+
+
+def _warp() -> Framework:
+    import warp as wp
+
+    wp.config.log_level = wp.LOG_WARNING
+
+    def make(a: Array) -> Any:
+        return wp.array(a, dtype=getattr(wp, BY_NUMPY[a.dtype].name), device="cpu", copy=True)
+
+    return Framework(
+        "warp",
+        "warp",
+        frozenset({"bfloat16"}) | NATIVE - {"complex64", "complex128"},
+        make=make,
+        read=lambda x: np.array(x.numpy()),
+        views={"transposed": lambda x: x.transpose(), "stepped": lambda x: x[::2] if x.size else x},
+        fill=lambda x: x.fill_(1),
+        min_dims=1,
+        at_hub=True,
+    )
+
+
+def _array_api_strict() -> Framework:
+    import array_api_strict as xp
+
+    def fill(x: Any) -> None:
+        x[...] = xp.ones((), dtype=x.dtype)
+
+    return Framework(
+        "array_api_strict",
+        "array_api_strict",
+        NATIVE - {"float16"},
+        make=lambda a: xp.asarray(a, copy=True),
+        read=np.array,
+        views={"transposed": lambda x: x.T if x.ndim == 2 else x, "reversed": xp.flip},
+        fill=fill,
+        at_hub=True,
+    )
+
+
 _ROWS: Mapping[str, Callable[[], Framework]] = {
     "numpy": _numpy,
     "torch": _torch,
@@ -262,6 +333,9 @@ _ROWS: Mapping[str, Callable[[], Framework]] = {
     "tensorflow": _tensorflow,
     "mlx": _mlx,
     "paddle": _paddle,
+    "tvm_ffi": _tvm_ffi,
+    "warp": _warp,
+    "array_api_strict": _array_api_strict,
 }
 
 #: By name; only those are imported that were asked for.
@@ -270,10 +344,14 @@ FRAMEWORKS: Mapping[str, Framework] = {name: row() for name, row in _ROWS.items(
 #: Those that the other tests don't have.
 GUESTS = tuple(name for name in FRAMEWORKS if name not in ("numpy", "torch"))
 
-#: Each guest with everyone, in both directions.
+_HUB = frozenset({"numpy", "torch"})
+
+#: Each guest with everyone, in both directions; some with numpy and torch only.
 PAIRS = tuple(
     (source, target)
     for source in FRAMEWORKS
     for target in FRAMEWORKS
-    if (source in GUESTS or target in GUESTS) and not FRAMEWORKS[target].source_only
+    if (source in GUESTS or target in GUESTS)
+    and not FRAMEWORKS[target].source_only
+    and (source == target or not (FRAMEWORKS[source].at_hub or FRAMEWORKS[target].at_hub) or {source, target} & _HUB)
 )

@@ -40,7 +40,7 @@ def test_what_is_on_the_host_goes_to_a_device_on_request_only() -> None:
     assert isinstance(x, dpnp.ndarray)
     a[0, 0] = 7
     assert dpnp.asnumpy(x)[0, 0] == 0
-    with pytest.raises(interop.DeviceError, match=r"only oneapi:0\. Pass device='oneapi:0'"):
+    with pytest.raises(interop.DeviceError, match="device='oneapi:0'"):
         interop.to_dpnp(a, device="oneapi:7")
     with pytest.raises(interop.DeviceError):
         interop.to_dpnp(a, device="cuda:0")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.dlpack import from_dlpack
 
 from interop import _layout
@@ -67,9 +68,13 @@ _NAMES: Final = {number: name for name, number in _PLATFORMS.items()}
 _ALIGNMENTS: Final = {CPU: ALIGNMENT, CUDA: ALLOCATORS_ALIGN}
 
 
+# Its attributes are made while the program runs.
+_config: Any = jax.config
+
+
 def _x64() -> bool:
     # Asked anew each time: it can be switched while the program runs, for one thread alone too.
-    return bool(jax.config.jax_enable_x64)
+    return bool(_config.jax_enable_x64)
 
 
 #: The concrete arrays; jax has no public name for their type.
@@ -88,7 +93,7 @@ class JaxAdapter(Drafting):
 
     def claims(self, tp: type, /) -> bool:
         """Arrays, and what stands for one: tracers, arrays of keys and references are refused by name."""
-        return issubclass(tp, (jax.Array, jax.core.Tracer, *_REFS))
+        return issubclass(tp, (jax.Array, Tracer, *_REFS))
 
     def limits(self, device_type: int, /) -> Limits | None:
         """Host memory, on one or several devices that jax makes of it, and CUDA where this build has it."""
@@ -180,7 +185,7 @@ class JaxAdapter(Drafting):
 
 
 def _refuse_unplain(x: Any) -> None:
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         msg = (
             f"a jax tracer, {x.aval}, stands for an array inside jit, grad or vmap and has no values. Convert outside "
             "of the transformed function, or call back out of it with jax.pure_callback."

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import interop
 from interop._native import ExchangeAPI, View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import InteropError, UnsupportedError
 from interop.testing import assert_identical, fakes
@@ -345,3 +346,21 @@ def test_torch_takes_what_the_view_gives_and_the_other_way_round(array: Array) -
     assert_identical(tensor, array)
     view = ours.receive(theirs.export(tensor))
     assert (view.ptr, view.shape) == (array.ctypes.data, (2, 3))
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "bool", "int8", "float32"])
+def test_a_torch_without_the_api_and_without_float8_in_dlpack(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch before 2.10 says "Unsupported code 10" of such a capsule."""
+    from interop import _native
+    from interop._adapters import _torch
+
+    def takes(capsule: Any) -> Any:
+        assert _native.peek_capsule(capsule).dtype.code < 7
+        return torch.utils.dlpack.from_dlpack(capsule)
+
+    monkeypatch.setattr(_torch, "_API", None)
+    monkeypatch.setattr(_torch, "from_dlpack", takes)
+    a = np.arange(6).astype(interop.DType(name).numpy).reshape(2, 3)
+    t = _torch.adapter.wrap(interop.view(a))
+    assert (t.data_ptr(), tuple(t.shape), t.stride()) == (a.ctypes.data, (2, 3), (3, 1))
+    assert interop.to_numpy(t).tobytes() == a.tobytes()

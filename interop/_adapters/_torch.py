@@ -59,6 +59,11 @@ _API: Final = ExchangeAPI.of(torch.Tensor)
 _EXACT: Final = frozenset({torch.Tensor, torch.nn.Parameter})
 
 
+#: DLPack's codes of the element types of one byte that every torch takes: integers and booleans.
+_BYTES: Final = frozenset({0, 1, 6})
+_UINT8: Final = (1, 8, 1)
+
+
 class TorchAdapter(TorchStreams):
     """The adapter of torch tensors."""
 
@@ -191,8 +196,14 @@ class TorchAdapter(TorchStreams):
         view = without_odd_strides(view)
         if _API is not None:
             return borrowed(_API, view)
-        # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only.
-        return from_dlpack(view.with_readonly(False).__dlpack__())
+        # Before torch 2.10 there is no exchange API, and what it has takes legacy capsules only, and no float8.
+        view = view.with_readonly(False)
+        if view.itemsize > 1 or view.dtype.code in _BYTES:
+            return from_dlpack(view.__dlpack__())
+        bits = make_view(
+            view.ptr, view.shape, view.strides, _UINT8, view.device.dlpack, readonly=False, owner=view, ordered=True
+        )
+        return from_dlpack(bits.__dlpack__()).view(BY_OUR_NAME[view.dtype.name])
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""

@@ -294,7 +294,7 @@ class Adapter(Protocol):
         """Return hot routes by exact type and target: each returns a result or NotImplemented.
 
         A route never raises, never copies, and gives what the plan for the default arguments gives. The target
-        ``"view"`` stands for :func:`interop.view`.
+        ``"view"`` stands for :func:`interop.view`, ``"numpy@cpu"`` for numpy with ``device="cpu"``: a route that moves.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import cupy
 import numpy as np
 from cupy import ndarray
-from cupy.cuda import MemoryPointer, UnownedMemory
+from cupy.cuda import MemoryPointer, UnownedMemory, runtime
 
 from interop import _layout
 from interop._adapters._cuda import Lend, Loan, guard
@@ -129,8 +129,8 @@ class CupyAdapter(CupyStreams):
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes but those that are shared with another framework on CUDA."""
-        return {}
+        """Moves to the host; the routes that are shared with another framework on CUDA are :meth:`lends`."""
+        return {(ndarray, "numpy@cpu"): _to_host}
 
     def lends(self) -> Mapping[type, Lend]:
         """Arrays of device memory, not of managed."""
@@ -157,7 +157,20 @@ class CupyAdapter(CupyStreams):
 
     def take(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
-        return self.wrap(view) if view.dtype.name in _DTYPES and view.ndim <= self._limits.max_ndim else NotImplemented
+        dtype = view.dtype
+        return self.wrap(view) if dtype.name in _DTYPES and view.ndim <= self._limits.max_ndim else NotImplemented
+
+
+def _to_host(x: Any) -> Any:
+    """Move an array as cupy does; what needs more than that is the planner's."""
+    try:
+        memory = x.data
+        # get() takes the stream of the device that is current before it makes the array's own device so.
+        if memory.device_id != runtime.getDevice() or x.dtype not in _ROWS or not is_device_memory(memory.ptr):
+            return NotImplemented
+        return x.get() if x.flags.c_contiguous else NotImplemented
+    except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
+        return NotImplemented
 
 
 @guard

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -246,7 +247,8 @@ class TorchAdapter(TorchStreams):
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""
-        return hot_routes_of_torch(DTYPES)
+        moves: dict[tuple[type, str], Callable[[Any], Any]] = {(tp, "numpy@cpu"): _to_host for tp in _EXACT}
+        return {**hot_routes_of_torch(DTYPES), **moves}
 
     def lends(self) -> Mapping[type, Lend]:
         """Plain tensors on CUDA that need nothing done."""
@@ -269,6 +271,21 @@ class TorchAdapter(TorchStreams):
         if _API is None or ptr % view.itemsize or view.extent[0] < ptr:
             return NotImplemented
         return borrowed(_API, view)
+
+
+#: Element types that numpy() takes as they are.
+_NUMPYS_OWN: Final = frozenset(dtype for dtype, name in DTYPES.items() if name in np.sctypeDict)
+
+
+def _to_host(x: Any) -> Any:
+    """Move a plain tensor on a device as torch does; what needs more than that is the planner's."""
+    try:
+        if not x.is_cuda or x.dtype not in _NUMPYS_OWN or x.requires_grad or _has_tangent(x) or not x.is_contiguous():
+            return NotImplemented
+        # numpy() itself refuses a conjugate or negative bit.
+        return x.cpu().numpy()
+    except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
+        return NotImplemented
 
 
 @guard

@@ -459,3 +459,12 @@ def test_out_of_memory_is_our_error(target: str, torch: Any, cupy: Any) -> None:
         cudasim.set_memory(0, 0)
     gc.collect()
     assert interop.to_numpy(interop.convert(values[:4], target, device="cuda:0"), device="cpu").tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@given_layouts
+def test_a_hot_route_to_the_host_gives_what_the_plan_gives(framework: str, dtype: str, layout: str) -> None:
+    x = LAYOUTS[layout](on(framework, numbers(dtype)))
+    hot, planned = interop.to_numpy(x, device="cpu"), interop.to_numpy(x, device="cpu", writable=True)
+    assert bits(hot) == bits(planned)
+    assert (hot.strides, hot.flags.writeable) == (planned.strides, planned.flags.writeable)

@@ -1,5 +1,7 @@
 """Runs every example of the pages, and writes down what it gives now where that has changed: read the diff.
 
+Also makes the tables and pictures of the support matrix anew from `measured/matrix.json`, which `interop matrix` wrote.
+
 What gives an error now and gave none before, or the other way round, is a fault and not a change: it is left as it is.
 
 python docs/refresh.py
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 WIDTH = 86
 
@@ -73,8 +76,22 @@ def _prompted(source: str) -> list[str]:
     return [f">>> {first}", *(f"... {line}" if line.strip() else "...\n" for line in others)]
 
 
+def support_matrix() -> None:
+    """The tables and pictures of what was measured."""
+    from interop.cli._matrix import pictures, report, results
+
+    measured = DOCS / "measured"
+    found = results.load(measured / "matrix.json")
+    (measured / "matrix.md").write_text(report.markdown(found), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(report.in_readme(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+    pictures.draw_pairs(found, DOCS / "_static" / "matrix-pairs.png")
+    pictures.draw_dtypes(found, DOCS / "_static" / "matrix-dtypes.png")
+
+
 def main() -> None:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+    support_matrix()
+    for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
         text = page.read_text(encoding="utf-8")
         new = refreshed(text, page.name)
         if new != text:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--only", type=_names, metavar="NAMES", help="the kinds of arrays to measure, such as torch,jax")
+    add("--with", type=_names, dest="one_of", metavar="NAMES", help="only the pairs that have one of these on a side")
     add("--dtypes", type=_names, metavar="NAMES", help="the element types to measure (default: all)")
     add("--layouts", type=_names, metavar="NAMES", help="the layouts to measure (default: all)")
     add("--out", type=Path, metavar="DIR", help="write matrix.json, matrix.md and the pictures into this folder")

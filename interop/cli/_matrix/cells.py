@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,11 @@ DTYPES: Final = (
     *(row.name for row in ROWS if row.name.startswith("float8_")),
     *(row.name for row in ROWS if row.bits < 8),  # noqa: PLR2004 - what fills no byte
 )
+
+#: Types that every framework which has them treats as bytes: they are measured in the layouts that differ in kind, and
+#: readonly in the first two.
+SMALL: Final = frozenset(row.name for row in ROWS if row.name.startswith("float8_") or row.bits < 8)  # noqa: PLR2004
+SMALL_LAYOUTS: Final = ("c", "1d", "stepped", "negative", "offset", "0d", "empty")
 
 #: The seed of the values: any but 0, which gives small numbers that a cast to fewer bits leaves as they are.
 _SEED: Final = 20
@@ -81,8 +87,14 @@ class Cell:
 def values(dtype: str, shape: tuple[int, ...]) -> Array:
     """Return the bits of the elements, in C order: a mixture of random patterns, signed zeros, NaNs and extremes.
 
-    They come as an array of the element type where numpy has it, else of whole bytes with one more axis.
+    They come as an array of the element type where numpy has it, else of whole bytes with one more axis; as fresh
+    memory, whatever was done to what was returned before.
     """
+    return _values(dtype, shape).copy()
+
+
+@cache
+def _values(dtype: str, shape: tuple[int, ...]) -> Array:
     row = next(row for row in ROWS if row.name == dtype)
     bits = random_bits(dtype, max(prod(shape), 1), _SEED)[: prod(shape) * (2 if row.code == 5 else 1)]  # noqa: PLR2004
     if row.numpy is not None:
@@ -102,5 +114,11 @@ def cells_of(
                 continue
             for readonly in hands.readonlies:
                 cell = Cell(dtype, layout, readonly)
-                if hands.can_make(cell):
+                if (dtype not in SMALL or _tells(cell, hands)) and hands.can_make(cell):
                     yield cell
+
+
+def _tells(cell: Cell, hands: Hands) -> bool:
+    """Whether a cell of a small type says more than another one."""
+    chosen = cell.readonly and len(hands.readonlies) > 1
+    return cell.layout in (SMALL_LAYOUTS[:2] if chosen else SMALL_LAYOUTS)

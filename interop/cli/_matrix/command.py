@@ -63,6 +63,7 @@ def measured(arguments: argparse.Namespace) -> Matrix:
         If a name that was asked for is none.
     """
     names = chosen(arguments.only)
+    _known(arguments.one_of, names, "kind of array")
     _known(arguments.dtypes, DTYPES, "element type")
     _known(arguments.layouts, LAYOUTS, "layout")
     matrix = Matrix([environment(names)])
@@ -71,6 +72,7 @@ def measured(arguments: argparse.Namespace) -> Matrix:
         (source, target): cache.key(source, target, arguments.dtypes, arguments.layouts)
         for source in names
         for target in names
+        if ROWS[target].is_target and (arguments.one_of is None or {source, target} & set(arguments.one_of))
     }
     jobs: list[Job] = []
     for (source, target), name in keys.items():

@@ -53,9 +53,19 @@ def _matches(patterns: str, text: str) -> bool:
     return any(fnmatchcase(text, pattern) for pattern in patterns.split(","))
 
 
+_ALIGNED: Final = (
+    "The target's compiled kernels take every element to be aligned; what they do with others is undefined (a vector "
+    "load may raise SIGSEGV)."
+)
+
 EXCEPTIONS: Final = (
+    Excused("copies", "*", "torch,paddle,tvm_ffi,warp,pyarrow,mlx,dpnp", "*", "unaligned*", _ALIGNED),
     Excused(
-        "copies", "*", "torch", "*", "unaligned*",
-        "torch's compiled kernels take every element to be aligned; what they do with others is undefined.",
+        "copies", "numpy", "array_api_strict", "*", "field*",
+        "Strides that are no multiple of the element can't be said in DLPack: only numpy could take the array on.",
+    ),
+    Excused(
+        "refuses", "torch", "tvm_ffi", "complex32,float4_e2m1fn_x2", "*",
+        "torch alone has this element type: what tvm_ffi was handed could not be read, copied or handed on.",
     ),
 )  # fmt: skip

@@ -66,18 +66,18 @@ def shares(found: Counter[str]) -> dict[str, float]:
 
 def draw_pairs(matrix: Matrix, path: Path) -> None:
     """Draw the heat map of pairs: sources down, targets across."""
-    names = matrix.names()
+    names, targets = matrix.names(), matrix.targets()
 
     def cell(source: str, target: str, *, ours: bool) -> dict[str, float]:
         pair = matrix.pairs.get((source, target))
         return {} if pair is None else shares(verdict.count([pair], ours=ours))
 
-    _draw(path, names, names, cell, "What becomes of a tensor, from each library to each other", down=True)
+    _draw(path, names, targets, cell, "What becomes of a tensor, from each library to each other", down=True)
 
 
 def draw_dtypes(matrix: Matrix, path: Path) -> None:
     """Draw the heat map of element types: types down, targets across, over all sources."""
-    names = matrix.names()
+    targets = matrix.targets()
 
     def cell(dtype: str, target: str, *, ours: bool) -> dict[str, float]:
         pairs = [pair for pair in matrix.pairs.values() if pair.target == target]
@@ -85,7 +85,7 @@ def draw_dtypes(matrix: Matrix, path: Path) -> None:
 
     met = {dtype for pair in matrix.pairs.values() for dtype, _ in pair.cells()}
     dtypes = [dtype for dtype in DTYPES if dtype in met]
-    _draw(path, dtypes, names, cell, "What becomes of each element type, by the library that it goes to", down=False)
+    _draw(path, dtypes, targets, cell, "What becomes of each element type, by the library that it goes to", down=False)
 
 
 def _draw(

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from interop.cli._matrix import outcomes, verdict
-from interop.cli._matrix.cells import DTYPES, LAYOUTS
+from interop.cli._matrix.cells import DTYPES, LAYOUTS, SMALL_LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,13 +113,13 @@ def _grid(matrix: Matrix) -> Any:
     """How much of each pair is zero-copy, as a table of a terminal."""
     from rich.table import Table
 
-    names = matrix.names()
+    names, targets = matrix.names(), matrix.targets()
     table = Table(title="zero-copy, % of cells (from, to)", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
-    for name in names:
+    for name in targets:
         table.add_column(name, justify="right")
     for source in names:
-        table.add_row(source, *(_share(matrix.pairs.get((source, target))) for target in names))
+        table.add_row(source, *(_share(matrix.pairs.get((source, target))) for target in targets))
     return table
 
 
@@ -191,7 +191,7 @@ def _pairs(matrix: Matrix) -> str:
     lines = [_row(*headings), _row("---", "---", *["--:"] * (len(headings) - 2))]
     names = matrix.names()
     for source in names:
-        for target in names:
+        for target in matrix.targets():
             pair = matrix.pairs.get((source, target))
             if pair is None:
                 continue
@@ -269,4 +269,45 @@ def _legend() -> str:
     lines = [_row("layout", "what it is", "shape"), _row("---", "---", "---")]
     lines += [_row(layout.name, layout.words, layout.shape) for layout in LAYOUTS.values()]
     lines += ["", "A layout followed by *readonly* is the same in memory that may not be written to.", ""]
+    lines += [f"The float8 types and those of fewer than 8 bits are measured in {', '.join(SMALL_LAYOUTS)}.", ""]
     return "\n".join(lines)
+
+
+_START: Final = "<!-- measured: docs/refresh.py writes this table -->"
+_END: Final = "<!-- end -->"
+
+_NOTES: Final = """
+A plain tensor, C order, of an element type that both have; what is blank isn't measured yet. ¹ `copy=False` gives a
+view. ² `copy=False, writable=False`, a promise not to write, gives a view.
+"""
+
+
+def in_readme(text: str, matrix: Matrix) -> str:
+    """The README with its table of what is zero-copy as it was measured."""
+    before, _, rest = text.partition(_START)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_START}\n{plain(matrix)}{_NOTES}{_END}{after}"
+
+
+def plain(matrix: Matrix) -> str:
+    """A small table of pairs: what becomes of a plain tensor."""
+    names, targets = matrix.names(), matrix.targets()
+    lines = [_row("from", *(f"to {name}" for name in targets)), _row(*["---"] * (len(targets) + 1))]
+    lines += [
+        _row(source, *(_plain_word(matrix.pairs.get((source, target))) for target in targets)) for source in names
+    ]
+    return "\n".join((*lines, ""))
+
+
+def _plain_word(pair: Pair | None) -> str:
+    if pair is None:
+        return ""
+    default, view, promise, _ = pair.ours
+    cell = next(cell for cell in pair.cells() if pair.found[default][cell].letter != outcomes.NONE.letter)
+    letters = [pair.found[way][cell].letter for way in (default, view, promise)]
+    if letters[0] == outcomes.VIEW.letter:
+        return "itself" if pair.source == pair.target else "**view**"
+    word = {outcomes.COPY.letter: "copy"}.get(letters[0], "refused")
+    if letters[1] == outcomes.VIEW.letter:
+        return f"{word} ¹"
+    return f"{word} ²" if letters[2] == outcomes.VIEW.letter else word

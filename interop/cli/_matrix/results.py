@@ -177,6 +177,11 @@ class Matrix:
         met = {name for pair in self.pairs for name in pair}
         return [name for name in ROWS if name in met] + sorted(met - ROWS.keys())
 
+    def targets(self) -> list[str]:
+        """Those of them that were a target."""
+        met = {target for _, target in self.pairs}
+        return [name for name in self.names() if name in met]
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         order = {name: number for number, name in enumerate(self.names())}

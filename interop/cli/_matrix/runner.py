@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from interop.cli._matrix.worker import Job
 
 #: Seconds without a word after which a process counts as hung. Importing tensorflow on a busy machine takes a while.
-PATIENCE: Final = 180.0
+PATIENCE: Final = 600.0
 
 _LONGEST: Final = 160
 
@@ -162,12 +162,14 @@ def _environment() -> dict[str, str]:
 
 
 def _last_words(said: Any) -> str:
-    """What a process that died said of it: the first line that names an error."""
+    """What a process that died said of it: the first line that names an error, or the last of a traceback."""
     said.seek(0)
     lines = said.read().decode(errors="replace").splitlines()
     telling = [
         line.strip() for line in lines if any(word in line for word in ("what():", "free()", "corrupt", "Fatal"))
     ]
+    if not telling and any(line.startswith("Traceback") for line in lines):
+        return lines[-1]
     return telling[0] if telling else ""
 
 

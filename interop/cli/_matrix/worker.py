@@ -71,9 +71,13 @@ def work(job: Job, say: Callable[[dict[str, Any]], None], source: Hands, target:
     nursery = None
     if suspects and source.forks and target.forks:
         nursery = Nursery(lambda way, cell: attempted(way, told[cell]))
-    cells = told or list(cells_of(source, job.dtypes, job.layouts))
+    cells = told
+    possible: list[bool] = []
     if not told:
-        possible = [target.holds(cell.dtype, source.shape(cell.layout)) for cell in cells]
+        for cell in cells_of(source, job.dtypes, job.layouts):
+            cells.append(cell)
+            possible.append(target.holds(cell.dtype, source.shape(cell.layout)))
+            say({})  # a sign of life: jax compiles something for each of them
         fields = [[cell.dtype, cell.layout, cell.readonly] for cell in cells]
         say({"ways": [way.code for way in ways], "cells": fields, "possible": possible})
     for index in range(job.start, len(ways) * len(cells)):

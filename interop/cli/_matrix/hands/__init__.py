@@ -22,12 +22,16 @@ __all__ = ["ROWS", "Hands", "Impossible", "Memory", "Read", "Row", "hands_of", "
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of array: its name in the matrix, its class of hands, what has to be installed, and its distribution."""
+    """One kind of array: its name in the matrix, its class of hands, what has to be installed, and its distribution.
+
+    A kind that is no target is another form of one that is.
+    """
 
     name: str
     hands: str
     needs: str
     distribution: str
+    is_target: bool = True
 
 
 #: The kinds of arrays, in the order of tables. A new one is one class of hands and one row here.
@@ -41,7 +45,7 @@ ROWS: Final = {
         Row("paddle", "_paddle:Paddle", "paddle", "paddlepaddle"),
         Row("mlx", "_mlx:Mlx", "mlx", "mlx"),
         Row("pyarrow", "_arrow:ArrowArray", "pyarrow", "pyarrow"),
-        Row("pyarrow.Tensor", "_arrow:ArrowTensor", "pyarrow", "pyarrow"),
+        Row("pyarrow.Tensor", "_arrow:ArrowTensor", "pyarrow", "pyarrow", is_target=False),
         Row("tvm_ffi", "_small:Tvm", "tvm_ffi", "apache-tvm-ffi"),
         Row("warp", "_small:Warp", "warp", "warp-lang"),
         Row("dpnp", "_dpnp:Dpnp", "dpnp", "dpnp"),
@@ -66,15 +70,16 @@ def hands_of(name: str) -> Hands:
 
 def installed(names: Iterable[str] = ROWS) -> list[str]:
     """Names of the kinds whose framework is installed; nothing is imported to find out."""
-    return [name for name in names if importlib.util.find_spec(ROWS[name].needs) is not None]
+    # A folder without a distribution is what an uninstalled one left behind.
+    return [name for name in names if importlib.util.find_spec(ROWS[name].needs) is not None and version(name)]
 
 
 def version(name: str) -> str:
-    """The version of a kind's distribution; a CPU build may have another name."""
+    """The version of a kind's distribution, which may be a CPU build; empty where there is none."""
     row = ROWS[name]
     for distribution in (row.distribution, f"{row.distribution}-cpu", row.needs):
         try:
             return importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return "unknown"
+    return ""

@@ -130,6 +130,7 @@ class Hands:
         self._made: dict[tuple[str, str, bool], bool] = {}
         self._held: dict[tuple[str, tuple[int, ...]], bool] = {}
         self._works: dict[str, bool] = {}
+        self._expected: dict[Cell, Read] = {}
 
     # How one is made.
 
@@ -162,8 +163,12 @@ class Hands:
         """What a source of a cell, and every right copy of it, has to say that it holds."""
         from interop.cli._matrix.cells import values
 
-        shape = self.shape(cell.layout)
-        return Read(cell.dtype, shape, self.meant(values(cell.dtype, shape), cell).tobytes())
+        found = self._expected.get(cell)
+        if found is None:
+            shape = self.shape(cell.layout)
+            found = Read(cell.dtype, shape, self.meant(values(cell.dtype, shape), cell).tobytes())
+            self._expected[cell] = found
+        return found
 
     def _proves(self, cell: Cell) -> bool:
         if cell.layout == "empty" and not self.can_make(replace(cell, layout="1d")):

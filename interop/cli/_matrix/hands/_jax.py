@@ -50,8 +50,8 @@ class Jax(Hands):
             return None
 
     def use(self, x: Any) -> Any:
-        """Copy it by a compiled operation."""
-        return jnp.copy(x)
+        """Copy it: by a compiled operation where that is compiled once a type, else by the runtime."""
+        return jnp.copy(x) if x.ndim == 1 else jax.device_put(x, may_alias=False)
 
 
 def _aligned(array: Array) -> Array:

@@ -26,11 +26,11 @@ class Paddle(Hands):
 
     def read(self, x: Any) -> Read:
         """Read what it makes for numpy; a bfloat16 comes as the integers of its bits."""
-        return Read(str(x.dtype).removeprefix("paddle."), tuple(x.shape), np.asarray(x.numpy()).tobytes())
+        return Read(_name(x), tuple(x.shape), np.asarray(x.numpy()).tobytes())
 
     def memory(self, x: Any) -> Memory:
         """Its own address and strides."""
-        size = itemsize_of(str(x.dtype).removeprefix("paddle."))
+        size = itemsize_of(_name(x))
         return Memory(x.data_ptr(), tuple(x.shape), tuple(stride * size for stride in x.strides), size)
 
     def poke(self, x: Any) -> bool:
@@ -41,3 +41,8 @@ class Paddle(Hands):
     def use(self, x: Any) -> Any:
         """Clone it."""
         return x.clone()
+
+
+def _name(x: Any) -> str:
+    # A uint16 prints as bfloat16, and is none.
+    return "uint16" if x.dtype == paddle.uint16 else str(x.dtype).removeprefix("paddle.")

@@ -22,7 +22,7 @@ class Tensorflow(Hands):
     constant = True
     layouts = ("c", "1d", "0d", "empty", "ones")
 
-    def build(self, values: Array, _cell: Cell) -> Any:
+    def build(self, values: Array, cell: Cell) -> Any:  # noqa: ARG002 - every layout it has is the same memory
         """Let tensorflow copy them."""
         return tf.constant(values.copy())
 

@@ -164,7 +164,7 @@ def _environment() -> dict[str, str]:
 def _last_words(said: Any) -> str:
     """What a process that died said of it: the first line that names an error, or the last of a traceback."""
     said.seek(0)
-    lines = said.read().decode(errors="replace").splitlines()
+    lines: list[str] = said.read().decode(errors="replace").splitlines()
     telling = [
         line.strip() for line in lines if any(word in line for word in ("what():", "free()", "corrupt", "Fatal"))
     ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop._devices import Device
 from interop._dtypes import DType
@@ -150,6 +150,11 @@ class Checked:
     def unchecked(self) -> Adapter:
         """The adapter itself."""
         return self._adapter
+
+    @property
+    def adapter(self) -> Adapter:
+        """The checked adapter, in the role that it plays: what it doesn't look at, ``__getattr__`` passes on."""
+        return cast("Adapter", self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)

@@ -203,7 +203,7 @@ def register(adapter: Adapter, /) -> None:
     _plugins.forget(adapter.name)
     checked = _plugins.Checked(adapter, f"registered, a {type(adapter).__module__}.{type(adapter).__qualname__}")
     with _lock:
-        _install(checked)
+        _install(checked.adapter)
         _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
@@ -283,7 +283,7 @@ def _load_entry(row: Row, entry: _plugins.Entry) -> Adapter:
         flaw = f"the adapter there is named {adapter.name!r}, and the entry point {row.name!r}"
     if flaw is not None:
         raise UnsupportedError(_plugins.note(row.name, _entry_text(entry, flaw)))
-    return _plugins.Checked(adapter, str(entry))
+    return _plugins.Checked(adapter, str(entry)).adapter
 
 
 def _entry_text(entry: _plugins.Entry, flaw: str) -> str:

@@ -351,12 +351,14 @@ def test_torch_takes_what_the_view_gives_and_the_other_way_round(array: Array) -
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "bool", "int8", "float32"])
 def test_a_torch_without_the_api_and_without_float8_in_dlpack(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch before 2.10 says "Unsupported code 10" of such a capsule."""
+    from torch.utils.dlpack import from_dlpack
+
     from interop import _native
     from interop._adapters import _torch
 
     def takes(capsule: Any) -> Any:
         assert _native.peek_capsule(capsule).dtype.code < 7
-        return torch.utils.dlpack.from_dlpack(capsule)
+        return from_dlpack(capsule)
 
     monkeypatch.setattr(_torch, "_API", None)
     monkeypatch.setattr(_torch, "from_dlpack", takes)

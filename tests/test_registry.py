@@ -226,8 +226,8 @@ def test_another_threads_register_empties_the_tables_between_two_look_ups(monkey
             self.clear()
             return found
 
-        def get(self, tp: type, default: Any = None) -> Any:
-            found = super().get(tp, default)
+        def get(self, key: type, default: Any = None) -> Any:
+            found = super().get(key, default)
             self.clear()
             return found
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import cupy
 import numpy as np
 from cupy import ndarray
-from cupy.cuda import MemoryPointer, UnownedMemory, runtime
+from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
 from interop._adapters._cuda import Lend, Loan, guard
 from interop._adapters._cupy_copies import assign, synchronize
-from interop._adapters._cupy_cuda import CupyStreams, device_count, is_device_memory, on_device, works_on
+from interop._adapters._cupy_cuda import CupyStreams, device_count, is_device_memory, on_device, runtime, works_on
 from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import cupy
-from cupy.cuda import runtime
 
 from interop._adapters._cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
 from interop._streams import LEGACY, ORDERED, Stream
+
+#: Any: to a type checker without a device it is a module that may be missing.
+runtime: Final[Any] = cupy.cuda.runtime
 
 
 class CupyStreams:

@@ -142,7 +142,7 @@ class MlxAdapter(Drafting):
         """Return mlx's element types."""
         return _DTYPES
 
-    def native_device(self, device: object, /) -> tuple[int, int] | None:
+    def native_device(self, device: Any, /) -> tuple[int, int] | None:
         """Return the pair of an ``mlx.core.Device``, or of ``mlx.core.cpu`` and ``mlx.core.gpu``."""
         kind = device.type if isinstance(device, mx.Device) else device
         if not isinstance(kind, mx.DeviceType):

@@ -269,7 +269,7 @@ def _tvm_ffi() -> Framework:
         try:
             return np.array(np.from_dlpack(x))
         except (BufferError, RuntimeError):  # an element type of ml_dtypes
-            dtype = BY_NAME[str(x.dtype)].numpy
+            dtype: Any = BY_NAME[str(x.dtype)].numpy
             if not x.numel():
                 return np.empty(tuple(x.shape), dtype)
             first = np.frombuffer((ctypes.c_char * x.dtype.itemsize).from_address(x.data_ptr()), f"u{x.dtype.itemsize}")

@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> None:
     what, *names = arguments
     if what == "library":
         try:
-            found = library(names[0])
+            found: dict[str, Any] = library(names[0])
         except (Exception, SystemExit) as err:  # noqa: BLE001 - the same
             found = {"error": f"{type(err).__name__}: {err}"}
         found["faults"] = dict(_plugins.faults())

@@ -169,8 +169,8 @@ def _last_words(said: Any) -> str:
         line.strip() for line in lines if any(word in line for word in ("what():", "free()", "corrupt", "Fatal"))
     ]
     if not telling and any(line.startswith("Traceback") for line in lines):
-        return lines[-1]
-    return telling[0] if telling else ""
+        return str(lines[-1])
+    return str(telling[0]) if telling else ""
 
 
 @dataclass(frozen=True, slots=True)

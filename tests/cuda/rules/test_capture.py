@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from ctypes import byref, c_int, c_size_t, c_ulonglong, c_void_p
 from typing import Any, TypeVar
 
@@ -40,7 +40,7 @@ def end(rt: Runtime, stream: int) -> tuple[Error, int]:
 
 
 @contextlib.contextmanager
-def executable(rt: Runtime, graph: int) -> Iterator[int]:
+def executable(rt: Runtime, graph: int) -> Generator[int]:
     made = rt.made("GraphInstantiate", graph, 0)
     try:
         yield made

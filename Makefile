@@ -84,15 +84,18 @@ test: $(STAMPS)/package $(STAMPS)/test  ## every test, 200 examples a law
 	$(call say,the tests ($(INTEROP_TEST_FRAMEWORKS)))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-test-frameworks:  ## the laws with every other framework, in environments beside this one
+test-frameworks:  ## the laws with every other framework, 30 examples for each pair, in environments beside this one
 	@for leg in $(LEGS); do \
 	  $(MAKE) --no-print-directory leg LEG=$$leg VENV='$(VENV)'-$$leg PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none \
 	    || exit 1; done
 
 # One of them. oneapi needs to be told where its OpenCL runtime is; it is no device to a framework that doesn't ask.
+# 30 examples a law, unless HYPOTHESIS_PROFILE says otherwise: a law is tested again for each pair of frameworks.
+leg: export HYPOTHESIS_PROFILE ?= pairs
 leg: export INTEROP_TEST_FRAMEWORKS := $(TESTED),$($(LEG))
 leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so)
-leg: $(STAMPS)/package $(STAMPS)/$(LEG)
+leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
+	@$(call compiled,$(BIN)/python)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_doors.py
 
@@ -126,22 +129,32 @@ bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated 
 	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
 	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks --cuda $(ARGS)
 
-# torch and cupy for CUDA with the simulated device, and the package from this folder. Its core may have been compiled in
-# another environment with the same Python: Cython would compile it anew, since its own files are newer here.
+# torch and cupy for CUDA with the simulated device, and the package from this folder.
 ON_SIMULATED = PYTHONPATH='$(CURDIR)' $(SIMULATED)/bin/python
 simulated:
 	@$(CUDASIM) env $(SIMULATED) --python $(USED_PYTHON) >/dev/null
-	@newest=$$(ls -t $(NATIVE) | head -n 1); \
-	suffix=$$($(SIMULATED)/bin/python -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'); \
-	for source in interop/_native/*.pyx; do \
-	  [ "$${source%.pyx}$$suffix" -nt "$$newest" ] || { $(ON_SIMULATED) setup.py -q build_ext --inplace; break; }; done
+	@$(call compiled,$(SIMULATED)/bin/python)
 
 $(SIMULATED)/cudasim/demo: pyproject.toml | simulated
 	$(call say,what the demo needs)
-	@$(SIMULATED)/bin/python -c 'import tomllib; \
-	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["demo"], sep="\n")' \
+	@$(SIMULATED)/bin/python $(wants) demo \
 	  | xargs -d '\n' $(SIMULATED)/bin/python -m pip -qq --disable-pip-version-check --no-input install
 	@touch $@
+
+# The core compiled in place, unless it has been, in another environment with the same Python: for setuptools it would
+# always be old, since Cython's own files are newer here.
+define compiled
+newest=$$(ls -t $(NATIVE) | head -n 1); \
+suffix=$$($(1) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))'); \
+for source in interop/_native/*.pyx; do \
+  [ "$${source%.pyx}$$suffix" -nt "$$newest" ] || { $(1) setup.py -q build_ext --inplace; break; }; \
+done
+endef
+
+# What the package asks for, and these extras of it, a line each.
+wants = -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  extras = project["optional-dependencies"]; \
+  print(*project["dependencies"], *(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
 
 thorough: $(STAMPS)/package $(STAMPS)/test  ## the same with 5000 examples a law: hours
 	$(call say,the tests with 5000 examples a law ($(INTEROP_TEST_FRAMEWORKS)))
@@ -225,6 +238,14 @@ $(STAMPS)/package: $(ENV) pyproject.toml $(NATIVE)
 	$(call say,the package and its Cython core)
 	@$(PIP) install --group build
 	@$(PIP) install --no-build-isolation --editable '.[cli,demo,testing]'
+	@touch $@
+
+# The same for an environment whose tests take the core as it lies there: the folder is on its path.
+$(STAMPS)/lent: $(ENV) pyproject.toml
+	$(call say,what the package needs)
+	@$(PIP) install --group build
+	@$(BIN)/python $(wants) cli demo testing | xargs -d '\n' $(PIP) install
+	@echo '$(CURDIR)' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/interop_lent.pth"
 	@touch $@
 
 $(addprefix $(STAMPS)/,test lint docs bench $(LEGS)): $(ENV) pyproject.toml

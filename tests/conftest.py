@@ -64,6 +64,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("brief", settings.get_profile("regular"), max_examples=20)
+# Seven laws over a hundred pairs of frameworks: what one pair misses another one meets, in the same adapters.
+settings.register_profile("pairs", settings.get_profile("regular"), max_examples=30)
 settings.register_profile("thorough", settings.get_profile("regular"), max_examples=5000)
 settings.load_profile(PROFILE)
 

@@ -168,6 +168,14 @@ class Case:
         return bool(self.facts.pending & PENDING.keys())
 
     @property
+    def turned(self) -> bool:
+        """Whether the target can't even read the memory, which is on a device, and the source can copy it."""
+        facts = self.facts
+        if facts.device.is_host or facts.strides is None or self.source_limits is None or self.same:
+            return False
+        return self.room.strides == "nonnegative" and not _layout.fits(facts.shape, facts.strides, "nonnegative")
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why a copy is needed, in words; empty where none is."""
         if self._reasons is None:

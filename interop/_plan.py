@@ -180,7 +180,7 @@ def _steps(case: Case) -> tuple[Step, ...]:
         return (*head, *_transfer(case), *_restrict(case))
     if case.reasons and case.same:
         return (*head, _fresh(case, "source"), *_restrict(case))
-    if case.reasons and (case.unsettled or (case.casts and case.source_casts)):
+    if case.reasons and (case.unsettled or case.turned or (case.casts and case.source_casts)):
         return (*head, *_copy_by_source(case))
     if case.reasons:
         return (*head, _export(case), _fresh(case, "target"), *_restrict(case))
@@ -244,7 +244,7 @@ def _transfer(case: Case) -> tuple[Step, ...]:
     first: tuple[Step, ...] = ()
     if cast_first and not case.same:
         first = (_fresh(case, "source"),)
-    elif case.unsettled and not case.same:
+    elif (case.unsettled or (case.turned and not case.device.is_host)) and not case.same:
         first = (_fresh(case, "source", facts.dtype),)
     by = source if case.device.is_host else target
     if by == target and not case.same:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 from torch.autograd import forward_ad
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -20,7 +19,7 @@ from interop import _layout
 from interop._adapters._cuda import Lend, Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_cuda import TorchStreams, record_stream
-from interop._adapters._torch_routes import hot_routes_of_torch
+from interop._adapters._torch_routes import NUMPYS_OWN, hot_routes_of_torch
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, View, make_view
@@ -225,17 +224,32 @@ class TorchAdapter(TorchStreams):
         if isinstance(dst, View):
             dst = self.wrap(dst)
         if isinstance(src, View):
-            if src.device.is_host and dst.device.type == "cpu" and not dst.requires_grad and not _can_wrap(src):
-                dst_view = self.export(dst, self.describe(dst), None)
-                copy_on_host(dst_view, src)
-                return
-            src = self.wrap(src)
+            if src.device.is_host and not _can_wrap(src):
+                if dst.device.type == "cpu" and not dst.requires_grad:
+                    copy_on_host(self.export(dst, self.describe(dst), None), src)
+                    return
+                src = self._staged(src, self.describe(dst).dtype)
+            else:
+                src = self.read(src)
         elif src.is_quantized:
             src = src.dequantize()
         if src.is_neg() and src.dtype != dst.dtype:
             # copy_ casts first and negates then, which not every element type can.
             src = src.resolve_neg()
         dst.copy_(src)
+
+    def _staged(self, src: View, dtype: DType) -> Any:
+        """Host memory that torch can't read, in a tensor of its own."""
+        staged = self.empty(dtype, src.shape, _layout.c_strides(src.shape), device_of_pair(CPU))
+        copy_on_host(self.export(staged, self.describe(staged), None), src)
+        return staged
+
+    def read(self, src: View, /) -> Any:
+        """Return a tensor of the View's values: on its memory, unless a stride is negative, which torch can't hold."""
+        axes = [axis for axis, (n, step) in enumerate(zip(src.shape, src.strides, strict=True)) if step < 0 and n > 1]
+        if not axes or src.size == 0:
+            return self.wrap(src)
+        return self.wrap(_mirrored(src)).flip(axes)
 
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return torch's element types."""
@@ -273,8 +287,9 @@ class TorchAdapter(TorchStreams):
         return borrowed(_API, view)
 
 
-#: Element types that numpy() takes as they are.
-_NUMPYS_OWN: Final = frozenset(dtype for dtype, name in DTYPES.items() if name in np.sctypeDict)
+#: Element types that numpy() takes as they are. Not whatever np.sctypeDict knows: ml_dtypes registers bfloat16 there,
+#: and what numpy() refuses would have been moved for nothing.
+_NUMPYS_OWN: Final = frozenset(dtype for dtype, name in DTYPES.items() if BY_NAME[name].numpy in NUMPYS_OWN)
 
 
 def _to_host(x: Any) -> Any:
@@ -382,6 +397,21 @@ def _lock_storage(x: Any) -> None:
         return
     # The device said: torch.set_default_device can make it another one.
     torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
+
+
+def _mirrored(view: View) -> View:
+    """The same elements from the lowest address on: the axes whose stride is negative run the other way."""
+    dtype = view.dtype
+    return make_view(
+        view.extent[0],
+        view.shape,
+        tuple(map(abs, view.strides)),
+        (dtype.code, dtype.bits, dtype.lanes),
+        view.device.dlpack,
+        readonly=view.readonly,
+        owner=view,
+        ordered=view.ordered,
+    )
 
 
 def _can_wrap(view: View) -> bool:

@@ -31,7 +31,7 @@ _Base: Any = torch.Tensor.__base__
 
 
 # numpy() takes the element types of numpy itself; those of ml_dtypes go through integers of the same size.
-_NATIVE: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
+NUMPYS_OWN: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
 _LIKELY: Final = (torch.float32, torch.int64, torch.float64, torch.float16, torch.bool, torch.int32, torch.uint8)
 _INTEGERS: Final = {1: torch.uint8, 2: torch.int16}
 
@@ -64,7 +64,7 @@ _NO_TANGENT: Final = Cell(vars(forward_ad), "_current_level", -1)
 
 def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
     # numpy() is the one call that makes a storage refuse resize_, which would free the memory under the array.
-    plain = tuple(sorted((dtype for dtype, name in dtypes.items() if BY_NAME[name].numpy in _NATIVE), key=_likely))
+    plain = tuple(sorted((dtype for dtype, name in dtypes.items() if BY_NAME[name].numpy in NUMPYS_OWN), key=_likely))
     disguised = {
         dtype: (_INTEGERS[dtype.itemsize], BY_NAME[name].numpy)
         for dtype, name in dtypes.items()

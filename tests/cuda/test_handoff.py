@@ -148,6 +148,69 @@ def test_from_device_to_device(source: str, target: str, layout: str, two_device
     np.testing.assert_array_equal(interop.to_numpy(y, device="cpu"), LAYOUTS[layout](numbers()))
 
 
+#: Views of which numpy and cupy hold each, and torch, which has no negative strides, none.
+REVERSED: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda x: x[::-1],
+    "every other column": lambda x: x[:, ::-2],
+    "all axes": lambda x: x[::-1, ::-1, ::-1],
+    "one row": lambda x: x[:1][::-1],
+    "no row": lambda x: x[:0][::-1],
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "cast": {"dtype": "float64"},
+    "in order": {"order": "F"},
+    "to the host": {"device": "cpu"},
+    "to the other device": {"device": "cuda:1"},
+    "there and cast": {"device": "cuda:1", "dtype": "float16"},
+}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("layout", list(REVERSED))
+def test_torch_gets_the_values_of_negative_strides(layout: str, way: str, two_devices: tuple[int, int]) -> None:
+    values = REVERSED[layout](numbers())
+    x = REVERSED[layout](on("cupy", numbers()))
+    t = interop.to_torch(x, **WAYS[way])
+    np.testing.assert_array_equal(interop.to_numpy(t, device="cpu"), values)
+    if "cuda" in WAYS[way].get("device", "cuda"):
+        up = interop.to_torch(values, **{"device": "cuda", **WAYS[way]})
+        np.testing.assert_array_equal(interop.to_numpy(up, device="cpu"), values)
+    dst = on("torch", np.zeros(values.shape, "float32"))
+    for src in (x, values):
+        interop.copyto(dst, src)
+        np.testing.assert_array_equal(interop.to_numpy(dst, device="cpu"), values)
+
+
+def test_torch_reads_memory_in_which_an_axis_runs_backwards(torch: Any) -> None:
+    # Of a producer on a device that can't copy by itself; the same code on host memory, since no stand-in flips.
+    from interop._adapters._torch import adapter
+
+    for layout in ("rows", "every other column", "all axes"):
+        values = REVERSED[layout](numbers())
+        got = adapter.read(interop.view(values))
+        assert isinstance(got, torch.Tensor)
+        np.testing.assert_array_equal(got.numpy(), values)
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("dtype", [*DTYPES, "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu"])
+def test_to_the_host_is_one_transfer_and_one_wait_for_every_element_type(
+    dtype: str, framework: str, torch: Any
+) -> None:
+    if framework == "cupy" and "float8" in dtype:
+        pytest.skip("cupy has no float8")
+    values = (
+        np.arange(24, dtype=np.uint8).view(getattr(ml_dtypes, dtype, dtype)) if "float8" in dtype else numbers(dtype)
+    )
+    x = on(framework, values)
+    planned = interop.explain(x, "numpy", device="cpu").transferred_bytes
+    with cudasim.counting() as done:
+        interop.to_numpy(x, device="cpu")
+    assert (done.d2h, done.sync, done.copied_bytes) == (1, 1, planned)
+
+
 @pytest.mark.parametrize("current", [0, 1])
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -14,7 +14,8 @@ from interop._execute import execute
 from interop._native import convert_door, hot_routes
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
-from interop._registry import adapter_for, describe, framework_of, target_adapter
+from interop._registry import adapter_for, describe, framework_of
+from interop._targets import target_adapter
 from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError
 
 if TYPE_CHECKING:

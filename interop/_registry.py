@@ -7,21 +7,18 @@ no framework that the user didn't import.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import threading
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from interop import _devices, _dtypes, _plugins, _streams
+from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._cuda import hand_over
 from interop._adapters._wrappers import Wrapper
 from interop._native import CallRoute, ChainRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
-from interop.errors import InteropError, NotInstalledError, UnsupportedError
+from interop.errors import InteropError, UnsupportedError
 from interop.protocols import Facts, SupportsLending
 
 if TYPE_CHECKING:
@@ -29,61 +26,6 @@ if TYPE_CHECKING:
 
     from interop.protocols import Adapter
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One framework that has an adapter.
-
-    Attributes
-    ----------
-    name
-        As `to` takes it.
-    module
-        Whose presence loads the adapter.
-    adapter
-        Where the adapter is.
-    install
-        What installs the framework.
-    instead
-        For a framework that is a source only: what to call where it was named as a target.
-    entry
-        For one that an installed package offers: what it says of it.
-    """
-
-    name: str
-    module: str
-    adapter: str
-    install: str
-    instead: str = ""
-    entry: _plugins.Entry | None = None
-
-
-#: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
-ROWS: Final = (
-    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
-    Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
-    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
-    Row("jax", "jax", "interop._adapters._jax:adapter", "jax"),
-    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
-    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
-    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
-    Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow"),
-    Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi"),
-    Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang"),
-    Row("array_api_strict", "array_api_strict", "interop._adapters._array_api_strict:adapter", "array-api-strict"),
-    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt"),
-    Row("pandas", "pandas", "interop._adapters._pandas:adapter", "pandas", "pandas.Series(interop.to_numpy(x))"),
-    Row("polars", "polars", "interop._adapters._polars:adapter", "polars", "polars.Series(interop.to_numpy(x))"),
-    Row("xarray", "xarray", "interop._adapters._xarray:adapter", "xarray", "xarray.DataArray(interop.to_numpy(x))"),
-    Row(
-        "scipy",
-        "scipy.sparse",
-        "interop._adapters._scipy:adapter",
-        "scipy",
-        "scipy.sparse.csr_array(interop.to_numpy(x))",
-    ),
-    Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
-)
 
 #: The framework through which hot routes chain: what gets there by one gets on by another, such as torch to jax.
 _HUB: Final = "numpy"
@@ -94,9 +36,6 @@ _SOURCES: Final = (
     "interop._adapters._view:view_source",
     "interop._adapters._protocol:protocol_source",
 )
-
-#: Packages whose submodules are namespaces of the framework that the submodule is named after.
-_WRAPPERS: Final = ("array_api_compat",)
 
 _lock: Final = threading.RLock()
 _loaded: dict[str, Adapter] = {}
@@ -123,19 +62,6 @@ class AdapterInfo:
     problem: str = ""
 
 
-@cache
-def _rows() -> dict[str, Row]:
-    rows = {row.name: row for row in ROWS}
-    for name, entry in _plugins.usable_entries(rows).items():
-        rows[name] = Row(name, name, entry.value, entry.package, entry=entry)
-    return rows
-
-
-def row_of(name: str) -> Row | None:
-    """The row of a framework, built-in or offered by a package; None of what was registered by hand."""
-    return _rows().get(name)
-
-
 def adapters() -> Mapping[str, AdapterInfo]:
     """List the frameworks that have an adapter, built-in, registered or offered by an installed package.
 
@@ -152,33 +78,23 @@ def adapters() -> Mapping[str, AdapterInfo]:
     True
     """
     infos: dict[str, AdapterInfo] = {}
-    rows, faults = _rows(), _plugins.faults()
+    rows, faults = _rows.rows(), _plugins.faults()
     for name, row in rows.items():
         origin = f"entry point of {row.entry.package}" if row.entry else "built-in"
         infos[name] = AdapterInfo(
             name,
             origin,
-            installed=_installed(row.module),
+            installed=_rows.is_installed(row.module),
             loaded=name in _loaded,
             target=not row.instead,
             problem=faults.get(name, ""),
         )
     for name in _registered:
-        here = all(map(_installed, _loaded[name].modules))
+        here = all(map(_rows.is_installed, _loaded[name].modules))
         infos[name] = AdapterInfo(name, "registered", installed=here, loaded=True, problem=faults.get(name, ""))
     for name in faults.keys() - infos.keys():
         infos[name] = AdapterInfo(name, "entry point", installed=True, loaded=False, target=False, problem=faults[name])
     return infos
-
-
-def _installed(module: str) -> bool:
-    if module in sys.modules:
-        return True
-    try:
-        # Of the package: to find a module in it, the package would be imported.
-        return importlib.util.find_spec(module.partition(".")[0]) is not None
-    except (ImportError, ValueError):  # a parent package that is absent or broken
-        return False
 
 
 def register(adapter: Adapter, /) -> None:
@@ -254,7 +170,18 @@ def _load(path: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _load_row(row: Row) -> Adapter:
+def loaded(name: str) -> Adapter | None:
+    """The adapter of that name, if it is loaded."""
+    return _loaded.get(name)
+
+
+def is_registered(name: str) -> bool:
+    """Whether the adapter of that name was registered by hand."""
+    return name in _registered
+
+
+def load_row(row: _rows.Row) -> Adapter:
+    """The adapter of a row, which is loaded if it isn't."""
     with _lock:
         found = _loaded.get(row.name)
         if found is None:
@@ -265,7 +192,7 @@ def _load_row(row: Row) -> Adapter:
         return found
 
 
-def _load_entry(row: Row, entry: _plugins.Entry) -> Adapter:
+def _load_entry(row: _rows.Row, entry: _plugins.Entry) -> Adapter:
     """Load what an installed package offers, or raise what is wrong with it.
 
     Raises
@@ -359,74 +286,6 @@ def _no_tensor(x: Any) -> str:
     return f"a {name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
 
 
-def target_name(to: object) -> str:
-    """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
-    name = to.__name__ if isinstance(to, ModuleType) else to
-    if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
-        root, _, inner = name.partition(".")
-        if root in _WRAPPERS and inner:
-            root = inner.partition(".")[0]
-        return root if root in _rows() or root in _loaded else name
-    msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
-    raise UnsupportedError(msg)
-
-
-def target_adapter(to: object) -> Adapter:
-    """The adapter of a target framework, importing the framework if it isn't.
-
-    Raises
-    ------
-    UnsupportedError
-        If no framework of that name is known; an ImportError too where it isn't installed.
-    """
-    name = target_name(to)
-    row = _rows().get(name)
-    if row is not None and row.instead and name not in _registered:
-        msg = f"{name} can be converted from, not to: no memory can be handed to it as it is. Call {row.instead}."
-        raise UnsupportedError(msg)
-    found = _loaded.get(name)
-    if found is not None:
-        return found
-    if row is not None:
-        _import_framework(row)
-        if row.entry is not None and name in _plugins.faults():
-            raise UnsupportedError(_plugins.faults()[name])
-        return _load_row(row)
-    return _module_adapter(name)
-
-
-def _import_framework(row: Row) -> None:
-    try:
-        importlib.import_module(row.module)
-    except (Exception, SystemExit) as err:
-        msg = f"{row.name} can't be imported ({type(err).__name__}: {err}). Install it: pip install {row.install}"
-        raise NotInstalledError(msg, name=row.module) from err
-
-
-@cache
-def _module_adapter(name: str) -> Adapter:
-    """A target without an adapter: any module that has ``from_dlpack``."""
-    from interop._adapters._module import ModuleAdapter  # noqa: PLC0415 - only for targets that have no adapter
-
-    try:
-        module = importlib.import_module(name)
-    except (Exception, SystemExit) as err:
-        if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
-            msg = f"the module {name!r} can't be imported: {type(err).__name__}: {err}. Mend that, then convert to it."
-            raise NotInstalledError(msg, name=name) from err
-        known = sorted(_rows().keys() | _loaded.keys())
-        from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
-
-        close = get_close_matches(name, known, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
-        msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
-        raise NotInstalledError(msg, name=name) from err
-    if not callable(getattr(module, "from_dlpack", None)):
-        msg = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
-        raise UnsupportedError(msg)
-    return ModuleAdapter(module)
-
-
 def _foreign_dtype(dtype: object) -> str | None:
     for adapter in loaded_adapters():
         try:
@@ -449,19 +308,19 @@ def _foreign_device(device: object) -> tuple[int, int] | None:
 def loaded_adapters() -> list[Adapter]:
     """The adapters of the frameworks that are imported, the newest first."""
     with _lock:
-        for row in _rows().values():
+        for row in _rows.rows().values():
             if row.module in sys.modules and row.name not in _loaded:
                 _try_row(row)
         return list(_loaded.values())
 
 
-def _try_row(row: Row) -> None:
+def _try_row(row: _rows.Row) -> None:
     """Load an adapter; one of somebody else's that is broken is written down, and the rest goes on without it."""
     if row.entry is None:
-        _load_row(row)
+        load_row(row)
     elif row.name not in _plugins.faults():
         with suppress(UnsupportedError):
-            _load_row(row)
+            load_row(row)
 
 
 def describe(adapter: Adapter, x: Any) -> Facts:
@@ -489,7 +348,7 @@ def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:
 
 def framework_of(adapter: Adapter, x: Any) -> str:
     """The name of an object's framework, as `to` takes it where the framework can be a target."""
-    if hasattr(type(x), "__array_namespace__") and adapter.name not in _rows():
+    if hasattr(type(x), "__array_namespace__") and adapter.name not in _rows.rows():
         # The array API's own answer: a type's module may be an inner one, such as jaxlib.
         return str(x.__array_namespace__().__name__)
     return str(getattr(adapter, "family", adapter.name))

@@ -154,7 +154,7 @@ def current_stream(framework: object, device: object = None) -> Stream:
     >>> with interop.use_stream(interop.current_stream("cupy")):  # doctest: +SKIP
     ...     y = model(interop.to_torch(x))
     """
-    from interop._registry import target_adapter  # noqa: PLC0415 - which looks streams up here
+    from interop._targets import target_adapter  # noqa: PLC0415 - which needs the registry, which looks streams up here
 
     adapter = target_adapter(framework)
     anywhere = device is None or device == "cuda"

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import interop
-from interop._registry import target_adapter
+from interop._targets import target_adapter
 
 
 @pytest.mark.parametrize("to", ["numpy", np])
@@ -42,10 +42,10 @@ def test_an_unknown_target_is_refused(to: Any, says: str) -> None:
 
 
 def test_a_target_that_isnt_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from interop import _registry
+    from interop import _rows
 
-    row = _registry.Row("absent", "absent_framework", "nowhere:adapter", "absent-framework")
-    monkeypatch.setattr(_registry, "_rows", lambda: {"absent": row})
+    row = _rows.Row("absent", "absent_framework", "nowhere:adapter", "absent-framework")
+    monkeypatch.setattr(_rows, "rows", lambda: {"absent": row})
     with pytest.raises(interop.UnsupportedError, match="pip install absent-framework") as caught:
         interop.convert(np.ones(2), "absent")
     assert isinstance(caught.value, ImportError)

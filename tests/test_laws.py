@@ -16,7 +16,7 @@ from interop._convert import _convert
 from interop._dtypes import ROWS
 from interop._native import NumpyCallRoute, hot_routes
 from interop._options import DEFAULT
-from interop._registry import target_adapter
+from interop._targets import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays, producers, torch_tensors
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import interop
-from interop import _plugins, _registry
+from interop import _plugins, _registry, _rows
 from interop._adapters._host import HostOnly
 from interop._devices import HOST_ACCESSIBLE
 from interop._native import clear_hot_routes, hot_routes, ndarray_from_view
@@ -208,8 +208,8 @@ def test_an_entry_point_is_loaded_when_its_module_is_named(monkeypatch: pytest.M
     module.adapter = ToyAdapter()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy", module)
     entry = _plugins.Entry("toy", "toy:adapter", "toy-arrays", "1.0")
-    rows = {**_registry._rows(), "toy": _registry.Row("toy", "toy", "toy:adapter", "toy", entry=entry)}
-    monkeypatch.setattr(_registry, "_rows", lambda: rows)
+    rows = {**_rows.rows(), "toy": _rows.Row("toy", "toy", "toy:adapter", "toy", entry=entry)}
+    monkeypatch.setattr(_rows, "rows", lambda: rows)
     try:
         assert interop.adapters()["toy"].origin == "entry point of toy-arrays"
         assert isinstance(interop.convert(np.ones(2), "toy"), Toy)

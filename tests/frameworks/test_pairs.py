@@ -19,7 +19,7 @@ import interop
 from interop._convert import _convert
 from interop._native import hot_routes
 from interop._options import DEFAULT, Options
-from interop._registry import target_adapter
+from interop._targets import target_adapter
 from interop.testing.strategies import KINDS, dtypes, numpy_arrays, shapes
 
 # Adapters load when they are needed, and their hot routes with them.

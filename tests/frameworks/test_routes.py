@@ -20,7 +20,7 @@ import interop
 from interop._convert import _convert
 from interop._native import hot_routes
 from interop._options import DEFAULT
-from interop._registry import target_adapter
+from interop._targets import target_adapter
 from interop.testing.strategies import numpy_arrays
 
 TARGETS = ["pyarrow", "tvm_ffi", "warp", "array_api_strict"]

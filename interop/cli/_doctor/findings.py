@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import interop
-from interop import _registry
+from interop import _rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -103,7 +103,7 @@ def _version(package: str) -> str:
 
 def _library(name: str, info: interop.AdapterInfo, timeout: float) -> Library:
     found = Library(name, info.origin, "missing")
-    row = _registry.row_of(name)
+    row = _rows.row_of(name)
     if row is None or (info.problem and not info.loaded):
         found.state, found.error = "broken", info.problem
         return found

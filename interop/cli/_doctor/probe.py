@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 import interop
-from interop import _plugins, _registry
+from interop import _plugins, _registry, _rows
 from interop._native import hot_routes
 
 #: Values whose bits are looked at on the other side.
@@ -45,8 +45,8 @@ def _cuda_version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _row(name: str) -> _registry.Row:
-    row = _registry.row_of(name)
+def _row(name: str) -> _rows.Row:
+    row = _rows.row_of(name)
     if row is None:
         msg = f"{name} has no row"
         raise LookupError(msg)

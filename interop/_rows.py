@@ -1,0 +1,92 @@
+"""The frameworks that have an adapter: one table, of the built-in ones and of those that installed packages offer."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from interop import _plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One framework that has an adapter.
+
+    Attributes
+    ----------
+    name
+        As `to` takes it.
+    module
+        Whose presence loads the adapter.
+    adapter
+        Where the adapter is.
+    install
+        What installs the framework.
+    instead
+        For a framework that is a source only: what to call where it was named as a target.
+    entry
+        For one that an installed package offers: what it says of it.
+    """
+
+    name: str
+    module: str
+    adapter: str
+    install: str
+    instead: str = ""
+    entry: _plugins.Entry | None = None
+
+
+#: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
+ROWS: Final = (
+    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
+    Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
+    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
+    Row("jax", "jax", "interop._adapters._jax:adapter", "jax"),
+    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
+    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
+    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
+    Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow"),
+    Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi"),
+    Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang"),
+    Row("array_api_strict", "array_api_strict", "interop._adapters._array_api_strict:adapter", "array-api-strict"),
+    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt"),
+    Row("pandas", "pandas", "interop._adapters._pandas:adapter", "pandas", "pandas.Series(interop.to_numpy(x))"),
+    Row("polars", "polars", "interop._adapters._polars:adapter", "polars", "polars.Series(interop.to_numpy(x))"),
+    Row("xarray", "xarray", "interop._adapters._xarray:adapter", "xarray", "xarray.DataArray(interop.to_numpy(x))"),
+    Row(
+        "scipy",
+        "scipy.sparse",
+        "interop._adapters._scipy:adapter",
+        "scipy",
+        "scipy.sparse.csr_array(interop.to_numpy(x))",
+    ),
+    Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
+)
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Every row by its name: the built-in ones, and what installed packages offer."""
+    found = {row.name: row for row in ROWS}
+    for name, entry in _plugins.usable_entries(found).items():
+        found[name] = Row(name, name, entry.value, entry.package, entry=entry)
+    return found
+
+
+def row_of(name: str) -> Row | None:
+    """The row of a framework, built-in or offered by a package; None of what was registered by hand."""
+    return rows().get(name)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported, as far as that is known without importing anything."""
+    if module in sys.modules:
+        return True
+    try:
+        # Of the package: to find a module in it, the package would be imported.
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):  # a parent package that is absent or broken
+        return False

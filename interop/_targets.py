@@ -1,0 +1,85 @@
+"""What a caller names as a target: a framework that has an adapter, or any module with ``from_dlpack``."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+from interop import _plugins, _registry, _rows
+from interop.errors import NotInstalledError, UnsupportedError
+
+if TYPE_CHECKING:
+    from interop.protocols import Adapter
+
+#: Packages whose submodules are namespaces of the framework that the submodule is named after.
+_WRAPPERS: Final = ("array_api_compat",)
+
+
+def target_name(to: object) -> str:
+    """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
+    name = to.__name__ if isinstance(to, ModuleType) else to
+    if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
+        root, _, inner = name.partition(".")
+        if root in _WRAPPERS and inner:
+            root = inner.partition(".")[0]
+        return root if root in _rows.rows() or _registry.loaded(root) else name
+    msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
+    raise UnsupportedError(msg)
+
+
+def target_adapter(to: object) -> Adapter:
+    """The adapter of a target framework, importing the framework if it isn't.
+
+    Raises
+    ------
+    UnsupportedError
+        If no framework of that name is known; an ImportError too where it isn't installed.
+    """
+    name = target_name(to)
+    row = _rows.rows().get(name)
+    if row is not None and row.instead and not _registry.is_registered(name):
+        msg = f"{name} can be converted from, not to: no memory can be handed to it as it is. Call {row.instead}."
+        raise UnsupportedError(msg)
+    found = _registry.loaded(name)
+    if found is not None:
+        return found
+    if row is not None:
+        _import_framework(row)
+        if row.entry is not None and name in _plugins.faults():
+            raise UnsupportedError(_plugins.faults()[name])
+        return _registry.load_row(row)
+    return _module_adapter(name)
+
+
+def _import_framework(row: _rows.Row) -> None:
+    try:
+        importlib.import_module(row.module)
+    except (Exception, SystemExit) as err:
+        msg = f"{row.name} can't be imported ({type(err).__name__}: {err}). Install it: pip install {row.install}"
+        raise NotInstalledError(msg, name=row.module) from err
+
+
+@cache
+def _module_adapter(name: str) -> Adapter:
+    """A target without an adapter: any module that has ``from_dlpack``."""
+    from interop._adapters._module import ModuleAdapter  # noqa: PLC0415 - only for targets that have no adapter
+
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as err:
+        if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
+            msg = f"the module {name!r} can't be imported: {type(err).__name__}: {err}. Mend that, then convert to it."
+            raise NotInstalledError(msg, name=name) from err
+        known = sorted(_rows.rows().keys() | {adapter.name for adapter in _registry.loaded_adapters()})
+        from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
+
+        close = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
+        msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
+        raise NotInstalledError(msg, name=name) from err
+    if not callable(getattr(module, "from_dlpack", None)):
+        msg = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
+        raise UnsupportedError(msg)
+    return ModuleAdapter(module)

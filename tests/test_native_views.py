@@ -400,6 +400,16 @@ def test_device_memory_is_ordered_by_its_owner(array: Array, stream: Any) -> Non
         on((2, 0), owner=Orderer(array, TypeError("no wait"))).__dlpack__(stream=stream)
 
 
+def test_a_readonly_view_of_a_readonly_view_is_ordered_though_it_has_no_legacy_capsule(array: Array) -> None:
+    owner = Orderer(array)
+    inner = on((2, 0), owner=owner).with_readonly()
+    outer = make_view(0x1000, (1,), None, (2, 32, 1), (2, 0), readonly=True, owner=inner)
+    assert fakes.read(outer.__dlpack__(stream=5, max_version=(1, 0))).device == (2, 0)
+    assert owner.streams == [5]
+    with pytest.raises(BufferError, match="legacy"):
+        outer.__dlpack__(stream=5)
+
+
 def test_managed_memory_has_streams_for_those_who_name_one(array: Array) -> None:
     owner = Orderer(array)
     view = make_view(array.ctypes.data, (2, 3), None, (2, 32, 1), (13, 0), readonly=False, owner=owner)

@@ -333,6 +333,9 @@ cdef class View:
             raise BufferError(f"stream={stream!r} is no handle of a stream") from err
         if host_accessible(here) and here != kDLCUDAManaged:
             raise BufferError(f"host memory has no streams: stream={stream!r}")
+        if isinstance(self.owner, View):
+            # No capsule of it: a readonly View has no legacy one.
+            return (<View> self.owner).order(stream)
         if not hasattr(type(self.owner), "__dlpack__"):
             # None is a stream too: CUDA's default one.
             raise BufferError(

@@ -101,6 +101,15 @@ def test_memory_of_the_same_device_is_shared() -> None:
     assert not interop.shares_memory(interop.to_dpnp(x, copy=True), x)
 
 
+def test_what_runs_backwards_is_marked_readonly_without_a_copy() -> None:
+    x = dpnp.arange(24, dtype="float32").reshape(4, 6)[::-1]
+    for each in (x, interop.to_dpnp(x, writable=False)):
+        y = interop.to_dpnp(each, copy=False, writable=False)
+        assert (y.flags.writable, y.strides) == (False, x.strides)
+        assert interop.shares_memory(x, y)
+        assert_identical(dpnp.asnumpy(y), dpnp.asnumpy(x))
+
+
 def test_casts_happen_on_the_side_that_can() -> None:
     x = dpnp.arange(4, dtype="float32")
     assert interop.to_numpy(x, device="cpu", dtype="bfloat16").tolist() == [0, 1, 2, 3]

@@ -55,18 +55,6 @@ class Block:
     line: int
     text: str
 
-    def missing(self) -> list[str]:
-        return missing(self.text)
-
-
-def missing(text: str) -> list[str]:
-    words = set(re.findall(r"\w+", re.sub(r"\bto_", "", text)))
-    return [module for word, module in NEEDS.items() if word in words and importlib.util.find_spec(module) is None]
-
-
-def imports_what_is_here(example: doctest.Example) -> bool:
-    return re.match(r"import |from ", example.source) is not None and not missing(example.source)
-
 
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
@@ -74,24 +62,58 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(found[1], text.count("\n", 0, found.start()) + 1, found[2])
 
 
+def missing(text: str) -> list[str]:
+    words = set(re.findall(r"\w+", re.sub(r"\bto_", "", text)))
+    return [module for word, module in NEEDS.items() if word in words and importlib.util.find_spec(module) is None]
+
+
+def is_import(example: doctest.Example) -> bool:
+    return re.match(r"import |from ", example.source) is not None
+
+
+def names(examples: list[doctest.Example]) -> tuple[set[str], set[str]]:
+    """Return the names that examples take from what ran before, and those that they bind or write into."""
+    taken: set[str] = set()
+    bound: set[str] = set()
+    for example in examples:
+        nodes = list(ast.walk(ast.parse(example.source)))
+        loads = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        taken |= loads - bound
+        for node in nodes:
+            match node:
+                case ast.Name(id=name, ctx=ast.Store()) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                    bound.add(name)
+                case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                    bound |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+                case ast.Subscript(ctx=ast.Store(), value=ast.Name(id=name)):
+                    bound.add(name)
+                case _:
+                    pass
+    return taken, bound
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text()], ids=name_of)
 def test_the_examples_of_a_page(page: Path) -> None:
-    # One namespace a page, as a reader has it. What needs a module that isn't there is left out.
+    # One namespace a page, as a reader has it. What needs a module that isn't there is left out, but for what else it
+    # imports, and so is what uses what was left out.
     namespace: dict[str, Any] = {}
     runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
     failures: list[str] = []
+    lost: set[str] = set()
     ran = 0
     for block in blocks(page):
         if block.language != "pycon":
             continue
-        examples = doctest.DocTestParser().get_doctest(block.text, namespace, name_of(page), name_of(page), block.line)
-        if block.missing():
-            # The blocks after it need what it imports of others.
-            examples.examples = [each for each in examples.examples if imports_what_is_here(each)]
+        test = doctest.DocTestParser().get_doctest(block.text, namespace, name_of(page), name_of(page), block.line)
+        taken, bound = names(test.examples)
+        if missing(block.text) or taken & lost:
+            test.examples = [each for each in test.examples if is_import(each) and not missing(each.source)]
+            lost |= bound - names(test.examples)[1]
         else:
-            ran += len(examples.examples)
-        runner.run(examples, out=failures.append, clear_globs=False)
-        namespace = examples.globs
+            ran += len(test.examples)
+            lost -= bound
+        runner.run(test, out=failures.append, clear_globs=False)
+        namespace = test.globs
     assert not failures, "".join(failures)
     if not ran:
         pytest.skip("what every example of the page needs is not installed")

@@ -87,6 +87,10 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         src = convert(src, into.name, copy=True)
     try:
         into.assign(dst, src)
+    except MemoryError as err:
+        what = f"not enough memory to write {describe_facts(here)} into {describe_facts(there)}"
+        fix = f"Free memory on {there.device}, or write it part by part."
+        raise CopyError(message(what, str(err).rstrip("."), fix)) from err
     except Exception as err:
         what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
         if there.grad != "none":

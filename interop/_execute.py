@@ -77,6 +77,9 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     InteropError
         If a framework refuses what its limits promised, with its own exception as the cause.
     """
+    named = case.options.stream
+    if case.moves and named is not None and named != ORDERED and has_streams(case.device):
+        probe(target, case.device, named)
     run = _Run(case, x, source, target, reader_of(case, target))
     value = x
     for step in plan.steps:
@@ -99,8 +102,12 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
 
 
 def _memory_fix(case: Case) -> str:
-    if case.moves or case.facts.framework == case.target:
-        return f"Free memory on {case.device}, or hand over a part of x: it takes as much as x."
+    where = str(case.device)
+    if case.moves and not case.facts.device.is_host:
+        # What has gaps is made dense before it is moved.
+        where = f"{case.facts.device} or {case.device}"
+    if case.options.copy is not True or case.same or len(case.reasons) > 1:
+        return f"Free memory on {where}, or hand over a part of x: it takes as much as x."
     return f"{call_text(case.target, **case.spelled(copy=False))} takes no memory, where it can be a view."
 
 

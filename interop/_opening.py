@@ -66,6 +66,8 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
     # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
     copy = False if options.copy is False else None
     worker = worker_on(facts, target)
+    if worker is not None:
+        _refuse_absent(x, facts, worker)
     request = Request(to_host, options.stream if has_streams(facts.device) else None, copy, worker)
     # Producers have been seen to refuse, or to order another device's stream, while another device is current.
     with worker.using(facts.device, None) if worker is not None else nullcontext():
@@ -75,6 +77,17 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
         fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
         raise CopyError(message(what, "it exports a copy of itself", fix))
     return view, describe(source, view)
+
+
+def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:
+    limits = worker.limits(facts.device.type_code)
+    count = None if limits is None else limits.devices
+    if count is not None and facts.device.index >= count:
+        msg = (
+            f"a {type(x).__qualname__} says that it is on {facts.device}, and {worker.name} sees {count} "
+            f"device{'s' * (count != 1)}. This is a bug of the producer."
+        )
+        raise DeviceError(msg)
 
 
 def worker_on(facts: Facts, target: Adapter) -> Adapter | None:

@@ -278,7 +278,11 @@ def _no_tensor(x: Any) -> str:
     tp = type(x)
     name = tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
     fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
-    if isinstance(x, (bool, int, float, complex, list, tuple)) or hasattr(tp, "__array__"):
+    spoken = [name for name in ("__cuda_array_interface__", "__array_interface__", "__dlpack__") if hasattr(x, name)]
+    if spoken and not isinstance(x, type):
+        # One look at a type tells of all its objects, as Python itself looks special methods up.
+        fix = f"It has {spoken[0]} as an attribute of its own: make it a property, or a method, of its class."
+    elif isinstance(x, (bool, int, float, complex, list, tuple)) or hasattr(tp, "__array__"):
         fix = "Pass numpy.asarray(x), if its numbers are all that it means."
     broken = _plugins.faults().get(tp.__module__.partition(".")[0]) or _plugins.silent()
     if broken:

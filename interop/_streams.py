@@ -16,6 +16,9 @@ ORDERED: Final = -1
 LEGACY: Final = 1
 PER_THREAD: Final = 2
 
+#: What a handle is at most: an address, which the frameworks take as a signed number.
+HIGHEST: Final = 2**63 - 1
+
 #: Asked for what is no number: the loaded adapters, in turn.
 foreign_stream: Callable[[object], int | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
@@ -97,6 +100,9 @@ def parse_stream(stream: Any) -> Stream | None:
             )
             raise DeviceError(msg)
         return found
+    if stream > HIGHEST:
+        msg = f"stream={stream:#x} is no handle of a stream: it is no address. Pass the framework's stream object."
+        raise DeviceError(msg)
     if stream == 0 or stream < ORDERED:
         msg = (
             f"stream={stream} names no stream: 0 could be the legacy default stream or the thread's own. Pass 1 for "
@@ -116,10 +122,17 @@ def _handle(stream: Any) -> Stream | None:
     try:
         # (version of the protocol, handle), as cuda.core defines it.
         _, handle = stream.__cuda_stream__()
-        return Stream(int(handle), owner=stream)
+        found = Stream(int(handle), owner=stream)
     except Exception as err:
         msg = f"the __cuda_stream__ of a {type(stream).__qualname__} failed: {type(err).__name__}: {err}"
         raise DeviceError(msg) from err
+    if not 0 < found <= HIGHEST:
+        # -1 would be taken for "ordered already".
+        msg = (
+            f"the __cuda_stream__ of a {type(stream).__qualname__} gives {int(found)}, which is no handle of a stream."
+        )
+        raise DeviceError(msg)
+    return found
 
 
 def current_stream_of(adapter: SupportsStreams, device: Device) -> Stream | None:
@@ -159,7 +172,15 @@ def current_stream(framework: object, device: object = None) -> Stream:
     adapter = target_adapter(framework)
     anywhere = device is None or device == "cuda"
     place = device_of_pair(CUDA, adapter.current_device(CUDA)) if anywhere else Device(device)
-    found = current_stream_of(adapter, place) if adapter.limits(place.type_code) is not None else None
+    limits = adapter.limits(place.type_code)
+    if limits is not None and limits.devices is not None and place.index >= limits.devices:
+        count = limits.devices
+        msg = (
+            f"there is no {place}: {adapter.name} sees {count} device{'s' * (count != 1)}. "
+            f'interop.current_stream("{adapter.name}") asks for the current one.'
+        )
+        raise DeviceError(msg)
+    found = current_stream_of(adapter, place) if limits is not None else None
     if found is None:
         msg = (
             f"{adapter.name} has no streams on {place}, here and now. Ask a framework that works on a CUDA device of "
@@ -207,6 +228,9 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
         for adapter in adapters:
             place = parsed.device or device_of_pair(CUDA, adapter.current_device(CUDA))
             try:
+                if parsed.owner is None and parsed > PER_THREAD:
+                    # A bare handle may be of a stream that is gone: an event can't be recorded there.
+                    adapter.order(place, parsed)
                 stack.enter_context(adapter.using(place, parsed))
             except InteropError:
                 raise

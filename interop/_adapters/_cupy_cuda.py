@@ -57,7 +57,11 @@ class CupyStreams:
                 yield
                 return
             with _stream_object(stream):
-                yield
+                try:
+                    yield
+                finally:
+                    # cupy puts the stream before this one back on whichever device is current by now.
+                    runtime.setDevice(device.index)
 
     def order(self, device: Device, before: int | None, /, *after: int) -> None:
         """Record an event on one stream, and have the others wait for it."""
@@ -99,9 +103,11 @@ class CupyStreams:
     def locate(self, ptr: int, /) -> int | None:
         """Ask the CUDA runtime."""
         try:
-            return int(runtime.pointerGetAttributes(ptr).device)
+            index = int(runtime.pointerGetAttributes(ptr).device)
         except runtime.CUDARuntimeError:
             return None
+        # Of ordinary host memory CUDA says -2.
+        return index if index >= 0 else None
 
     def native_stream(self, stream: Any, /) -> Stream | None:
         """Return the handle of a cupy stream; the null one is the legacy default stream, 1."""

@@ -84,7 +84,13 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
     if worker is None:
         return view
     index = worker.locate(view.ptr) if view.ptr else worker.current_device(CUDA)
-    device = device_of_pair(CUDA, index or 0)
+    if index is None:
+        msg = (
+            f"the __cuda_array_interface__ of a {type(x).__qualname__} points to {view.ptr:#x}, which is on no CUDA "
+            "device. Export memory of the host by __array_interface__."
+        )
+        raise DeviceError(msg)
+    device = device_of_pair(CUDA, index)
     reader = request.reader(device)
     owner: Any = view.owner
     _, described = owner

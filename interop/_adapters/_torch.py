@@ -210,8 +210,7 @@ class TorchAdapter(TorchStreams):
         try:
             made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
         except torch.OutOfMemoryError as err:
-            # The builtin that says so, in one line of torch's page.
-            raise MemoryError(str(err).partition(". ")[0]) from err
+            raise _memory_error(err) from err
         if type(made) is not torch.Tensor:
             msg = "a fake mode of torch is active, in which no memory can be made. Convert outside of it."
             raise UnsupportedError(msg)
@@ -236,7 +235,10 @@ class TorchAdapter(TorchStreams):
         if src.is_neg() and src.dtype != dst.dtype:
             # copy_ casts first and negates then, which not every element type can.
             src = src.resolve_neg()
-        dst.copy_(src)
+        try:
+            dst.copy_(src)
+        except torch.OutOfMemoryError as err:
+            raise _memory_error(err) from err
 
     def _staged(self, src: View, dtype: DType) -> Any:
         """Host memory that torch can't read, in a tensor of its own."""
@@ -397,6 +399,11 @@ def _lock_storage(x: Any) -> None:
         return
     # The device said: torch.set_default_device can make it another one.
     torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
+
+
+def _memory_error(err: Exception) -> MemoryError:
+    """The builtin that says so, in one line of torch's page."""
+    return MemoryError(str(err).partition(". ")[0])
 
 
 def _mirrored(view: View) -> View:

@@ -131,12 +131,20 @@ class TorchStreams:
 
     def locate(self, ptr: int, /) -> int | None:
         """Have torch take a byte there, and see on which device it is."""
-        return int(torch.as_tensor(_Byte(ptr)).device.index)
+        try:
+            return int(torch.as_tensor(_Byte(ptr)).device.index)
+        except RuntimeError:  # host memory that CUDA doesn't know
+            return None
 
     def native_stream(self, stream: Any, /) -> Stream | None:
-        """Return the handle of a ``torch.cuda.Stream``; the null one is the legacy default stream, 1."""
+        """Return the handle of a stream of torch's on CUDA; the null one is the legacy default stream, 1."""
         if not isinstance(stream, _Stream):
-            return None
+            # torch.accelerator and torch.Stream(device="cuda") make the general kind, which doesn't tell its handle.
+            if not isinstance(stream, torch.Stream) or stream.device.type != "cuda":
+                return None
+            stream = _Stream(
+                stream_id=stream.stream_id, device_index=stream.device_index, device_type=stream.device_type
+            )
         return Stream(int(stream.cuda_stream), device_of_pair(CUDA, stream.device.index), stream)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -456,8 +457,53 @@ BAD: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "per-thread to torch": (lambda t, c: interop.to_torch(c, stream=2), interop.DeviceError, "stream=1"),
     "no such device": (lambda t, c: interop.to_cupy(t, device="cuda:9"), interop.DeviceError, "there is no cuda:9"),
     "nor from the host": (lambda t, c: interop.to_torch(np.ones(2), device="cuda:9"), interop.DeviceError, "cuda:0"),
+    "no address": (lambda t, c: interop.to_cupy(t, stream=2**70), interop.DeviceError, "no handle of a stream"),
+    "no address either": (lambda t, c: interop.use_stream(2**70).__enter__(), interop.DeviceError, "no handle"),
+    "nor from an object": (lambda t, c: interop.to_cupy(t, stream=Streamed(2**70)), interop.DeviceError, "no handle"),
+    "-1 as a handle": (lambda t, c: interop.to_torch(c, stream=Streamed(-1)), interop.DeviceError, "gives -1"),
+    "the stream of no device": (
+        lambda t, c: interop.current_stream("cupy", "cuda:9"),
+        interop.DeviceError,
+        "no cuda:9",
+    ),
+    "nor torch's": (lambda t, c: interop.current_stream("torch", "cuda:9"), interop.DeviceError, "torch sees"),
+    "an interface on the host": (lambda t, c: interop.to_cupy(astray(c)), interop.DeviceError, "on no CUDA device"),
+    "nor to torch": (lambda t, c: interop.to_torch(astray(c)), interop.DeviceError, "__array_interface__"),
+    "a producer nowhere": (lambda t, c: interop.to_numpy(Lost(), device="cpu"), interop.DeviceError, "its?.* cuda:9"),
+    "an attribute": (lambda t, c: interop.to_cupy(attributed(c)), interop.UnsupportedError, "a property"),
     "float8": (lambda t, c: interop.to_cupy(t.byte().view(float8())), interop.DTypeError, "dtype='float32'"),
 }
+
+
+class Streamed:
+    """An object whose stream is a number that we choose."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return (0, self.handle)
+
+
+class Lost:
+    """A producer on a device that isn't there."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 9)
+
+    def __dlpack__(self, **_keywords: Any) -> Any:
+        raise AssertionError
+
+
+ON_THE_HOST = np.zeros(4)
+
+
+def astray(c: Any) -> Interface:
+    return Interface(c, data=(ON_THE_HOST.ctypes.data, False))
+
+
+def attributed(c: Any) -> Any:
+    return types.SimpleNamespace(__cuda_array_interface__=c.__cuda_array_interface__)
 
 
 def float8() -> Any:
@@ -505,6 +551,12 @@ def test_a_bare_handle_of_another_device_or_of_a_freed_stream_is_refused(
                 CONVERT[other(interop.framework(x))](x, stream=handle)
             with pytest.raises(interop.DeviceError):
                 interop.view(x, stream=handle)
+            for target in FRAMEWORKS:
+                for moved in (x, np.ones(2)):
+                    with pytest.raises(interop.DeviceError, match="can't be worked with on cuda:"):
+                        interop.convert(moved, target, device="cuda:1" if moved is x else "cuda:0", stream=freed)
+        with pytest.raises(interop.DeviceError, match="can't be worked with"), interop.use_stream(handle):
+            pass
     assert torch.cuda.current_device() == here
 
 
@@ -522,6 +574,29 @@ def test_out_of_memory_is_our_error(target: str, torch: Any, cupy: Any) -> None:
         cudasim.set_memory(0, 0)
     gc.collect()
     assert interop.to_numpy(interop.convert(values[:4], target, device="cuda:0"), device="cpu").tolist() == [0] * 4
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_out_of_memory_on_the_way_names_the_device_and_a_call_that_works(framework: str, torch: Any, cupy: Any) -> None:
+    # More than the blocks that torch keeps at hand.
+    x = on(framework, np.zeros((1 << 12, 1 << 13), np.uint8))
+    y = on(other(framework), np.zeros((1 << 11, 1 << 13), np.uint8))
+    torch.cuda.empty_cache()
+    cupy.get_default_memory_pool().free_all_blocks()
+    cudasim.set_memory(0, 1 << 20)
+    try:
+        with pytest.raises(interop.CopyError, match=r"not enough memory.*Free memory on cuda:0 or cpu"):
+            interop.to_numpy(x[:, ::2], device="cpu")
+        with pytest.raises(interop.CopyError, match=r"not enough memory.*Free memory on cuda:0"):
+            CONVERT[other(framework)](x, dtype="float64")
+        with pytest.raises(interop.CopyError, match=r"copy=False\) takes no memory"):
+            CONVERT[other(framework)](x, copy=True)
+        with pytest.raises(interop.CopyError, match=r"not enough memory.*Free memory on cuda:0"):
+            interop.copyto(y, np.zeros((1 << 11, 1 << 13), np.uint8))
+    finally:
+        cudasim.set_memory(0, 0)
+        gc.collect()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -143,10 +143,26 @@ def test_use_stream_restores_whatever_happens(torch: Any, cupy: Any, side_stream
             assert now() == (0, handle, handle)
             raise KeyError
         assert now() == before
+    if torch.cuda.device_count() > 1:
+        with interop.use_stream(side_stream):
+            torch.cuda.set_device(1)
+        assert now() == before
     for wrong in (0, -1, None, "main"):
         with pytest.raises(interop.DeviceError), interop.use_stream(wrong):
             pass
     assert now() == before
+
+
+def test_torchs_streams_of_the_general_kind_are_streams(torch: Any, cupy: Any) -> None:
+    general = torch.Stream(device="cuda")
+    t = torch.arange(3.0).cuda()
+    with interop.use_stream(general) as used:
+        assert used == cupy.cuda.get_current_stream().ptr == torch.cuda.current_stream().cuda_stream
+        assert used.device == "cuda:0"
+        c = interop.to_cupy(t, stream=torch.accelerator.current_stream())
+    assert interop.to_numpy(c, device="cpu").tolist() == [0, 1, 2]
+    with pytest.raises(interop.DeviceError, match="is no stream"):
+        interop.to_cupy(t, stream=torch.Stream(device="cpu"))
 
 
 def test_each_thread_has_streams_of_its_own(torch: Any, cupy: Any) -> None:

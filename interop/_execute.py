@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
 from interop._registry import describe
-from interop._streams import ORDERED, PER_THREAD, Stream, current_stream_of
+from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop.errors import (
     CopyError,
     DTypeError,
@@ -50,6 +50,8 @@ class _Run:
         if self.reader is None or not has_streams(facts.device):
             return adapter.export(value, facts, None)
         view = adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader)
+        if not isinstance(view.owner, Loan):
+            view = lent(view, facts.device, self.target)
         if isinstance(view.owner, Loan):
             view.owner.read_by(self.reader)
         return view
@@ -122,6 +124,17 @@ def reader_of(case: Case, target: Adapter) -> Stream | None:
         return current
     probe(target, device, named)
     return as_reader(named, device, current)
+
+
+@guard
+def lent(view: View, device: Device, target: Adapter) -> View:
+    """Have memory that came by a protocol go back behind those who read it.
+
+    DLPack's deleter has no stream, and whose allocator it calls isn't known. Most reuse memory on the default stream,
+    so that one waits.
+    """
+    loan = Loan(view, device, target, (Stream(LEGACY, device),))
+    return view.with_owner(loan, ordered=view.ordered)
 
 
 @guard

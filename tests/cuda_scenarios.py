@@ -215,6 +215,35 @@ def a_cupy_array_of_the_default_stream(torch: Any, cupy: Any) -> None:
     del again
 
 
+class Producer:
+    """A tensor as DLPack describes it, and nothing else."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        return self.x.__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> Any:
+        return self.x.__dlpack_device__()
+
+
+def a_producer_whose_memory_is_dropped(torch: Any, cupy: Any) -> None:
+    """Known by DLPack alone: its deleter is called while torch's read is queued."""
+    for export in (Producer, lambda x: x.__dlpack__(stream=1)):
+        theirs, _ = streams(torch, cupy)
+        c = cupy_behind(cupy, cupy.cuda.Stream.null)
+        cupy.cuda.Stream.null.synchronize()
+        t = interop.to_torch(export(c), stream=theirs)
+        got = read_later_by_torch(torch, cupy, t, theirs)
+        del c, t
+        again = cupy_behind(cupy, cupy.cuda.Stream.null, -numbers(1))
+        theirs.synchronize()
+        expect(got, numbers())
+        cupy.cuda.Stream.null.synchronize()
+        del again
+
+
 def a_reader_that_went_on_to_another_stream(torch: Any, cupy: Any) -> None:
     ours, theirs = streams(torch, cupy)
     later = cupy.cuda.Stream(non_blocking=True)
@@ -538,6 +567,7 @@ SCENARIOS: dict[str, Callable[[Any, Any], None]] = {
         a_dropped_torch_tensor,
         a_dropped_cupy_array,
         a_cupy_array_of_the_default_stream,
+        a_producer_whose_memory_is_dropped,
         a_reader_that_went_on_to_another_stream,
         on_one_stream_and_then_on_another,
         a_tensor_of_one_stream_used_on_another,

@@ -162,6 +162,9 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
     ),
     (TORCH, "record_stream"): Mutant(nothing, ("a_dropped_torch_tensor", "a_tensor_of_one_stream_used_on_another")),
     (CUPY, "CupyStreams.retain"): Mutant(without_the_default_stream, ("a_cupy_array_of_the_default_stream",)),
+    ("interop._execute", "lent"): Mutant(
+        lambda _guard: lambda view, *_rest: view, ("a_producer_whose_memory_is_dropped",)
+    ),
     # What is kept alive.
     ("interop._adapters._cuda", "Loan.__init__"): Mutant(forgetful, ("the_owner_alone_keeps_it",)),
     ("interop._adapters._cupy", "borrowed"): Mutant(unowned_by_cupy, ("the_owner_alone_keeps_it",)),

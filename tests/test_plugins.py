@@ -271,6 +271,22 @@ def test_the_base_class_is_enough(joined: Callable[..., None]) -> None:
         interop.to_numpy(type("Sub", (Cells,), {})(array))
 
 
+def test_values_never_go_into_memory_that_is_decoded(joined: Callable[..., None]) -> None:
+    joined(pending=lambda self, x: frozenset({"encoded"}), values=lambda self, x: x.array * 2)
+    cells = Cells(np.zeros(2))
+    with pytest.raises(interop.UnsupportedError, match="the memory of this Cells isn't its values"):
+        interop.copyto(cells, np.ones(2))
+    assert cells.array.tolist() == [0, 0]
+
+
+def test_memory_that_is_no_ndarray_is_the_adapters_bug(joined: Callable[..., None]) -> None:
+    joined()
+    with pytest.raises(
+        interop.UnsupportedError, match=r"the adapter 'cells'.*to_numpy\(\) returned a list, no ndarray"
+    ):
+        interop.to_numpy(Cells([1.0]))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("verb", ["claims", "native_dtypes", "native_device", "native_stream", "fast"])
 def test_a_look_up_that_raises_breaks_nothing_else(verb: str, joined: Callable[..., None]) -> None:
     joined(**{verb: fails})

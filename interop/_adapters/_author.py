@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from interop._adapters._host import HostLibrary, copy_values
 from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop.protocols import Facts, Limits, Pending
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class HostAdapter(HostLibrary):
@@ -84,7 +83,11 @@ class HostAdapter(HostLibrary):
 
     def view(self, x: Any, /) -> View:
         """Look at the memory through numpy."""
-        return view_from_ndarray(self.to_numpy(x))
+        array: Any = self.to_numpy(x)
+        if not isinstance(array, np.ndarray):
+            msg = f"to_numpy() returned a {type(array).__qualname__}, no ndarray"
+            raise TypeError(msg)
+        return view_from_ndarray(array)
 
     def wrap(self, view: View, /) -> Any:
         """Hand the View over as an ndarray."""
@@ -96,6 +99,10 @@ class HostAdapter(HostLibrary):
         return replace(facts, pending=pending) if pending else facts
 
     def assign(self, dst: Any, src: Any, /) -> None:
-        """Write the values with numpy, cast as numpy casts."""
+        """Write the values with numpy, cast as numpy casts; not into memory that isn't the values."""
+        if not isinstance(dst, View) and self.pending(dst):
+            # The memory would hold the values, and be decoded to others.
+            msg = f"the memory of this {type(dst).__qualname__} isn't its values"
+            raise TypeError(msg)
         into = (dst if isinstance(dst, View) else self.view(dst)).with_readonly(False)
         copy_values(ndarray_from_view(into), ndarray_from_view(src) if isinstance(src, View) else self.values(src))

@@ -78,6 +78,22 @@ def test_what_cant_be_found_is_said(target: str, says: str, capsys: pytest.Captu
     assert says in capsys.readouterr().err
 
 
+def barren(_: Any) -> Any:
+    raise TypeError("no array of ours")
+
+
+def test_a_factory_that_makes_nothing_is_no_clean_report(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"barren makes no array of a numpy array \(TypeError: no array of ours\)"):
+        conformance.check_producer(barren, isolate="none")
+    assert main(["conformance", "toy_arrays:Array", "--make", "math:sqrt"]) == 2
+    assert "math.sqrt makes no array" in capsys.readouterr().err
+
+
+def test_a_type_that_nothing_makes_is_no_clean_report(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "fractions:Fraction"]) == 2
+    assert "nothing makes a fractions.Fraction of a numpy array" in capsys.readouterr().err
+
+
 def test_an_unknown_check_is_an_error() -> None:
     with pytest.raises(ValueError, match="no check is named nonsense"):
         conformance.check_producer(np.asarray, checks=["nonsense"])

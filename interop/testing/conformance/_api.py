@@ -81,6 +81,11 @@ def check_producer(
     Report
         Truth by ``report.ok``; :meth:`Report.assert_conformant` raises.
 
+    Raises
+    ------
+    ValueError
+        If `make` makes no array.
+
     Examples
     --------
     >>> import numpy as np
@@ -185,7 +190,9 @@ def check(
     Raises
     ------
     LookupError
-        If the target, or both its sides, can't be found.
+        If the target, what makes its arrays, or both its sides can't be found.
+    ValueError
+        If `make` makes no array.
 
     Examples
     --------
@@ -194,7 +201,7 @@ def check(
     >>> [(result.check.role.value, result.outcome.value) for result in report]
     [('producer', 'conformant'), ('consumer', 'conformant')]
     """
-    subject = find(target)
+    subject = find(target, given=make is not None)
     given = {"make": make, "from_dlpack": from_dlpack, "to_numpy": to_numpy, "readonly": readonly}
     for part, value in given.items():
         subject = with_callable(subject, part, value)

@@ -20,18 +20,20 @@ _FACTORIES: Final = ("asarray", "array", "from_numpy", "as_tensor", "to_tensor",
 _CONSUMERS: Final = ("from_dlpack", "dlpack.from_dlpack", "utils.dlpack.from_dlpack", "experimental.dlpack.from_dlpack")
 
 
-def find(target: str) -> Subject:
+def find(target: str, *, given: bool = False) -> Subject:
     """Return the subject that a target names.
 
     Parameters
     ----------
     target
         ``"package:Type"``; the name of a module; or one of the libraries that are known by name.
+    given
+        Whether the author names the factory.
 
     Raises
     ------
     LookupError
-        If there is no such module or type.
+        If there is no such module or type, or nothing that makes an array of the type.
     """
     if target in WORLD:
         return _installed(WORLD[target])
@@ -44,7 +46,8 @@ def find(target: str) -> Subject:
     if colon and not isinstance(cls, type):
         raise LookupError(f"{module} has no type {name}: name one as module:Type")
     subject = Subject(name=target.replace(":", "."), imports=f"import {module}")
-    return _with_consumer(_with_factory(subject, loaded, module, name, cls), loaded, module, name, cls)
+    subject = _with_factory(subject, loaded, module, name, cls, given=given)
+    return _with_consumer(subject, loaded, module, name, cls)
 
 
 def _installed(subject: Subject) -> Subject:
@@ -69,7 +72,7 @@ def _places(module: str, name: str, cls: type | None) -> Iterator[str]:
         yield module.partition(".")[0]
 
 
-def _with_factory(subject: Subject, loaded: Any, module: str, name: str, cls: type | None) -> Subject:
+def _with_factory(subject: Subject, loaded: Any, module: str, name: str, cls: type | None, *, given: bool) -> Subject:
     values = np.arange(6, dtype="float32")
     candidates = [f"{place}.{factory}" for place in _places(module, name, cls) for factory in _FACTORIES]
     candidates += [f"{module}.{name}"] if cls is not None else []
@@ -85,6 +88,9 @@ def _with_factory(subject: Subject, loaded: Any, module: str, name: str, cls: ty
             continue
         if cls is None or isinstance(made, cls):
             return replace(subject, make=text)
+    if cls is not None and not given:
+        # Its consumer alone would be checked, and nobody would notice.
+        raise LookupError(f"nothing makes a {module}.{name} of a numpy array: name a function that does, as make")
     return subject
 
 

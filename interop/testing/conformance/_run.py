@@ -38,6 +38,15 @@ CONSUMER_CHECKS: Final = (
 Isolation = Literal["risky", "all", "none"]
 
 _PRODUCER_PROBE: Final = 'make(np.ones(2, "float32")).__dlpack__(max_version=(1, 3))'
+#: A library may have one element type only, or one number of dimensions.
+_MAKE_PROBE: Final = """
+said = []
+for values in (np.ones(2, "float32"), np.ones((2, 2), "float32"), *(np.ones(2, kind) for kind in ("f8", "i4", "i8", "u1"))):
+    try: make(values)
+    except Exception as error: said.append(f"{type(error).__name__}: {error}")
+    else: break
+else: raise AssertionError(said[0])
+"""
 _CONSUMER_PROBE: Final = """
 asked = []
 class Producer:
@@ -53,6 +62,11 @@ def _probed(subject: Subject) -> Subject:
     """Find out how the subject exports, and whether it asks for versions."""
     mine = local(subject)
     if subject.make:
+        probe = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body=_MAKE_PROBE)
+        outcome, said = execute(script_of(probe, mine), subject.objects)
+        if outcome is not Outcome.CONFORMANT:
+            # Otherwise no rule would apply, and the report would be a clean one.
+            raise ValueError(f"{subject.make} makes no array of a numpy array ({said})")
         probe = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body=_PRODUCER_PROBE)
         outcome, _ = execute(script_of(probe, mine), subject.objects)
         subject = subject if outcome is Outcome.CONFORMANT else replace(subject, export="")

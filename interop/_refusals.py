@@ -35,6 +35,8 @@ _HELPFUL: Final = {
     "int2": "int8",
     "uint4": "uint8",
     "uint2": "uint8",
+    "int64": "int32",
+    "uint64": "uint32",
 }
 
 #: Where work is queued on streams.
@@ -60,6 +62,9 @@ def _call(case: Case, **changes: object) -> str:
     if case.target == VIEW:
         # What can be changed is the tensor that is looked at, by its own framework.
         own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
+        if "encoded" in case.facts.pending and case.facts.device.is_host:
+            # A copy of its framework's own may be encoded again: pyarrow's booleans are bits in each array.
+            return f"interop.view({call_text('numpy', **own)})"
         return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
     return call_text(case.target, **case.spelled(**changes))
 
@@ -162,7 +167,9 @@ def _dtype(case: Case) -> InteropError | None:
 
 def _helpful_dtype(case: Case) -> str:
     wanted = case.dtype
-    name = _HELPFUL.get(wanted.name, "complex64" if case.facts.dtype.code == COMPLEX else "float32")
+    name = _HELPFUL.get(wanted.name)
+    if name not in case.room.dtypes:
+        name = "complex64" if case.facts.dtype.code == COMPLEX else "float32"
     if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
         return f"{_call(case, dtype=name)} converts the values."
     if case.source_limits is None or "uint8" not in case.source_limits.dtypes:

@@ -134,3 +134,10 @@ def test_the_first_element_that_isnt_near_is_shown() -> None:
     b[1, 2] = 4
     with pytest.raises(AssertionError, match=r"1 of 6 elements differ by .*, the first at \(1, 2\): .* \(4\.0\)"):
         assert_allclose(a, b)
+
+
+def test_packed_elements_are_not_read_as_bytes() -> None:
+    """numpy would read a byte for each, which is behind the end of the memory."""
+    packed = fakes.LegacyProducer(np.arange(8, dtype="uint8"), dtype=(0, 4, 1))
+    with pytest.raises(BufferError, match="packed, as int4"):
+        assert_identical(packed, np.arange(8, dtype=ml_dtypes.int4))

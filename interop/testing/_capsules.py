@@ -285,6 +285,10 @@ def array_on(fields: Fields, owner: object) -> np.ndarray[Any, Any]:
     if row is None or row.numpy is None or fields.shape is None:
         msg = f"numpy has no array for {fields}"
         raise BufferError(msg)
+    if fields.dtype[1] < 8 and not (fields.version is not None and fields.flags & SUBBYTE_PADDED):
+        # numpy gives each a byte: it would read behind the memory's end.
+        msg = f"numpy has no array for elements that are packed, as {row.name} is here"
+        raise BufferError(msg)
     strides = fields.strides
     readonly = fields.version is not None and bool(fields.flags & READ_ONLY)
     itemsize = row.numpy.itemsize

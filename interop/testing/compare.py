@@ -55,6 +55,21 @@ def _read_cupy(x: Any) -> Bits:
     return _read_numpy(x.get())._replace(framework="cupy")
 
 
+def _read_asarray(x: Any) -> Bits:
+    # DLPack has no code for some of their types (int4), and packs others (float4).
+    return _read_numpy(np.asarray(x))._replace(framework=_root(x))
+
+
+def _read_tensorflow(x: Any) -> Bits:
+    return _read_numpy(x.numpy())._replace(framework="tensorflow")
+
+
+def _read_pyarrow(x: Any) -> Bits:
+    if str(getattr(x, "type", "")) == "bool" and not x.null_count:  # bits, which DLPack hasn't
+        return _read_numpy(x.to_numpy(zero_copy_only=False))._replace(framework="pyarrow")
+    return _read_dlpack(x)
+
+
 def _read_dlpack(x: Any) -> Bits:
     if not hasattr(x, "__dlpack__"):
         msg = f"no way to read a {type(x).__name__}: pass readers={{{_root(x)!r}: a function to Bits}}"
@@ -87,6 +102,10 @@ READERS: Final[Mapping[str, Callable[[Any], Bits]]] = MappingProxyType(
         "ml_dtypes": _read_numpy,
         "torch": _read_torch,
         "cupy": _read_cupy,
+        "jax": _read_asarray,
+        "jaxlib": _read_asarray,
+        "tensorflow": _read_tensorflow,
+        "pyarrow": _read_pyarrow,
     }
 )
 
@@ -97,7 +116,7 @@ def bits(x: Any, /, *, readers: Mapping[str, Callable[[Any], Bits]] | None = Non
     Parameters
     ----------
     x
-        An array of numpy, torch or cupy, or what exports itself to the host through DLPack.
+        An array of numpy, torch, cupy, jax, tensorflow or pyarrow, or what exports itself to the host through DLPack.
     readers
         How to read others, by the first part of their type's module.
 

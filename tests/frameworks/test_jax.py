@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import interop
+from interop.testing import assert_identical
 
 torch = pytest.importorskip("torch")
 
@@ -297,3 +298,19 @@ def test_naming_jax_starts_no_backend() -> None:
 def test_jax_scalar_types_are_spellings() -> None:
     assert interop.DType(jnp.bfloat16) == "bfloat16"
     assert interop.to_numpy(jnp.ones(2), dtype=jnp.int32).dtype == np.int32
+
+
+@pytest.mark.parametrize("name", ["int4", "uint2", "float4_e2m1fn"])
+def test_what_jax_packs_is_compared_element_by_element(name: str) -> None:
+    a = np.array([[1, 0, 1], [0, 1, 1]]).astype(getattr(ml_dtypes, name))
+    assert_identical(interop.to_jax(a), a)
+    with pytest.raises(AssertionError, match="elements differ"):
+        assert_identical(interop.to_jax(a), a[::-1])
+    with pytest.raises(interop.CopyError, match=r"interop\.view\(interop\.to_numpy\(x, copy=True\)\) copies"):
+        interop.view(interop.to_jax(a))
+    assert interop.view(interop.to_numpy(interop.to_jax(a), copy=True)).shape == (2, 3)
+
+
+def test_an_integer_is_offered_an_integer() -> None:
+    with jax.enable_x64(False), pytest.raises(interop.DTypeError, match="dtype='int32'"):
+        interop.to_jax(np.arange(3))

@@ -277,3 +277,11 @@ def test_pyarrows_types_name_element_types() -> None:
     assert interop.to_numpy(np.ones(2), dtype=pa.float16()).dtype == np.float16
     with pytest.raises(interop.DTypeError):
         interop.DType(pa.string())
+
+
+def test_a_view_of_bits_is_refused_with_the_call_that_works() -> None:
+    x = pa.array([True, False])
+    with pytest.raises(interop.CopyError, match=re.escape("interop.view(interop.to_numpy(x, copy=True)) copies")):
+        interop.view(x)
+    assert interop.view(interop.to_numpy(x, copy=True)).dtype == "bool"
+    assert_identical(x, np.array([True, False]))

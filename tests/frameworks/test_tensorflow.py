@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import interop
+from interop.testing import assert_identical
 
 # Any: what types there are for it leave out half of what its functions take.
 tf: Any = pytest.importorskip("tensorflow")
@@ -170,3 +171,11 @@ def test_naming_tensorflow_sets_no_device_up() -> None:
         [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["float8_e5m2", "int4", "float4_e2m1fn", "float32"])
+def test_every_element_type_can_be_compared(name: str) -> None:
+    a = np.array([[1, 0, 1], [0, 1, 1]]).astype(getattr(ml_dtypes, name, name))
+    assert_identical(interop.to_tensorflow(a), a)
+    with pytest.raises(AssertionError, match="elements differ"):
+        assert_identical(interop.to_tensorflow(a), a[::-1])

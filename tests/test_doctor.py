@@ -115,3 +115,12 @@ def test_the_picture(tmp_path: Path) -> None:
     picture = tmp_path / "doctor.svg"
     assert doctor("numpy", "--svg", str(picture)).returncode == 0
     assert "All" in picture.read_text(encoding="utf-8")
+
+
+def test_an_adapter_that_never_works_is_told_once(tmp_path: Path) -> None:
+    install(tmp_path, "mine", ADAPTER + "Mine.room = {'float32'}\nadapter = Mine()", "mine:adapter")
+    status, told = findings("numpy", "mine", folder=tmp_path)
+    assert status == 1
+    assert {one["name"]: one["state"] for one in told["libraries"]} == {"numpy": "works", "mine": "broken"}
+    (problem,) = told["problems"]
+    assert "no Limits" in problem

@@ -11,13 +11,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import interop
 from interop import _rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+
+#: The routes of a conversion that gave a result.
+_MADE: Final = frozenset({"zero-copy", "copy", "transfer"})
 
 
 @dataclass
@@ -82,9 +86,27 @@ def examine(only: Sequence[str], timeout: float, progress: Callable[[str], objec
     works = [one.name for one in libraries if one.state == "works"]
     progress("handing a tensor from each to each")
     pairs = _pairs(works, timeout)
+    _break_those_that_never_work(libraries, pairs)
+    broken = {one.name for one in libraries if one.state == "broken"}
     problems = [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
-    problems += [f"{one['source']} to {one['target']}: {one['error']}" for one in pairs if not one["ok"]]
+    # One that is broken spoils each of its pairs; it has been told once.
+    problems += [
+        f"{one['source']} to {one['target']}: {one['error']}"
+        for one in pairs
+        if not one["ok"] and not broken & {one["source"], one["target"]}
+    ]
     return Findings(_here(), libraries, pairs, _gpu(libraries), problems)
+
+
+def _break_those_that_never_work(libraries: Iterable[Library], pairs: Iterable[dict[str, Any]]) -> None:
+    """An adapter can load, and do nothing right: then its first error is what there is to say of it."""
+    for one in libraries:
+        own = [pair for pair in pairs if one.name in (pair["source"], pair["target"])]
+        failed = [pair for pair in own if not pair["ok"]]
+        made = any(pair["ok"] and pair["route"] in _MADE for pair in own)
+        if one.state == "works" and failed and not made:
+            alone = next((pair for pair in failed if pair["source"] == pair["target"]), failed[0])
+            one.state, one.error = "broken", alone["error"]
 
 
 def _here() -> dict[str, str]:

@@ -53,7 +53,8 @@ def _pairs(found: Findings) -> Table:
             row.append((word + ("*" if one.get("hot") else ""), style))
         rows.append(row)
     title = (
-        "float32, from (down) to (across): view zero-copy, copy, move to a device that was named, * without planning"
+        "float32, from (down) to (across): view is zero-copy, copy, move is to a device that was named, no is refused, "
+        "- has no device here; * is a call without planning"
     )
     return (title, ["", *targets], rows)
 
@@ -76,7 +77,8 @@ def verdict(found: Findings) -> list[str]:
     checked = sum(one["route"] in {"zero-copy", "copy", "transfer"} for one in found.pairs)
     if not found.problems:
         return [f"All is well: {checked} conversions made, and every value came out as it went in."]
-    return [f"{len(found.problems)} problems:", *(f"  - {problem}" for problem in found.problems)]
+    count = len(found.problems)
+    return [f"{count} problem{'s' * (count != 1)}:", *(f"  - {problem}" for problem in found.problems)]
 
 
 def plain(found: Findings) -> str:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _INK: Final = "#1f2937"
 _SOFT: Final = "#6b7280"
 
+#: A square of which less is possible has no number: 100 % of next to nothing would be read as praise.
+_TELLING: Final = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -117,7 +120,7 @@ def _draw(
 def _legend(figure: Any) -> None:
     words = (
         "A square is filled, from below, by what happens to its tensors: every element type and layout, writable and "
-        "readonly.\nThe number is the part of the possible that is zero-copy, in %."
+        "readonly.\nThe number is the part of the possible that is zero-copy, in %. What is blank wasn't measured."
     )
     patches: list[Any] = [
         Patch(facecolor=fill.colour, edgecolor="white", hatch=fill.hatch, label=fill.words, linewidth=0)
@@ -152,7 +155,7 @@ def _square(axes: Any, x: int, y: int, parts: dict[str, float]) -> None:
             axes.add_patch(Rectangle((x - side / 2, bottom - part), side, part, **look))
             bottom -= part
     possible = 1 - parts["none"]
-    if possible:
+    if possible > _TELLING:
         number = f"{100 * parts['view'] / possible:.0f}"
         outline = [withStroke(linewidth=2.5, foreground="white")]
         axes.text(x, y, number, ha="center", va="center", fontsize=9, color=_INK, weight="bold", path_effects=outline)

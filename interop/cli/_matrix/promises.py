@@ -70,7 +70,8 @@ def _error(plan: interop.Plan, error: BaseException | None) -> Iterator[str]:
         yield f"explain foretold {type(plan.error).__name__}, and it is {type(error).__name__}"
 
 
-_WHY: Final = re.compile(r" to [\w.]+(?: with [^:]*)?: (.*)", re.DOTALL)
+#: What follows the call as an error tells it; an option may hold a colon of its own: ``device='oneapi:0'``.
+_WHY: Final = re.compile(r" to [\w.]+(?: with (?:'[^']*'|[^:'])*)?: (.*)", re.DOTALL)
 
 
 def reason(plan: interop.Plan, verdict: Verdict) -> str:

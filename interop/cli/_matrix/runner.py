@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 #: Seconds without a word after which a process counts as hung. Importing tensorflow on a busy machine takes a while.
 PATIENCE: Final = 600.0
 
+#: Characters that are kept of what the call that is compared says, which the page shows, and of what others say.
 _LONGEST: Final = 160
+_LONGEST_UNSHOWN: Final = 80
 
 _WORKER: Final = (sys.executable, "-m", "interop.cli._matrix.worker")
 
@@ -69,7 +71,8 @@ class Run:
         way, cell = self.place(event["k"])
         rightly = event["o"] == outcomes.ERROR.letter and cell in self.impossible
         letter = outcomes.NONE.letter if rightly else event["o"]
-        self.pair.found[way][cell] = Found(letter, event.get("why", "")[:_LONGEST])
+        longest = _LONGEST if way == self.pair.ways[0] else _LONGEST_UNSHOWN
+        self.pair.found[way][cell] = Found(letter, event.get("why", "")[:longest])
         self.pair.broken += [Broken(way, *cell, text[:_LONGEST]) for text in event.get("broken", ())]
         if way == self.pair.ways[0] and not event.get("sure", True):
             self.pair.uncertain += 1

@@ -20,8 +20,6 @@ class Tensorflow(Hands):
     kind = (tf.Tensor,)
     readonlies = (True,)
     constant = True
-    # Its import starts threads: a forked child aborts.
-    forks = False
     layouts = ("c", "1d", "0d", "empty", "ones")
 
     def build(self, values: Array, cell: Cell) -> Any:  # noqa: ARG002 - every layout it has is the same memory

@@ -218,7 +218,9 @@ def test_the_reason_of_a_refusal_is_without_the_cell() -> None:
     plan = interop.explain(np.ones(3)[::2], "numpy", order="C", copy=False)
     verdict_ = Verdict(outcomes.ERROR, error=plan.error)
     assert promises.reason(plan, verdict_).startswith("CopyError: a copy is needed, which copy=False forbids")
-    error = interop.CopyError("can't hand a tensor, bool (2,) on cpu to dpnp with device='oneapi:0', copy=False: no. Or.")
+    error = interop.CopyError(
+        "can't hand a tensor, bool (2,) on cpu to dpnp with device='oneapi:0', copy=False: no. Or."
+    )
     assert promises.reason(plan, Verdict(outcomes.ERROR, error=error)) == "CopyError: no"
 
 

@@ -61,7 +61,8 @@ def test_a_door_is_a_function_to_whoever_looks_at_it(function: Any) -> None:
     assert next(iter(inspect.signature(function).parameters.values())).kind is inspect.Parameter.POSITIONAL_ONLY
     assert function.__module__ in {"interop._convert", "interop._doors", "interop._inspect"}
     shown = pydoc.plain(pydoc.render_doc(function))
-    assert shown.splitlines()[2].startswith(f"{function.__name__}(x")
+    # From Python 3.13 on a signature that is too long for one line has a line for each parameter.
+    assert "".join(shown.splitlines()[2:4]).replace(" ", "").startswith(f"{function.__name__}(x")
     assert "Parameters" in shown
     assert repr(function).startswith(f"<function {function.__name__} at ")
 

@@ -219,7 +219,7 @@ def test_the_views_api(array: Array) -> None:
         assert (exported.fields.flags, exported.fields.version) == (fakes.READ_ONLY, (1, 3))
         assert_identical(exported.array(), array.T)
         del exported
-    received = client.receive(fakes.consume(array.__dlpack__(max_version=(1, 0))))
+    received = client.receive(fakes.consume(view_from_ndarray(array).__dlpack__(max_version=(1, 0))))
     assert type(received) is View
     assert (received.ptr, received.readonly) == (array.ctypes.data, False)
 
@@ -281,6 +281,8 @@ def test_what_it_refuses_stays_the_callers(array: Array, flaw: str) -> None:
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 0), (2, 3), (1,) * 64])
 def test_it_allocates(shape: tuple[int, ...]) -> None:
+    if len(shape) > 32 and np.__version__ < "2":
+        pytest.skip("this numpy has 32 axes at most")
     like = fakes.describe(np.zeros(1, "float32"), shape=shape, strides=None, data=0)
     tensor = ExchangeClient(View).allocate(like)
     assert tensor.fields.data % 64 == 0

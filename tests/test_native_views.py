@@ -43,6 +43,9 @@ SMALL = [row for row in HELD if row not in PLAIN]
 
 into_torch: Any = torch_from_dlpack
 
+# numpy before 2.1 asks for legacy capsules, which can't say that memory is read-only.
+NUMPY_ASKS_FOR_VERSIONED = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+
 
 @pytest.fixture
 def array() -> Array:
@@ -166,7 +169,8 @@ def test_an_empty_array_needs_no_memory() -> None:
     for readonly in (False, True):
         view = make_view(0, (0, 3, 2), None, (2, 32, 1), (1, 0), readonly=readonly, owner=None)
         assert view.extent == (0, 0)
-        for made in (ndarray_from_view(view), np.asarray(view), np.from_dlpack(view)):
+        taken = [np.from_dlpack(view)] if NUMPY_ASKS_FOR_VERSIONED or not readonly else []
+        for made in (ndarray_from_view(view), np.asarray(view), *taken):
             assert (made.shape, made.dtype) == ((0, 3, 2), np.float32)
         flags = ndarray_from_view(view).flags
         assert (flags.c_contiguous, flags.writeable) == (True, not readonly)
@@ -329,8 +333,9 @@ def test_readonly_is_said_or_refused(array: Array) -> None:
     # A copy is the consumer's to write.
     assert fakes.read(view.__dlpack__(copy=True)).version is None
     assert fakes.read(view.__dlpack__(copy=True, max_version=(1, 0))).flags == fakes.IS_COPIED
-    assert not np.from_dlpack(view).flags.writeable
-    assert np.from_dlpack(view, copy=True).flags.writeable
+    if NUMPY_ASKS_FOR_VERSIONED:
+        assert not np.from_dlpack(view).flags.writeable
+        assert np.from_dlpack(view, copy=True).flags.writeable
 
 
 def test_a_byte_for_each_small_element_is_said_or_refused() -> None:

@@ -1,57 +1,178 @@
 """Run the tests in the supported versions: ``python tests/versions.py [LEG ...]``, as versions.toml lists them.
 
-Each leg has an environment of its own in ``.venv-versions``. A leg whose Python isn't here is said to be left out.
+Each leg has an environment of its own in ``.venv-versions``, with a wheel that was built once for its Python.
+What a leg that passed has made is removed. One whose Python is missing is left out; asked for by name, it fails.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
+
+from cudasim.making import standins
 
 ROOT = Path(__file__).parent.parent
-LEGS: dict[str, Any] = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))["legs"]
+TABLE: dict[str, Any] = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))
+LEGS: dict[str, dict[str, Any]] = TABLE["legs"]
+FOLDER = ROOT / ".venv-versions"
+
+#: What the tests need.
+GROUP: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["test"]
+
+#: Prints what is in an environment.
+VERSIONS = """
+import platform
+from importlib import metadata
+found = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
+named = ("numpy", "ml-dtypes", "torch")
+print("Python", platform.python_version(), *(f"{each} {found[each]}" for each in named if each in found))
+"""
 
 
-def run(name: str, leg: dict[str, Any]) -> str:
-    """Make the environment, build the core in a copy of the source, test; what came of it."""
-    python = shutil.which(f"python{leg['python']}")
-    if python is None:
-        return f"left out: no python{leg['python']} on the path"
-    folder = ROOT / ".venv-versions" / name
-    source, environment = folder / "source", folder / "environment"
-    shutil.rmtree(source, ignore_errors=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for line in listed.stdout.splitlines():
+@dataclass
+class Outcome:
+    """What came of a leg: how it ended, what pytest counted, in which versions, and how long it took."""
+
+    ended: str
+    counted: str = ""
+    versions: str = ""
+    seconds: float = 0.0
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version that runs: on the path, or one of pyenv's."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    for found in (shutil.which(f"python{version}"), *sorted(root.glob(f"versions/*/bin/python{version}"))):
+        # pyenv's own python3.x is on the path for every version that it knows, and runs for those that are chosen.
+        if found and subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return str(found)
+    return None
+
+
+def copy_source(into: Path) -> None:
+    """Copy what git knows or would take up: nothing that was compiled in another environment."""
+    shutil.rmtree(into, ignore_errors=True)
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    for line in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
         if (ROOT / line).is_file():
-            (source / line).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / line, source / line)
-    subprocess.run([python, "-m", "venv", str(environment)], check=True)
-    inside = str(environment / "bin" / "python")
-    pip = [inside, "-m", "pip", "-q", "install", *leg["packages"]]
-    subprocess.run([*pip, "pip>=25.1"], check=True)
-    subprocess.run(
-        [*pip, "--group", "build", "--group", "test", "--editable", ".[cli,testing]"], cwd=source, check=True
-    )
-    with_torch = any(package.startswith("torch") for package in leg["packages"])
-    settings = {**os.environ, "INTEROP_TEST_FRAMEWORKS": "numpy,torch" if with_torch else "numpy"}
-    done = subprocess.run([inside, "-m", "pytest", "-q", "-n", "2"], cwd=source, env=settings, check=False)
-    return "passed" if done.returncode == 0 else f"failed ({done.returncode})"
+            (into / line).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / line, into / line)
 
 
-def main(names: list[str]) -> int:
+def pip(python: Path, *arguments: str | Path) -> None:
+    """Run pip in an environment."""
+    quiet = ["-qq", "--disable-pip-version-check", "--no-input"]
+    subprocess.run([python, "-m", "pip", *arguments, *quiet], check=True, stdin=subprocess.DEVNULL)
+
+
+def wheel(python: Path, version: str) -> Path:
+    """The wheel for this Python, built by the first leg that needs it."""
+    folder = FOLDER / "wheels" / version
+    if not folder.exists():
+        source = FOLDER / "source"
+        copy_source(source)
+        pip(python, "wheel", "--no-deps", "--wheel-dir", folder, source)
+        shutil.rmtree(source)
+    return next(folder.glob("*.whl"))
+
+
+def torch_beside(python: Path, version: str, torch: str) -> Path:
+    """A folder with torch alone, which the legs of a Python share, and stand-ins for the libraries that it asks for."""
+    folder = FOLDER / "torch" / f"{version}-{torch}"
+    if not folder.exists():
+        pip(python, "install", "--no-deps", "--no-compile", "--target", folder, torch)
+        libraries = folder / "torch" / "lib"
+        if (libraries / "libtorch_cuda.so").exists():
+            standins.build(libraries, folder / "standins", simulated=set())
+    return folder
+
+
+def environment(folder: Path, found: str, leg: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """Make the environment of a leg; its Python, and what it needs to be told."""
+    subprocess.run([found, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    pip(python, "install", *leg["packages"], *GROUP, *TABLE["torch-imports"], wheel(python, leg["python"]))
+    torch = torch_beside(python, leg["python"], leg["torch"])
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "torch_beside.pth").write_text(f"{torch}\n", encoding="utf-8")
+    profile = {"HYPOTHESIS_PROFILE": "brief", "INTEROP_TEST_FRAMEWORKS": "numpy,torch"}
+    return python, {**os.environ, **profile, "LD_LIBRARY_PATH": str(torch / "standins")}
+
+
+def run(name: str, leg: dict[str, Any], workers: str) -> Outcome:
+    """Make the environment of a leg, and test the wheel in it."""
+    found = interpreter(leg["python"])
+    if found is None:
+        return Outcome(f"left out: no Python {leg['python']} here")
+    print(f"\n== {name}: {found}", flush=True)
+    folder, start = FOLDER / name, time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    python, settings = environment(folder / "environment", found, leg)
+    # Without the package's own folder: what is tested is the wheel.
+    copy_tests(folder / "source")
+    report = folder / "report.xml"
+    command = [python, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={report}"]
+    tests = [f"tests/{each}" for each in TABLE["tests"]]
+    done = subprocess.run([*command, *tests], cwd=folder / "source", env=settings, check=False)
+    versions = subprocess.run([python, "-c", VERSIONS], check=True, capture_output=True, text=True).stdout.strip()
+    ended = f"failed ({done.returncode})" if done.returncode else "passed"
+    outcome = Outcome(ended, counts(report), versions, time.monotonic() - start)
+    if ended == "passed":
+        shutil.rmtree(folder)
+    return outcome
+
+
+def copy_tests(into: Path) -> None:
+    """The tests and their configuration."""
+    unwanted = shutil.ignore_patterns("__pycache__", ".hypothesis")
+    shutil.copytree(ROOT / "tests", into / "tests", ignore=unwanted)
+    shutil.copy2(ROOT / "pyproject.toml", into)
+
+
+def counts(report: Path) -> str:
+    """What pytest counted."""
+    suite = ET.parse(report).getroot().find("testsuite") if report.exists() else None
+    if suite is None:
+        return "no report"
+    tests, failures, errors, skipped = (int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped"))
+    return f"{tests - failures - errors - skipped} passed, {failures + errors} failed, {skipped} skipped"
+
+
+def main() -> int:
     """Run the legs that are named, or all."""
-    came = {name: run(name, LEGS[name]) for name in names or LEGS}
-    for name, what in came.items():
-        print(f"{name:14} {what}")
-    return 1 if any(what.startswith("failed") for what in came.values()) else 0
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("legs", nargs="*", metavar="LEG", help=f"one of {', '.join(LEGS)}; all of them by default")
+    parser.add_argument("--workers", default="2", help="how many tests at a time")
+    asked = parser.parse_args()
+    if unknown := sorted({*asked.legs} - {*LEGS}):
+        parser.error(f"no such leg: {', '.join(unknown)}")
+    for made in ("wheels", "torch"):
+        shutil.rmtree(FOLDER / made, ignore_errors=True)
+    outcomes: dict[str, Outcome] = {}
+    for name in asked.legs or LEGS:
+        try:
+            outcomes[name] = run(name, LEGS[name], asked.workers)
+        except subprocess.CalledProcessError as error:
+            outcomes[name] = Outcome(f"failed: {' '.join(map(str, error.cmd[:5]))} ... ended with {error.returncode}")
+    print(f"\n== the supported versions, on {platform.platform()}")
+    for name, came in outcomes.items():
+        print(f"{name:15} {came.ended:28} {came.counted:40} {came.seconds:5.0f} s  {came.versions}")
+    number = {
+        word: sum(came.ended.startswith(word) for came in outcomes.values()) for word in ("passed", "failed", "left")
+    }
+    print(f"legs: {number['passed']} passed, {number['failed']} failed, {number['left']} left out")
+    return 1 if number["failed"] or (asked.legs and number["left"]) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -82,6 +82,10 @@ class TorchStreams:
     def _handle(self, index: int) -> int:
         if self._api is not None:
             return self._api.current_work_stream(CUDA, index) or LEGACY
+        # Before CUDA is initialized nothing else can have been chosen, and where torch finds no device it would raise:
+        # managed memory is read on the host there.
+        if not torch.cuda.is_initialized():
+            return LEGACY
         return int(torch.cuda.current_stream(index).cuda_stream) or LEGACY
 
     @contextmanager

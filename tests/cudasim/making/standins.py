@@ -36,6 +36,19 @@ int {name}(void)
     return 1;
 }}
 """
+#: What a runtime that is itself a stand-in answers, without a word, where torch is loaded and looks for devices.
+ANSWERS = {
+    re.compile(r"__cuda(Reg|Unreg)ister"): 0,
+    re.compile(r"cudaGetDeviceCount$"): 100,  # cudaErrorNoDevice
+    re.compile(r"cuda(Get|PeekAt)LastError$"): 0,
+}
+
+ANSWER_FUNCTION = """
+long {name}(void)
+{{
+    return {answer};
+}}
+"""
 TEXT_FUNCTION = """
 const char *{name}(void)
 {{
@@ -46,17 +59,22 @@ const char *{name}(void)
 
 def text(library: str, names: list[str]) -> str:
     """The C source of a stand-in."""
-    functions = (
-        (TEXT_FUNCTION if TEXT.search(name) else FUNCTION).format(name=name, library=library) for name in names
-    )
-    return "#include <stdio.h>\n" + "".join(functions)
+    return "#include <stdio.h>\n" + "".join(function(library, name) for name in names)
 
 
-def wanted(paths: list[Path]) -> tuple[dict[str, set[elf.Symbol]], set[str]]:
+def function(library: str, name: str) -> str:
+    """The C source of one function of a stand-in."""
+    for pattern, answer in ANSWERS.items():
+        if pattern.match(name):
+            return ANSWER_FUNCTION.format(name=name, answer=answer)
+    return (TEXT_FUNCTION if TEXT.search(name) else FUNCTION).format(name=name, library=library)
+
+
+def wanted(paths: list[Path], simulated: set[str]) -> tuple[dict[str, set[elf.Symbol]], set[str]]:
     """The libraries that `paths` need and that nobody has, with the symbols of each; and the runtime's symbols."""
     read = [elf.read(path) for path in paths]
     own = {path.name for path in paths}
-    named = {name for library in read for name in library.needed} - own - SIMULATED
+    named = {name for library in read for name in library.needed} - own - simulated
     missing = {name: set[elf.Symbol]() for name in named if not SYSTEM.match(name)}
     runtime: set[str] = set()
     for library in read:
@@ -72,10 +90,13 @@ def wanted(paths: list[Path]) -> tuple[dict[str, set[elf.Symbol]], set[str]]:
     return missing, runtime
 
 
-def build(torch: Path, folder: Path) -> None:
-    """Make the stand-ins for torch's libraries in `torch`, and the list of the runtime functions that they refer to."""
+def build(torch: Path, folder: Path, simulated: set[str] = SIMULATED) -> None:
+    """Make the stand-ins for torch's libraries in `torch`, and the list of the runtime functions that they refer to.
+
+    With a smaller set of `simulated` libraries the others have stand-ins too: such a torch finds no device.
+    """
     folder.mkdir(parents=True)
-    missing, runtime = wanted(sorted(torch.glob("*.so*")))
+    missing, runtime = wanted(sorted(torch.glob("*.so*")), simulated)
     for library, symbols in sorted(missing.items()):
         by_version: defaultdict[str, list[str]] = defaultdict(list)
         for symbol in sorted(symbols):

@@ -121,9 +121,9 @@ def run(name: str, leg: dict[str, Any], workers: str) -> Outcome:
     # Without the package's own folder: what is tested is the wheel.
     copy_tests(folder / "source")
     report = folder / "report.xml"
-    command = [python, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={report}"]
+    options = ["-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={report}"]
     tests = [f"tests/{each}" for each in TABLE["tests"]]
-    done = subprocess.run([*command, *tests], cwd=folder / "source", env=settings, check=False)
+    done = subprocess.run([python, "-m", "pytest", *options, *tests], cwd=folder / "source", env=settings, check=False)
     versions = subprocess.run([python, "-c", VERSIONS], check=True, capture_output=True, text=True).stdout.strip()
     ended = f"failed ({done.returncode})" if done.returncode else "passed"
     outcome = Outcome(ended, counts(report), versions, time.monotonic() - start)

@@ -101,6 +101,15 @@ def test_a_stand_in_defines_what_was_missing_under_its_version(tmp_path: Path) -
     assert elf.Symbol("thing_do", "THING") in read.undefined
 
 
+def test_a_runtime_that_is_a_stand_in_has_no_device_and_says_nothing() -> None:
+    quiet = standins.text(
+        "libcudart.so.12", ["__cudaRegisterFunction", "__cudaUnregisterFatBinary", "cudaGetLastError"]
+    )
+    assert "is not simulated" not in quiet
+    assert "return 100;" in standins.text("libcudart.so.12", ["cudaGetDeviceCount"])
+    assert "is not simulated" in standins.text("libcudart.so.12", ["cudaMalloc"])
+
+
 def test_headers_of_another_version_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "crt").mkdir()
     for name in ("cuda_runtime_api.h", "crt/host_defines.h"):

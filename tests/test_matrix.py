@@ -571,3 +571,17 @@ def test_the_readme_table_of_a_matrix() -> None:
     for way in pair.ours[1:]:
         pair.found[way] = {("float32", "c"): Found("Z" if "copy=False" in way else "C")}
     assert report.plain(matrix(pair)).splitlines()[2:] == ["| numpy | copy ¹ |", "| jax |  |"]
+
+
+def test_a_reason_that_was_cut_off_is_no_reason_of_its_own() -> None:
+    whole = ["the target can't hold it", "x" * 140]
+    cut = "; ".join(whole)[: runner.LONGEST]
+    assert report._whole(cut) == whole[:1]
+    assert report._whole("; ".join(whole[:1])) == whole[:1]
+    assert report._general("jax wants the address to be a multiple of 64 bytes").endswith("64 bytes")
+    assert report._general("mlx has no element type torch.float4_e2m1fn_x2") == "mlx has no such element type"
+    refused = "can't hand a numpy tensor, int4 (24,) on cpu, strides (1,) to dpnp with device='oneapi:0': dpnp"
+    assert (
+        report._general(f"DTypeError: {refused} has no element type int4")
+        == "DTypeError: dpnp has no such element type"
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from interop.cli._matrix import outcomes, verdict
 from interop.cli._matrix.cells import DTYPES, LAYOUTS, SMALL_LAYOUTS
+from interop.cli._matrix.runner import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -208,7 +209,7 @@ def _reasons(pairs: Iterable[Pair]) -> str:
     for pair in pairs:
         for each in pair.found[pair.ours[0]].values():
             if each.why and each.letter in ("C", "E", "N"):
-                for why in each.why.split("; ") if each.letter == "C" else (each.why,):
+                for why in _whole(each.why) if each.letter == "C" else (each.why,):
                     found["C" if each.letter == "C" else "E", _general(why)] += 1
     lines = [_row("", "why", "cells"), _row("---", "---", "--:")]
     for letter, word in ((outcomes.COPY.letter, "copy"), (outcomes.ERROR.letter, "refused")):
@@ -217,13 +218,23 @@ def _reasons(pairs: Iterable[Pair]) -> str:
     return "\n".join((*lines, ""))
 
 
+def _whole(why: str) -> list[str]:
+    """The reasons of a copy, but for a last one that was cut off when it was written down."""
+    reasons = why.split("; ")
+    return reasons[:-1] if len(why) == LONGEST and len(reasons) > 1 else reasons
+
+
 def _general(why: str) -> str:
     """A reason without what differs from cell to cell: strides, addresses and element types."""
     import re
 
     text = re.sub(r"such as \([-\d, ]*\)", "such as these", why)
-    text = re.sub(r"multiple of \d+ bytes", "multiple of the element's size", text)
-    return re.sub(r"no element type \w+", "no such element type", text)
+    # What was handed over, where a device was named: its own colon hid where that ends.
+    text = re.sub(r"can't hand an? .*: (?=\w+ has no )", "", text)
+    # 64 is what jax and tensorflow want of every element type.
+    text = re.sub(r"multiple of (?!64 )\d+ bytes", "multiple of the element's size", text)
+    text = re.sub(r"keeps \w+ in memory", "keeps this element type in memory", text)
+    return re.sub(r"no element type [\w.]+", "no such element type", text)
 
 
 def _exceptions(matrix: Matrix) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 600.0
 
 #: Characters that are kept of what the call that is compared says, which the page shows, and of what others say.
-_LONGEST: Final = 160
+LONGEST: Final = 160
 _LONGEST_UNSHOWN: Final = 80
 
 _WORKER: Final = (sys.executable, "-m", "interop.cli._matrix.worker")
@@ -71,9 +71,9 @@ class Run:
         way, cell = self.place(event["k"])
         rightly = event["o"] == outcomes.ERROR.letter and cell in self.impossible
         letter = outcomes.NONE.letter if rightly else event["o"]
-        longest = _LONGEST if way == self.pair.ways[0] else _LONGEST_UNSHOWN
+        longest = LONGEST if way == self.pair.ways[0] else _LONGEST_UNSHOWN
         self.pair.found[way][cell] = Found(letter, event.get("why", "")[:longest])
-        self.pair.broken += [Broken(way, *cell, text[:_LONGEST]) for text in event.get("broken", ())]
+        self.pair.broken += [Broken(way, *cell, text[:LONGEST]) for text in event.get("broken", ())]
         if way == self.pair.ways[0] and not event.get("sure", True):
             self.pair.uncertain += 1
         self.at = None
@@ -93,7 +93,7 @@ class Run:
         why = f"{how}: {last_words}" if last_words else how
         self._note({"k": self.at, "o": outcomes.CRASH.letter, "why": why})
         if way.partition(" ")[0] == "interop":
-            self.pair.broken.append(Broken(way, dtype, column, why[:_LONGEST]))
+            self.pair.broken.append(Broken(way, dtype, column, why[:LONGEST]))
         self.job.start = 1 + self.pair.ways.index(way) * len(self.cells) + self.cells.index((dtype, column))
         suspect = (way, column.removesuffix(" readonly"))
         if suspect not in self.job.suspects:

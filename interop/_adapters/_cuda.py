@@ -122,8 +122,9 @@ class Loan:
             self.order(reader)
             self.read_by(reader)
 
-    def __del__(self) -> None:
-        if self.readers and not self.stayed_home():
+    # Bound here: when the last modules are torn down, their names are None, and each error would be printed.
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if self.readers and not ending() and not self.stayed_home():
             give_back(self)
 
     @guard

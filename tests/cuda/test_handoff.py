@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -597,6 +600,24 @@ def test_out_of_memory_on_the_way_names_the_device_and_a_call_that_works(framewo
     finally:
         cudasim.set_memory(0, 0)
         gc.collect()
+
+
+KEPT_UNTIL_THE_END = """
+import colorsys, sys, builtins, numpy as np, torch, cupy, interop
+c, side = cupy.asarray(np.ones(3)), cupy.cuda.Stream(non_blocking=True)
+for module in (colorsys, sys, builtins, np, torch, cupy, interop):
+    with side:
+        other = interop.to_torch(c)
+    module.kept = [interop.to_torch(c), interop.to_cupy(torch.ones(3).cuda()), interop.view(c, stream=1), other]
+"""
+
+
+def test_what_is_kept_until_the_process_ends_ends_without_a_word(cuda: str) -> None:
+    environment = dict(os.environ) if cuda == "real" else cudasim.environment()
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT_UNTIL_THE_END], env=environment, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

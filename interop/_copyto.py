@@ -72,9 +72,9 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     into, source = adapter_for(dst), adapter_for(src)
     there, here = describe(into, dst), describe(source, src)
     if there.readonly:
-        raise ReadOnlyError(
-            message(f"can't write into {describe_facts(there)}", "it is readonly", "Write into a copy.")
-        )
+        # What others may not write, its own framework may: a variable is assigned to.
+        fix = f"Write by {into.name}'s own calls, or into a copy." if there.immutable else "Write into a copy."
+        raise ReadOnlyError(message(f"can't write into {describe_facts(there)}", "it is readonly", fix))
     if here.certain:
         _check(there, here, casting)
     if here.framework != into.name:

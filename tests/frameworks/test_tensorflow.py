@@ -179,3 +179,11 @@ def test_every_element_type_can_be_compared(name: str) -> None:
     assert_identical(interop.to_tensorflow(a), a)
     with pytest.raises(AssertionError, match="elements differ"):
         assert_identical(interop.to_tensorflow(a), a[::-1])
+
+
+def test_a_variable_is_written_by_its_own_calls() -> None:
+    x = tf.Variable([1.0, 2.0])
+    with pytest.raises(interop.ReadOnlyError, match="Write by tensorflow's own calls"):
+        interop.copyto(x, np.zeros(2, "float32"))
+    x.assign(interop.to_tensorflow(np.array([3, 4], "float32")))
+    assert x.numpy().tolist() == [3, 4]

@@ -69,13 +69,6 @@ def test_a_process_with_its_environment_has_it_and_so_have_its_children() -> Non
     assert done.stdout == "True thread\n", done.stderr
 
 
-def test_what_a_program_starts_that_is_run_on_it_has_it_too() -> None:
-    child = "import cudasim; print(cudasim.booted(), cudasim.mode())"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
-    done = python(f"from cudasim.__main__ import main; main(['run', '--mode', 'eager', '-c', {code!r}])")
-    assert done.stdout == "True eager\n", done.stderr
-
-
 def test_cupy_calls_the_simulated_runtime() -> None:
     runtime: Any = importlib.import_module(NAME)
     assert runtime.__file__ == str(libraries.runtime_of_cupy())

@@ -31,6 +31,8 @@ NEEDS = {
             "dpnp",
             "hypothesis",
             "jax",
+            "mlx",
+            "paddle",
             "pandas",
             "PIL",
             "polars",
@@ -38,7 +40,7 @@ NEEDS = {
             "scipy",
             "torch",
         ),
-        *("tvm_ffi", "warp", "xarray"),
+        *("tensorflow", "tvm_ffi", "warp", "xarray"),
     )
 }
 

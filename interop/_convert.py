@@ -6,12 +6,11 @@ for the exact type, the native door takes it; everything else goes down the stai
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
 from interop._execute import execute
-from interop._native import convert_door, hot_routes
+from interop._native import convert_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._registry import adapter_for, describe, framework_of
@@ -19,7 +18,6 @@ from interop._targets import target_adapter
 from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import ModuleType
 
     import cupy
@@ -152,19 +150,8 @@ def convert(
     return _convert(x, target_adapter(to), options)
 
 
-@cache
-def _moves_to_host(target: str) -> Mapping[type, Any]:
-    """The table of hot routes that move, which stays the same object."""
-    return hot_routes(f"{target}@cpu")
-
-
 def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no hot route takes `x`."""
-    if len(options) == 1 and type(device := options.get("device")) is str and device == "cpu":
-        # What is on a device goes to the host by its own framework's call, where nothing else is to be done.
-        route = _moves_to_host(target).get(type(x))
-        if route is not None and (result := route(x)) is not NotImplemented:
-            return result
     return _convert(x, target_adapter(target), _options.parse(**options))
 
 

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _plugins, _rows, _streams
-from interop._adapters._cuda import hand_over
 from interop._adapters._wrappers import Wrapper
-from interop._native import CallRoute, ChainRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
+from interop._native import CallRoute, ChainRoute, HandoverRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
 from interop.errors import InteropError, UnsupportedError
 from interop.protocols import Facts, SupportsLending
 
@@ -162,7 +161,7 @@ def _pair(source: Adapter, target: Adapter) -> None:
         return
     for tp, lend in source.lends().items():
         if adapter_for_type(tp) is source:
-            hot_routes(target.name).setdefault(tp, CallRoute(hand_over(lend, target.reader, target.take)))
+            hot_routes(target.name).setdefault(tp, HandoverRoute(lend, target.reader, target.take))
 
 
 def _load(path: str) -> Any:

@@ -8,20 +8,15 @@ memory's allocator wait for. No framework is named here, and nothing here blocks
 
 from __future__ import annotations
 
-import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+from interop import _native
 from interop._devices import CUDA, CUDA_MANAGED, Device
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
 from interop.errors import DeviceError
 
-if TYPE_CHECKING:
-    from interop._native import View
-
-Lend = Callable[[Any, Callable[[int], Stream]], Any]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 #: Every function without which memory would be read too early, reused too early, or looked for on another device: by
@@ -58,7 +53,7 @@ class Streams(Protocol):
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]: ...
 
 
-class Loan:
+class Loan(_native.Loan):
     """Owns device memory that another library works on; what a View of device memory holds.
 
     Parameters
@@ -77,29 +72,10 @@ class Loan:
     Notes
     -----
     It is dropped on any thread, at any time: in a deleter, by the garbage collector, while a stream is captured, at
-    exit, in a forked child.
+    exit, in a forked child. Where it was read on the stream that it is reused on, the core lets go of it by itself.
     """
 
-    __slots__ = ("__weakref__", "asks", "device", "forks", "homes", "memory", "readers", "streams")
-
-    @guard
-    def __init__(
-        self,
-        memory: object,
-        device: Device,
-        streams: Streams,
-        homes: tuple[int, ...] | None = None,
-        readers: tuple[Stream, ...] = (),
-    ) -> None:
-        self.memory = memory
-        self.device = device
-        self.streams = streams
-        self.asks = homes is None
-        self.homes: tuple[int, ...] = homes or ()
-        self.readers = readers
-        self.forks = _forks[0]
-        if _postponed:
-            _settle_postponed()
+    __slots__ = ()
 
     def order(self, stream: int) -> None:
         """Make what `stream` queues from now on wait for what the memory's own framework has queued."""
@@ -122,19 +98,13 @@ class Loan:
             self.order(reader)
             self.read_by(reader)
 
-    # Bound here: when the last modules are torn down, their names are None, and each error would be printed.
-    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if self.readers and not ending() and not self.stayed_home():
-            give_back(self)
+    def give_back(self) -> None:
+        """Let go of the memory once nobody reads it."""
+        give_back(self)
 
-    @guard
-    def stayed_home(self) -> bool:
-        """Whether the memory was read where it is reused, on one stream that is current still: nothing has to wait."""
-        readers = self.readers
-        if self.homes is not readers or len(readers) != 1 or in_child(self):
-            return False
-        reader = readers[0]
-        return reader.now is not None and reader.now() == reader
+
+#: The core's, which are looked up in the class as those written here are.
+GUARDS.update({(__name__, "Loan.__init__"), (__name__, "Loan.stayed_home")})
 
 
 @guard
@@ -146,13 +116,8 @@ def order_after_producer(streams: Streams, device: Device, stream: int) -> None:
 
 
 #: Loans that can't be given back while a stream is captured, and what is never given back at all.
-_postponed: Final[deque[Loan]] = deque()
+_postponed: Final = Loan.postponed
 _kept: Final[list[object]] = []
-
-#: How often the process has been forked on the way to this one: asking for its number is a system call.
-_forks: Final = [0]
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _forks.__setitem__(0, _forks[0] + 1))
 
 
 @guard
@@ -184,7 +149,7 @@ def give_back(loan: Loan) -> None:
 @guard
 def in_child(loan: Loan) -> bool:
     """Whether this is a forked child: CUDA doesn't exist there, and the memory is the parent's to free."""
-    return loan.forks != _forks[0]
+    return loan.in_child
 
 
 @guard
@@ -195,36 +160,3 @@ def and_now(streams: Iterable[int]) -> list[int]:
         now = stream.now() if isinstance(stream, Stream) and stream.now is not None else stream
         found += [each for each in (stream, now) if each not in found]
     return found
-
-
-def hand_over(lend: Lend, reader: Callable[[int], Stream], take: Callable[[View], Any]) -> Callable[[Any], Any]:
-    """A hot route from one framework to another, for memory that both work on with the same stream.
-
-    Parameters
-    ----------
-    lend
-        The source's half: exports an object for a reader, or returns NotImplemented where anything is unusual.
-    reader
-        The stream that the target works on, by the index of the device.
-    take
-        The target's half: makes an array of a View, or returns NotImplemented.
-    """
-
-    def route(x: Any) -> Any:
-        try:
-            view = lend(x, reader)
-            return view if view is NotImplemented else take(view)
-        except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
-            return NotImplemented
-
-    return route
-
-
-def _settle_postponed() -> None:
-    """Give back what a capture postponed; what still can't be is postponed again."""
-    for _ in range(len(_postponed)):
-        try:
-            loan = _postponed.popleft()
-        except IndexError:  # another thread was faster
-            return
-        give_back(loan)

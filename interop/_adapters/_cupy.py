@@ -11,25 +11,60 @@ from cupy import ndarray
 from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
-from interop._adapters._cuda import Lend, Loan, guard
+from interop._adapters import _cupy_cuda
+from interop._adapters._cuda import Loan, guard
 from interop._adapters._cupy_copies import assign, synchronize
-from interop._adapters._cupy_cuda import CupyStreams, device_count, is_device_memory, on_device, runtime, works_on
+from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
 from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
-from interop._native import View, make_view, ndarray_from_view
+from interop._native import (
+    ArrayLender,
+    ArrayMoveRoute,
+    ArrayTaker,
+    Named,
+    PlainArrays,
+    View,
+    make_view,
+    ndarray_from_view,
+)
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from interop._streams import Stream
-
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
 _DTYPES: Final = frozenset(
     {"bool", "complex64", "complex128", "bfloat16"}
     | {f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)}
     | {f"float{bits}" for bits in (16, 32, 64)}
+)
+
+
+@guard
+def borrowed(low: int, size: int, owner: object, index: int) -> Any:
+    """cupy's memory object on memory that `owner` keeps alive."""
+    return UnownedMemory(low, size, owner, index)
+
+
+#: Size and DLPack's triple of each of cupy's dtypes.
+_ROWS: Final = {
+    row.numpy: (row.numpy.itemsize, (row.code, row.bits, row.lanes))
+    for row in BY_NUMPY.values()
+    if row.numpy is not None and row.name in _DTYPES
+}
+
+#: Arrays of device memory, which managed memory isn't.
+_PLAIN: Final = PlainArrays(
+    memory=ndarray.data,
+    shape=ndarray.shape,
+    strides=ndarray.strides,
+    dtype=ndarray.dtype,
+    ptr=MemoryPointer.ptr,
+    index=MemoryPointer.device_id,
+    dtypes=_ROWS,
+    kind=runtime.pointerGetMemoryType,
+    device_kind=runtime.memoryTypeDevice,
 )
 
 
@@ -99,7 +134,7 @@ class CupyAdapter(CupyStreams):
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
         low, high = view.extent
-        memory = borrowed(low, high - low, view)
+        memory = borrowed(low, high - low, view, view.device.index)
         size = view.itemsize
         strides = tuple([step * size for step in view.strides])
         return ndarray(view.shape, view.dtype.numpy, MemoryPointer(memory, view.ptr - low), strides)
@@ -130,60 +165,22 @@ class CupyAdapter(CupyStreams):
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Moves to the host; the routes that are shared with another framework on CUDA are :meth:`lends`."""
-        return {(ndarray, "numpy@cpu"): _to_host}
-
-    def lends(self) -> Mapping[type, Lend]:
-        """Arrays of device memory, not of managed."""
-        return {cupy.ndarray: self._lend}
-
-    def _lend(self, x: Any, reader: Callable[[int], Stream]) -> Any:
-        memory, row = x.data, _ROWS.get(x.dtype)
-        index = memory.device_id
-        stream = reader(index)
-        if row is None or not works_on(stream, index) or not is_device_memory(memory.ptr):
-            return NotImplemented
-        size, triple = row
-        device, there = device_of_pair(CUDA, index), (stream,)
-        return make_view(
-            memory.ptr,
-            x.shape,
-            tuple([step // size for step in x.strides]),
-            triple,
-            (CUDA, index),
-            readonly=False,
-            # What retain() would say of the stream that cupy works on itself.
-            owner=Loan(memory, device, self, there, there),
-        )
-
-    def take(self, view: View, /) -> Any:
-        """Make an array on the View's memory."""
-        dtype = view.dtype
-        return self.wrap(view) if dtype.name in _DTYPES and view.ndim <= self._limits.max_ndim else NotImplemented
-
-
-def _to_host(x: Any) -> Any:
-    """Move an array as cupy does; what needs more than that is the planner's."""
-    try:
-        memory = x.data
         # get() takes the stream of the device that is current before it makes the array's own device so.
-        if memory.device_id != runtime.getDevice() or x.dtype not in _ROWS or not is_device_memory(memory.ptr):
-            return NotImplemented
-        return x.get() if x.flags.c_contiguous else NotImplemented
-    except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
-        return NotImplemented
+        return {(ndarray, "numpy@cpu"): ArrayMoveRoute(_PLAIN, device=runtime.getDevice, move=ndarray.get)}
 
+    def lends(self) -> Mapping[type, ArrayLender]:
+        """Arrays of device memory, not of managed."""
+        works_on = Named(vars(_cupy_cuda), "works_on")
+        return {ndarray: ArrayLender(_PLAIN, loan=Loan, lender=self, streams=_cupy_cuda.STREAMS, works_on=works_on)}
 
-@guard
-def borrowed(low: int, size: int, view: View) -> Any:
-    """cupy's memory object on a View's, which it holds."""
-    return UnownedMemory(low, size, view, view.__dlpack_device__()[1])
+    #: Its half of the hot routes on CUDA that end here.
+    take = ArrayTaker(
+        borrowed=Named(globals(), "borrowed"),
+        pointer=MemoryPointer,
+        array=ndarray,
+        dtypes={triple: dtype for dtype, (_, triple) in _ROWS.items()},
+        max_ndim=_limits.max_ndim,
+    )
 
-
-#: Size and DLPack's triple of each of cupy's dtypes.
-_ROWS: Final = {
-    row.numpy: (row.numpy.itemsize, (row.code, row.bits, row.lanes))
-    for row in BY_NUMPY.values()
-    if row.numpy is not None and row.name in _DTYPES
-}
 
 adapter: Final = CupyAdapter()

@@ -16,10 +16,14 @@ import cupy
 
 from interop._adapters._cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
+from interop._native import CalledStreams, CurrentStream
 from interop._streams import LEGACY, ORDERED, Stream
 
 #: Any: to a type checker without a device it is a module that may be missing.
 runtime: Final[Any] = cupy.cuda.runtime
+
+#: The streams that cupy works on.
+STREAMS: Final = CalledStreams(cupy.cuda.get_current_stream, "ptr")
 
 
 class CupyStreams:
@@ -41,7 +45,7 @@ class CupyStreams:
         current = cupy.cuda.get_current_stream(index)
         found = _defaults.get(index) if current.ptr == 0 else None
         if found is None:
-            found = Stream(current.ptr, device_of_pair(CUDA, index), current, lambda: handle_of(index))
+            found = Stream(current.ptr, device_of_pair(CUDA, index), current, CurrentStream(STREAMS, index))
             if current.ptr == 0:
                 _defaults[index] = found
         return found
@@ -156,19 +160,10 @@ def wait(stream: int, event: Any) -> None:
     runtime.streamWaitEvent(int(stream), event.ptr)
 
 
-def handle_of(index: int) -> int:
-    return int(cupy.cuda.get_current_stream(index).ptr) or LEGACY
-
-
 @guard
 def works_on(stream: int, index: int) -> bool:
     """Whether cupy works on a stream of a device, so that nothing has to be ordered."""
-    return stream == handle_of(index)
-
-
-def is_device_memory(ptr: int) -> bool:
-    """Whether it is device memory, which managed memory isn't; NULL is, of no size."""
-    return ptr == 0 or runtime.pointerGetMemoryType(ptr) == runtime.memoryTypeDevice
+    return stream == STREAMS(index)
 
 
 def _index(stream: int, device: Device) -> int:

@@ -16,13 +16,13 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._cuda import Lend, Loan, guard, has_streams
+from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
-from interop._adapters._torch_cuda import TorchStreams, record_stream
-from interop._adapters._torch_routes import NUMPYS_OWN, hot_routes_of_torch
+from interop._adapters._torch_cuda import API, TorchStreams
+from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
-from interop._native import ExchangeAPI, View, make_view
+from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from interop._devices import Device
-    from interop._streams import Stream
+    from interop._native import Lender
 
 #: Shells without arithmetic: torch can store them, and neither cast nor exchange them.
 _SHELLS: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn_x2"})
@@ -53,7 +53,7 @@ _LAYOUT_FIXES: Final = {
     "torch._mkldnn": "x.to_dense()",
 }
 
-_API: Final = ExchangeAPI.of(torch.Tensor)
+_API: Final = API
 
 #: The types that the exchange API is meant for; subclasses inherit it, fake tensors among them.
 _EXACT: Final = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -64,13 +64,18 @@ _BYTES: Final = frozenset({0, 1, 6})
 _UINT8: Final = (1, 8, 1)
 
 
+@guard
+def borrowed(api: ExchangeAPI, view: View) -> Any:
+    """A tensor on a View's memory, which it holds."""
+    return api.wrap(view)
+
+
 class TorchAdapter(TorchStreams):
     """The adapter of torch tensors."""
 
     api = ADAPTER_API
     name = "torch"
     modules = ("torch",)
-    _api = _API
 
     _room = Limits(
         dtypes=frozenset(BY_OUR_NAME),
@@ -263,52 +268,21 @@ class TorchAdapter(TorchStreams):
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""
-        moves: dict[tuple[type, str], Callable[[Any], Any]] = {(tp, "numpy@cpu"): _to_host for tp in _EXACT}
-        return {**hot_routes_of_torch(DTYPES), **moves}
+        routes = dict(hot_routes_of_torch(DTYPES))
+        if _API is not None:
+            routes |= dict.fromkeys([(tp, "numpy@cpu") for tp in _EXACT], move_to_host(_API, DTYPES))
+        return routes
 
-    def lends(self) -> Mapping[type, Lend]:
+    def lends(self) -> Mapping[type, Lender]:
         """Plain tensors on CUDA that need nothing done."""
-        return dict.fromkeys(_EXACT, self._lend) if _API is not None else {}
+        return dict.fromkeys(_EXACT, lender(_API, self)) if _API is not None else {}
 
-    def _lend(self, x: Any, reader: Callable[[int], Stream]) -> Any:
-        if not x.is_cuda or x.dtype not in DTYPES or x.requires_grad or x.is_neg() or x.is_conj() or _has_tangent(x):
-            return NotImplemented
-        index = x.get_device()
-        stream = reader(index)
-        own = self.own_stream(index, stream)
-        if own is None or _API is None:
-            return NotImplemented
-        record_stream(x, own)
-        return _API.peek(x, self.lent(x, index, stream))
-
-    def take(self, view: View, /) -> Any:
-        """Make a tensor on the View's memory."""
-        ptr = view.ptr
-        if _API is None or ptr % view.itemsize or view.extent[0] < ptr:
-            return NotImplemented
-        return borrowed(_API, view)
-
-
-#: Element types that numpy() takes as they are. Not whatever np.sctypeDict knows: ml_dtypes registers bfloat16 there,
-#: and what numpy() refuses would have been moved for nothing.
-_NUMPYS_OWN: Final = frozenset(dtype for dtype, name in DTYPES.items() if BY_NAME[name].numpy in NUMPYS_OWN)
-
-
-def _to_host(x: Any) -> Any:
-    """Move a plain tensor on a device as torch does; what needs more than that is the planner's."""
-    try:
-        if not x.is_cuda or x.dtype not in _NUMPYS_OWN or x.requires_grad or _has_tangent(x) or not x.is_contiguous():
-            return NotImplemented
-        # numpy() itself refuses a conjugate or negative bit.
-        return x.cpu().numpy()
-    except Exception:  # noqa: BLE001 - a route never raises: the planner knows what is wrong, and says it
-        return NotImplemented
-
-
-@guard
-def borrowed(api: ExchangeAPI, view: View) -> Any:
-    """A tensor on a View's memory, which it holds."""
-    return api.wrap(view)
+    #: Its half of the hot routes on CUDA that end here; before torch 2.10 it takes nothing.
+    take: Taker = (
+        Taker()
+        if _API is None
+        else ExchangeTaker(_API, borrowed=Named(globals(), "borrowed"), dtypes=triples(DTYPES.values()))
+    )
 
 
 def _overrides_dispatch(tp: type) -> bool:

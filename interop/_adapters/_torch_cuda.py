@@ -8,16 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 
-from interop._adapters._cuda import Loan, guard, has_streams, stream_error
+from interop._adapters._cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
+from interop._native import CalledStreams, CurrentStream, ExchangeAPI, ExchangeStreams, Streams
 from interop._streams import LEGACY, ORDERED, Stream
 
-if TYPE_CHECKING:
-    from interop._native import ExchangeAPI
+#: Since torch 2.10.
+API: Final = ExchangeAPI.of(torch.Tensor)
+
+
+class _Default:
+    """The default stream, where torch can't be asked."""
+
+    cuda_stream = 0
+
+
+def _current_stream(index: int) -> Any:
+    # Before CUDA is initialized nothing else can have been chosen, and where torch finds no device it would raise:
+    # managed memory is read on the host there.
+    return torch.cuda.current_stream(index) if torch.cuda.is_initialized() else _Default
+
+
+#: The streams that torch works on.
+STREAMS: Final[Streams] = CalledStreams(_current_stream, "cuda_stream") if API is None else ExchangeStreams(API)
 
 #: Made by torch at run time, of a base that type checkers don't see.
 _Stream: Final[Any] = torch.cuda.Stream
@@ -37,8 +54,6 @@ _PRIORITY: Final = -3
 class TorchStreams:
     """The verbs of torch's adapter that concern devices and streams."""
 
-    _api: ExchangeAPI | None = None
-
     def current_device(self, device_type: int, /) -> int:
         """Ask torch, for CUDA."""
         return int(torch.cuda.current_device()) if device_type == CUDA and torch.cuda.is_available() else 0
@@ -48,11 +63,11 @@ class TorchStreams:
         if not has_streams(device):
             return None
         index = device.index
-        return Stream(self._handle(index), device_of_pair(CUDA, index), None, lambda: self._handle(index))
+        return Stream(STREAMS(index), device_of_pair(CUDA, index), None, CurrentStream(STREAMS, index))
 
     def reader(self, index: int, /) -> Stream:
         """The stream that torch works on, as the one that reads what it is lent."""
-        handle = self._handle(index)
+        handle = STREAMS(index)
         found = _readers.get((index, handle))
         if found is None:
             found = self.current_stream(device_of_pair(CUDA, index))
@@ -60,33 +75,6 @@ class TorchStreams:
             if _own_stream(found, device_of_pair(CUDA, index)) is not None:
                 _readers[index, handle] = found
         return found
-
-    @guard
-    def own_stream(self, index: int, stream: int) -> Any:
-        """torch's object for the stream that it works on, where `stream` is that one and is torch's own."""
-        if stream != self._handle(index):
-            return None
-        return _own.get((index, stream)) or _own_stream(stream, device_of_pair(CUDA, index))
-
-    def lent(self, x: Any, index: int, stream: Stream) -> Loan:
-        """A loan of memory that is read on the stream that torch works on itself."""
-        storage = x.untyped_storage()
-        if not storage.resizable():
-            loan = Loan(x.detach(), device_of_pair(CUDA, index), self)
-            loan.read_by(stream)
-            return loan
-        # What retain() would say: the stream is torch's own.
-        there = (stream,)
-        return Loan(storage, device_of_pair(CUDA, index), self, there, there)
-
-    def _handle(self, index: int) -> int:
-        if self._api is not None:
-            return self._api.current_work_stream(CUDA, index) or LEGACY
-        # Before CUDA is initialized nothing else can have been chosen, and where torch finds no device it would raise:
-        # managed memory is read on the host there.
-        if not torch.cuda.is_initialized():
-            return LEGACY
-        return int(torch.cuda.current_stream(index).cuda_stream) or LEGACY
 
     @contextmanager
     def using(self, device: Device, stream: int | None, /) -> Generator[None]:
@@ -125,10 +113,10 @@ class TorchStreams:
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
         """Tell torch's allocator who reads a block; of memory that isn't its own, torch's streams wait themselves."""
         device = device_of_pair(CUDA, memory.device.index)
-        current = self._handle(device.index)
+        current = STREAMS(device.index)
         if not memory.untyped_storage().resizable():
             # Taken over from another library: record_stream does nothing, and the memory goes back in torch's order.
-            return (Stream(current, device, None, lambda: self._handle(device.index)),)
+            return (Stream(current, device, None, CurrentStream(STREAMS, device.index)),)
         reader = _own_stream(stream, device) or bridge(stream, device)
         record_stream(memory, reader)
         return (Stream(reader.cuda_stream, device, reader),)
@@ -216,6 +204,12 @@ def _own_stream(stream: int, device: Device) -> Any:
             return None
         _own[key] = found
     return found
+
+
+@guard
+def own_stream(index: int, stream: int) -> Any:
+    """torch's object for the stream that it works on, where `stream` is that one and is torch's own."""
+    return _own_stream(stream, device_of_pair(CUDA, index)) if stream == STREAMS(index) else None
 
 
 @guard

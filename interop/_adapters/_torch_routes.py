@@ -12,19 +12,27 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from interop._adapters import _torch_cuda
+from interop._adapters._cuda import Loan
 from interop._dtypes import BY_NAME
 from interop._native import (
     Cell,
     ExchangeAPI,
+    ExchangeLender,
+    ExchangeMoveRoute,
     ExchangeRoute,
     Guards,
     IdentityRoute,
+    Named,
     NdarrayRoute,
     NumpyCallRoute,
+    PlainTensors,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from interop._adapters._torch_cuda import TorchStreams
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__
@@ -50,9 +58,7 @@ def hot_routes_of_torch(dtypes: Mapping[Any, str]) -> Mapping[tuple[type, str], 
     if api is not None:
         # Before torch 2.10 there is none: the planner's way serves.
         from_torch["view"] = _view_route(api)
-        rows = [BY_NAME[name] for name in dtypes.values()]
-        triples = [(row.code, row.bits, row.lanes) for row in rows]
-        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples)
+        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples(dtypes.values()))
     for tp in (torch.Tensor, torch.nn.Parameter):
         routes.update({(tp, target): route for target, route in from_torch.items()})
     return routes
@@ -87,19 +93,59 @@ def _likely(dtype: torch.dtype) -> int:
     return _LIKELY.index(dtype) if dtype in _LIKELY else len(_LIKELY)
 
 
+#: What the exchange API doesn't look at.
+_NOTHING_PENDING: Final = Guards(
+    attributes=((_Base.requires_grad, False),),
+    methods=((_Base.is_neg, False),),
+    complex_methods=((_Base.is_conj, False),),
+    cells=(_NO_TANGENT,),
+)
+
+#: int4 and its like are exported as integers of 8 bits.
+_BYTES: Final = (torch.int8, torch.uint8)
+
+
 def _view_route(api: ExchangeAPI) -> ExchangeRoute:
-    guards = Guards(
-        attributes=((_Base.requires_grad, False),),
-        methods=((_Base.is_neg, False),),
-        complex_methods=((_Base.is_conj, False),),
-        cells=(_NO_TANGENT,),
-    )
     # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
     return ExchangeRoute(
         api,
         owner=_Base.untyped_storage,
-        guards=guards,
+        guards=_NOTHING_PENDING,
         dtype=_Base.dtype,
-        # int4 and its like are exported as integers of 8 bits.
-        byte_dtypes=(torch.int8, torch.uint8),
+        byte_dtypes=_BYTES,
+    )
+
+
+def triples(names: Iterable[str]) -> list[tuple[int, int, int]]:
+    """DLPack's triples of element types."""
+    return [(row.code, row.bits, row.lanes) for row in map(BY_NAME.__getitem__, names)]
+
+
+def _plain(api: ExchangeAPI, guards: Guards) -> PlainTensors:
+    return PlainTensors(api, guards=guards, dtype=_Base.dtype, byte_dtypes=_BYTES)
+
+
+def move_to_host(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeMoveRoute:
+    """From a CUDA device to numpy as torch does; what needs more than that is the planner's."""
+    plain = [name for name in dtypes.values() if BY_NAME[name].numpy in NUMPYS_OWN]
+    # numpy() itself refuses a conjugate or negative bit.
+    guards = Guards(attributes=((_Base.requires_grad, False),), cells=(_NO_TANGENT,))
+    return ExchangeMoveRoute(_plain(api, guards), dtypes=triples(plain), calls=(_Base.cpu, _Base.numpy))
+
+
+def lender(api: ExchangeAPI, adapter: TorchStreams) -> ExchangeLender:
+    """torch's half of the hot routes on CUDA that start here.
+
+    Memory that isn't torch's own to reuse is the planner's: ``record_stream`` does nothing for it.
+    """
+    names = vars(_torch_cuda)
+    return ExchangeLender(
+        _plain(api, _NOTHING_PENDING),
+        loan=Loan,
+        lender=adapter,
+        streams=_torch_cuda.STREAMS,
+        own_stream=Named(names, "own_stream"),
+        record=Named(names, "record_stream"),
+        memory=_Base.untyped_storage,
+        reusable=torch.UntypedStorage.resizable,
     )

@@ -12,6 +12,21 @@ from interop._native._interfaces import (
     view_from_buffer,
     view_from_cuda_array_interface,
 )
+from interop._native._lending import (
+    ArrayLender,
+    ArrayMoveRoute,
+    ArrayTaker,
+    ExchangeLender,
+    ExchangeMoveRoute,
+    ExchangeTaker,
+    HandoverRoute,
+    Lender,
+    Named,
+    PlainArrays,
+    PlainTensors,
+    Taker,
+)
+from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
 from interop._native._ndarray import ndarray_from_view, view_from_ndarray
 from interop._native._negotiate import view_from_dlpack
 from interop._native._routes import (
@@ -34,17 +49,34 @@ from interop._native._routes import (
 from interop._native._view import View, make_view
 
 __all__ = [
+    "ArrayLender",
+    "ArrayMoveRoute",
+    "ArrayTaker",
     "CallRoute",
+    "CalledStreams",
     "Cell",
     "ChainRoute",
+    "CurrentStream",
     "ExchangeAPI",
+    "ExchangeLender",
+    "ExchangeMoveRoute",
     "ExchangeRoute",
+    "ExchangeStreams",
+    "ExchangeTaker",
     "Guards",
+    "HandoverRoute",
     "IdentityRoute",
+    "Lender",
+    "Loan",
+    "Named",
     "NdarrayRoute",
     "NdarrayViewRoute",
     "NumpyCallRoute",
+    "PlainArrays",
+    "PlainTensors",
     "Route",
+    "Streams",
+    "Taker",
     "View",
     "clear_hot_routes",
     "convert_door",

@@ -1,7 +1,8 @@
 """The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, buffers."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from typing_extensions import Buffer, CapsuleType
@@ -161,6 +162,118 @@ class NdarrayViewRoute(Route): ...
 
 class NdarrayRoute(Route):
     def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
+
+class Named:
+    def __init__(self, namespace: Mapping[str, Any], name: str) -> None: ...
+
+class Streams:
+    def __call__(self, index: int, /) -> int: ...
+
+class ExchangeStreams(Streams):
+    def __init__(self, api: ExchangeAPI) -> None: ...
+
+class CalledStreams(Streams):
+    def __init__(self, function: Callable[[int], Any], handle: str) -> None: ...
+
+class CurrentStream:
+    def __init__(self, streams: Streams, index: int) -> None: ...
+    def __call__(self) -> int: ...
+
+class Loan:
+    __slots__ = ("asks", "device", "homes", "memory", "readers", "streams")
+    postponed: Final[deque[Any]]
+    memory: Any
+    device: Any
+    streams: Any
+    homes: tuple[Any, ...]
+    readers: tuple[Any, ...]
+    asks: bool
+    def __init__(
+        self,
+        memory: object,
+        device: object,
+        streams: object,
+        homes: tuple[int, ...] | None = None,
+        readers: tuple[int, ...] = (),
+    ) -> None: ...
+    def settle_postponed(self) -> None: ...
+    def give_back(self) -> None: ...
+    @property
+    def in_child(self) -> bool: ...
+    def stayed_home(self) -> bool: ...
+
+class PlainTensors:
+    def __init__(self, api: ExchangeAPI, *, guards: Guards, dtype: object, byte_dtypes: tuple[object, ...]) -> None: ...
+
+class PlainArrays:
+    def __init__(
+        self,
+        *,
+        memory: object,
+        shape: object,
+        strides: object,
+        dtype: object,
+        ptr: object,
+        index: object,
+        dtypes: Mapping[Any, tuple[int, tuple[int, int, int]]],
+        kind: Callable[[int], Any],
+        device_kind: object,
+    ) -> None: ...
+
+class Lender:
+    def __call__(self, x: Any, reader: Callable[[int], Any], /) -> Any: ...
+
+class ExchangeLender(Lender):
+    def __init__(
+        self,
+        plain: PlainTensors,
+        *,
+        loan: type[Loan],
+        lender: object,
+        streams: Streams,
+        own_stream: Named,
+        record: Named,
+        memory: Callable[[Any], Any],
+        reusable: Callable[[Any], bool],
+    ) -> None: ...
+
+class ArrayLender(Lender):
+    def __init__(
+        self, plain: PlainArrays, *, loan: type[Loan], lender: object, streams: Streams, works_on: Named
+    ) -> None: ...
+
+class Taker:
+    def __call__(self, view: View, /) -> Any: ...
+
+class ExchangeTaker(Taker):
+    def __init__(self, api: ExchangeAPI, *, borrowed: Named, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
+
+class ArrayTaker(Taker):
+    def __init__(
+        self,
+        *,
+        borrowed: Named,
+        pointer: Callable[[Any, int], Any],
+        array: Callable[..., Any],
+        dtypes: Mapping[tuple[int, int, int], Any],
+        max_ndim: int,
+    ) -> None: ...
+
+class HandoverRoute(Route):
+    def __init__(
+        self,
+        lend: Callable[[Any, Callable[[int], Any]], Any],
+        reader: Callable[[int], Any],
+        take: Callable[[View], Any],
+    ) -> None: ...
+
+class ExchangeMoveRoute(Route):
+    def __init__(
+        self, plain: PlainTensors, *, dtypes: Iterable[tuple[int, int, int]], calls: tuple[Callable[[Any], Any], ...]
+    ) -> None: ...
+
+class ArrayMoveRoute(Route):
+    def __init__(self, plain: PlainArrays, *, device: Callable[[], int], move: Callable[[Any], Any]) -> None: ...
 
 def hot_routes(target: str, /) -> MutableMapping[type, Route]: ...
 def clear_hot_routes() -> None: ...

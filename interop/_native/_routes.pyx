@@ -10,143 +10,38 @@ costs as much as a guard.
 
 cimport cython
 from cpython.exc cimport PyErr_Clear
-from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 
 import functools
 import types
 
+from interop._native._calls cimport (
+    Memo,
+    Py_DECREF,
+    Py_False,
+    Py_True,
+    Py_TYPE,
+    Py_XDECREF,
+    PyTuple_GET_ITEM,
+    PyTuple_GET_SIZE,
+    PyUnicode_CheckExact,
+    PyVectorcall_NARGS,
+    answers,
+    call_none,
+    call_one,
+    dict_get,
+    get_attribute,
+    recall,
+    route_of,
+    use_vectorcall,
+    vectorcall,
+)
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
 from interop._native._view cimport MAX_AXES, View, new_view
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
-
-cdef extern from *:
-    """
-    /* What looking an attribute up does once it has found its descriptor; NULL without an exception where a class of
-       Python has lost its __get__ since. */
-    static PyObject *interop_get_attribute(PyObject *descriptor, PyObject *x) {
-        descrgetfunc get = Py_TYPE(descriptor)->tp_descr_get;
-        return get == NULL ? NULL : get(descriptor, x, (PyObject *) Py_TYPE(x));
-    }
-
-    /* Without the frame that CPython's own calls lay around a method or a function of C. */
-    static PyObject *interop_call_one(PyObject *function, PyObject *x) {
-        if (Py_IS_TYPE(function, &PyMethodDescr_Type) && PyObject_TypeCheck(x, PyDescr_TYPE(function))) {
-            PyMethodDef *method = ((PyMethodDescrObject *) function)->d_method;
-            if (method->ml_flags == METH_NOARGS) return method->ml_meth(x, NULL);
-            if (method->ml_flags == (METH_VARARGS | METH_KEYWORDS)) {
-                PyObject *none = PyTuple_New(0);
-                if (none == NULL) return NULL;
-                PyObject *result = ((PyCFunctionWithKeywords) (void (*)(void)) method->ml_meth)(x, none, NULL);
-                Py_DECREF(none);
-                return result;
-            }
-        }
-        return PyObject_CallOneArg(function, x);
-    }
-
-    static PyObject *interop_call_none(PyObject *function) {
-        if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == METH_NOARGS)
-            return PyCFunction_GET_FUNCTION(function)(PyCFunction_GET_SELF(function), NULL);
-        return PyObject_CallNoArgs(function);
-    }
-
-    /* A strong reference to what a dictionary has under a key, or NULL. */
-    static PyObject *interop_dict_get(PyObject *dict, PyObject *key) {
-        PyObject *found = NULL;
-    #if PY_VERSION_HEX >= 0x030D0000
-        if (PyDict_GetItemRef(dict, key, &found) < 0) PyErr_Clear();
-    #else
-        found = PyDict_GetItemWithError(dict, key);
-        if (found == NULL) PyErr_Clear();
-        Py_XINCREF(found);
-    #endif
-        return found;
-    }
-
-    /* The last answer of one caller, true for as long as the dictionary isn't changed (PEP 699: until Python 3.14).
-       What was found is alive for as long too; what wasn't isn't put in without a change. */
-    typedef struct { uint64_t version; PyObject *key, *found; } interop_memo;
-
-    static PyObject *interop_recall(PyObject *dict, PyObject *key, interop_memo *memo) {
-    #if PY_VERSION_HEX < 0x030E0000 && !defined(Py_GIL_DISABLED)
-    #if defined(__GNUC__)
-    #pragma GCC diagnostic push
-    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    #endif
-        PyDictObject *table = (PyDictObject *) dict;
-        if (memo->key != key || memo->version != table->ma_version_tag) {
-            /* The lookup may run Python code; and what an object's own dictionary has can change behind its back. */
-            uint64_t version = table->ma_version_tag;
-            PyObject *found = interop_dict_get(dict, key);
-            if (version != table->ma_version_tag || table->ma_values != NULL) return found;
-            memo->version = version;
-            memo->key = key;
-            memo->found = found;
-            return found;
-        }
-        Py_XINCREF(memo->found);
-        return memo->found;
-    #if defined(__GNUC__)
-    #pragma GCC diagnostic pop
-    #endif
-    #else
-        return interop_dict_get(dict, key);
-    #endif
-    }
-
-    /* The route of exactly one type, a strong reference, or NULL. A metaclass of Python may call its types equal to any
-       other, so that a dictionary finds under torch's tensor what is none. */
-    static PyObject *interop_route(PyObject *table, PyTypeObject *type, interop_memo *memo) {
-        PyTypeObject *meta = Py_TYPE(type);
-        if (meta->tp_hash != PyType_Type.tp_hash || meta->tp_richcompare != PyType_Type.tp_richcompare) return NULL;
-        return interop_recall(table, (PyObject *) type, memo);
-    }
-
-    /* Cython has no vectorcall for classes of its own; CPython reads its address from the instance. */
-    static void interop_use_vectorcall(PyObject *type, Py_ssize_t offset) {
-        ((PyTypeObject *) type)->tp_vectorcall_offset = offset;
-        ((PyTypeObject *) type)->tp_call = PyVectorcall_Call;
-        ((PyTypeObject *) type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-        PyType_Modified((PyTypeObject *) type);
-    }
-    """
-    # With plain pointers, which may be NULL.
-    PyObject* get_attribute "interop_get_attribute" (PyObject* descriptor, PyObject* x) noexcept
-    PyObject* call_one "interop_call_one" (PyObject* function, PyObject* x) noexcept
-    PyObject* call_none "interop_call_none" (PyObject* function) noexcept
-    PyObject* dict_get "interop_dict_get" (PyObject* table, PyObject* key) noexcept
-    ctypedef struct Memo "interop_memo":
-        pass
-    PyObject* recall "interop_recall" (PyObject* table, PyObject* key, Memo* memo) noexcept
-    PyObject* route_of "interop_route" (PyObject* table, PyTypeObject* tp, Memo* memo) noexcept
-    void use_vectorcall "interop_use_vectorcall" (object tp, Py_ssize_t offset) noexcept
-
-cdef extern from "Python.h":
-    const PyObject* Py_True
-    const PyObject* Py_False
-    PyObject* vectorcall "PyObject_Vectorcall" (
-        PyObject* function, PyObject** arguments, size_t nargsf, PyObject* names
-    ) noexcept
-    Py_ssize_t PyVectorcall_NARGS(size_t nargsf) noexcept
-    PyTypeObject* Py_TYPE(PyObject* x) noexcept
-    Py_ssize_t PyTuple_GET_SIZE(PyObject* x) noexcept
-    PyObject* PyTuple_GET_ITEM(PyObject* x, Py_ssize_t index) noexcept
-    bint PyUnicode_CheckExact(PyObject* x) noexcept
-    void Py_DECREF(PyObject* x) noexcept
-
-
-cdef inline bint answers(PyObject* answer, const PyObject* wanted) noexcept:
-    """Whether an answer, a new reference or NULL with an exception set, is the one wanted."""
-    if answer == NULL:
-        PyErr_Clear()
-        return False
-    # What is wanted is alive elsewhere, so that only the pointer counts.
-    Py_DECREF(answer)
-    return answer == wanted
-
 
 # Target name -> exact type -> route.
 cdef dict _tables = {}
@@ -186,8 +81,6 @@ cdef class Route:
     views_only
         Whether it stands for copy=False alone: for a target whose default is a copy.
     """
-
-    cdef readonly bint views_only
 
     cdef object run(self, object x):
         return NotImplemented
@@ -310,8 +203,6 @@ cdef class Guards:
     cells
         Global state, as :class:`Cell`.
     """
-
-    cdef tuple attributes, methods, complex_methods, cells
 
     def __cinit__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
         for descriptor, _ in attributes:
@@ -634,7 +525,9 @@ cdef class Door:
     cdef object function
     # Of its target; None where the second argument names the target.
     cdef dict table
-    cdef Memo memo
+    # Likewise for device="cpu", of routes that move; None where there are none.
+    cdef dict moves
+    cdef Memo memo, moves_memo
     cdef dict options
     cdef dict __dict__
     cdef object __weakref__
@@ -660,7 +553,16 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
     cdef PyObject* table = <PyObject*> (<Door> self).table
     cdef PyObject* found
-    if count == (2 if table == <PyObject*> None else 1) and (
+    if names != NULL and count == 1 and (<Door> self).moves is not None and says_cpu(arguments + count, names):
+        found = route_of(<PyObject*> (<Door> self).moves, Py_TYPE(arguments[0]), &(<Door> self).moves_memo)
+        if found != NULL:
+            route = <object> found
+            Py_DECREF(found)
+            result = taken(route, arguments[0], False)
+            if result is not NotImplemented:
+                Py_INCREF(result)
+                return <PyObject*> result
+    elif count == (2 if table == <PyObject*> None else 1) and (
         names == NULL or changes_nothing(<PyObject*> (<Door> self).options, arguments + count, names)
     ):
         if table == <PyObject*> None:
@@ -679,14 +581,20 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
     return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
 
 
-cdef extern from "Python.h":
-    void Py_XDECREF(PyObject* x) noexcept
-
-
 cdef inline object taken(object route, PyObject* x, bint view):
     if not isinstance(route, Route) or (<Route> route).views_only and not view:
         return NotImplemented
     return (<Route> route).run(<object> x)
+
+
+cdef bint says_cpu(PyObject** values, PyObject* names) noexcept:
+    """Whether device="cpu" is all that the call says."""
+    return (
+        PyTuple_GET_SIZE(names) == 1
+        and PyUnicode_CheckExact(values[0])
+        and <str> PyTuple_GET_ITEM(names, 0) == "device"
+        and <str> values[0] == "cpu"
+    )
 
 
 cdef bint asks_for_a_view(PyObject** values, PyObject* names) noexcept:
@@ -715,11 +623,12 @@ cdef bint changes_nothing(PyObject* options, PyObject** values, PyObject* names)
     return True
 
 
-cdef object new_door(function, dict table, dict options):
+cdef object new_door(function, dict table, dict moves, dict options):
     cdef Door made = Door.__new__(Door)
     made.vectorcall = <void*> enter
     made.function = function
     made.table = table
+    made.moves = moves
     made.options = options
     return functools.update_wrapper(made, function)
 
@@ -741,7 +650,7 @@ def door(str target not None, /):
     Callable
         A decorator of a function of one object, by position, and the options of a conversion, by keyword.
     """
-    return lambda function: new_door(function, hot_routes(target), _OPTIONS)
+    return lambda function: new_door(function, hot_routes(target), hot_routes(f"{target}@cpu"), _OPTIONS)
 
 
 def convert_door(function, /):
@@ -756,7 +665,7 @@ def convert_door(function, /):
     -------
     Callable
     """
-    return new_door(function, None, _OPTIONS)
+    return new_door(function, None, None, _OPTIONS)
 
 
 def view_door(function, /):
@@ -771,4 +680,4 @@ def view_door(function, /):
     -------
     Callable
     """
-    return new_door(function, hot_routes("view"), {"stream": (None,)})
+    return new_door(function, hot_routes("view"), None, {"stream": (None,)})

@@ -32,5 +32,6 @@ cdef DLPackExchangeAPI exchange_api
 cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner)
 cdef View empty_view(int ndim, object owner)
 cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil
+cdef bint follows_c(const DLTensor* tensor) noexcept
 cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil
 cdef int check_layout(View view) except -1

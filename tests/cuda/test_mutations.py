@@ -86,7 +86,7 @@ def unrecorded_by_cupy(_record: Any) -> Any:
 
 
 def whatever_stream(_own_stream: Any) -> Any:
-    def own_stream(_self: Any, index: int, _stream: int) -> Any:
+    def own_stream(index: int, _stream: int) -> Any:
         import torch
 
         return torch.cuda.current_stream(index)
@@ -116,10 +116,10 @@ def not_kept_alive(make: Any) -> Any:
 
 
 def unowned_by_cupy(_borrowed: Any) -> Any:
-    def borrowed(low: int, size: int, view: Any) -> Any:
+    def borrowed(low: int, size: int, _owner: Any, index: int) -> Any:
         import cupy
 
-        return cupy.cuda.UnownedMemory(low, size, None, view.device.index)
+        return cupy.cuda.UnownedMemory(low, size, None, index)
 
     return borrowed
 
@@ -138,7 +138,7 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
     ("interop._adapters._protocol", "order_after_interface"): Mutant(
         nothing, ("interface_with_a_stream", "old_interface", "old_interface_to_cupy")
     ),
-    (TORCH, "TorchStreams.own_stream"): Mutant(whatever_stream, ("torch_to_cupy",)),
+    (TORCH, "own_stream"): Mutant(whatever_stream, ("torch_to_cupy",)),
     (CUPY, "works_on"): Mutant(always(True), ("cupy_to_torch",)),
     (TORCH, "record"): Mutant(
         unrecorded_by_torch, ("torch_to_cupy", "a_dropped_torch_tensor", "interface_with_a_stream")

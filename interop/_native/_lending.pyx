@@ -1,0 +1,646 @@
+"""Hot routes of device memory: from one framework to another on the stream that both work on, and to the host.
+
+One half lends, the other takes; each is an adapter's composition of these parts. Whatever is unusual is refused, and
+goes to the planner. A function that keeps memory safe is looked up by its name at every call, so that what is put in
+its place counts.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+
+from interop._native._calls cimport Memo, Py_DECREF, PyTuple_GET_ITEM, PyTuple_GET_SIZE, call_one, get_attribute, recall
+from interop._native._import cimport ExchangeAPI
+from interop._native._loans cimport CurrentStream, Streams, new_loan
+from interop._native._routes cimport Guards, Route, check_descriptor
+from interop._native._view cimport MAX_AXES, View, c_order, follows_c, new_view
+from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCUDA, kDLUInt
+
+cdef enum:
+    # CUDA's number for the legacy default stream.
+    LEGACY = 1
+    CODES = 32
+    MOST_BITS = 128
+    # Of more devices than that nothing is remembered.
+    DEVICES = 64
+
+
+cdef object read(object descriptor, object x):
+    """An attribute by its descriptor."""
+    cdef PyObject* found = get_attribute(<PyObject*> descriptor, <PyObject*> x)
+    if found == NULL:
+        # With an exception set, or the descriptor's class has lost its __get__.
+        return descriptor.__get__(x)
+    value = <object> found
+    Py_DECREF(found)
+    return value
+
+
+cdef object call(object function, object x):
+    """What a function gives for one object."""
+    cdef PyObject* made = call_one(<PyObject*> function, <PyObject*> x)
+    if made == NULL:
+        _raise_set()
+    result = <object> made
+    Py_DECREF(made)
+    return result
+
+
+cdef extern from *:
+    """
+    static PyObject *interop_raise_pending(void) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "a call gave nothing");
+        return NULL;
+    }
+    """
+    object _raise_set "interop_raise_pending" ()
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Named:
+    """A function of a module, looked up by its name at each call.
+
+    Parameters
+    ----------
+    namespace
+        The module's dictionary.
+    name
+        The function's name in it.
+    """
+
+    cdef dict namespace
+    cdef str name
+    cdef object first
+    cdef Memo memo
+
+    def __cinit__(self, dict namespace not None, str name not None):
+        self.namespace = namespace
+        self.name = name
+        self.first = namespace[name]
+
+    cdef object now(self):
+        """The function; None where it is the one that was there first, and what stands for it may run."""
+        cdef PyObject* found = recall(<PyObject*> self.namespace, <PyObject*> self.name, &self.memo)
+        if found == NULL:
+            raise NameError(self.name)
+        function = <object> found
+        Py_DECREF(found)
+        return None if function is self.first else function
+
+    cdef object function(self):
+        function = self.now()
+        return self.first if function is None else function
+
+
+@cython.final
+cdef class Known:
+    """What is remembered of the stream that a framework works on, on one device; it never changes."""
+
+    cdef uintptr_t handle
+    # The stream, as the readers of a loan.
+    cdef tuple there
+    cdef CurrentStream now
+    # The other framework's own object for it.
+    cdef object own
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Readers:
+    """The streams that a framework works on, by the index of the device."""
+
+    cdef object ask
+    cdef list known
+
+    def __cinit__(self, ask):
+        self.ask = ask
+        self.known = [None] * DEVICES
+
+    cdef Known reader(self, int index):
+        cdef Known found = None
+        if 0 <= index < DEVICES:
+            found = <Known> self.known[index]
+            if found is not None and found.now.streams.handle(index) == found.handle:
+                return found
+        stream = self.ask(index)
+        found = Known.__new__(Known)
+        found.handle = <uintptr_t> stream
+        found.there = (stream,)
+        now = getattr(stream, "now", None)
+        if type(now) is CurrentStream:
+            found.now = now
+            # Another stream would be kept from being destroyed.
+            if 0 <= index < DEVICES and (found.handle == LEGACY or stream.owner is None):
+                self.known[index] = found
+        return found
+
+
+# What lends.
+
+cdef class Lender:
+    """The base of the halves that lend; called with an object and what gives a reader's stream, it gives a View."""
+
+    cdef object lend(self, object x, Readers readers, DLTensor* tensor, int64_t* lengths):
+        """Fill in `tensor`, with room for shape and strides in `lengths`; return the loan, or None."""
+        return None
+
+    def __call__(self, x, reader, /):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        loan = self.lend(x, Readers(reader), &tensor, lengths)
+        return NotImplemented if loan is None else new_view(&tensor, 0, True, loan)
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ExchangeLender(Lender):
+    """Lends by a C exchange API, where both frameworks work on the same stream and it is the lender's own.
+
+    Parameters
+    ----------
+    plain
+        Which objects are plain.
+    loan
+        The class of loans.
+    lender
+        What a loan is told of: knows the lender's streams.
+    streams
+        The lender's streams.
+    own_stream
+        By index and handle, the lender's object for the stream that it works on; None where that is another one, or
+        isn't the lender's own. What it gives stays good.
+    record
+        Tells the allocator that a stream reads an object.
+    memory
+        Of an object, what keeps its memory.
+    reusable
+        Whether that goes back to the lender's allocator.
+    """
+
+    cdef PlainTensors plain
+    cdef type loan
+    cdef object lender, memory, reusable
+    cdef Streams streams
+    cdef Named own_stream, record
+    cdef list own
+
+    def __cinit__(
+        self,
+        PlainTensors plain not None,
+        *,
+        type loan not None,
+        lender,
+        Streams streams not None,
+        Named own_stream not None,
+        Named record not None,
+        memory,
+        reusable,
+    ):
+        self.plain = plain
+        self.loan = loan
+        self.lender = lender
+        self.streams = streams
+        self.own_stream = own_stream
+        self.record = record
+        self.memory = memory
+        self.reusable = reusable
+        self.own = [None] * DEVICES
+
+    cdef object lend(self, object x, Readers readers, DLTensor* tensor, int64_t* lengths):
+        cdef Known known
+        cdef int index
+        if not self.plain.describes(x, tensor):
+            return None
+        index = tensor.device.device_id
+        known = readers.reader(index)
+        own = self.own_of(index, known)
+        if own is None:
+            return None
+        memory = call(self.memory, x)
+        if call(self.reusable, memory) is not True:
+            return None
+        self.record.function()(x, own)
+        return new_loan(self.loan, memory, known.there[0].device, self.lender, known.there)
+
+    cdef object own_of(self, int index, Known known):
+        cdef Known found
+        own_stream = self.own_stream.now()
+        if own_stream is not None:
+            return own_stream(index, known.there[0])
+        if self.streams.handle(index) != known.handle:
+            return None
+        if 0 <= index < DEVICES:
+            found = <Known> self.own[index]
+            if found is not None and found.handle == known.handle:
+                return found.own
+        own = self.own_stream.first(index, known.there[0])
+        if own is not None and 0 <= index < DEVICES:
+            found = Known.__new__(Known)
+            found.handle = known.handle
+            found.own = own
+            self.own[index] = found
+        return own
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class PlainTensors:
+    """Tensors of a type with a C exchange API that are on a CUDA device and need nothing done.
+
+    Parameters
+    ----------
+    api
+        The type's exchange API.
+    guards
+        What it doesn't look at.
+    dtype, byte_dtypes
+        The descriptor of an object's element type, and those types that are truly integers of 8 bits.
+    """
+
+    cdef ExchangeAPI api
+    cdef Guards guards
+    cdef object dtype
+    cdef tuple byte_dtypes
+
+    def __cinit__(self, ExchangeAPI api not None, *, Guards guards not None, dtype, tuple byte_dtypes not None):
+        check_descriptor(dtype)
+        self.api = api
+        self.guards = guards
+        self.dtype = dtype
+        self.byte_dtypes = byte_dtypes
+
+    cdef bint describes(self, object x, DLTensor* tensor) except -1:
+        if not self.api.c_describe(x, tensor) or tensor.device.device_type != kDLCUDA or tensor.data == NULL:
+            return False
+        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and read(self.dtype, x) not in self.byte_dtypes:
+            return False
+        return self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex)
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class PlainArrays:
+    """Arrays of device memory, which are described by their attributes.
+
+    Parameters
+    ----------
+    memory, shape, strides, dtype
+        Descriptors of an array; strides are in bytes.
+    ptr, index
+        Descriptors of its memory: address, and index of the device.
+    dtypes
+        By element type, its size and its DLPack triple.
+    kind, device_kind
+        Gives an address's kind of memory, and which one it must be.
+    """
+
+    cdef object memory, shape, strides, dtype, ptr, index, kind, device_kind
+    cdef dict dtypes
+
+    def __cinit__(self, *, memory, shape, strides, dtype, ptr, index, dict dtypes not None, kind, device_kind):
+        for descriptor in (memory, shape, strides, dtype, ptr, index):
+            check_descriptor(descriptor)
+        self.memory = memory
+        self.shape = shape
+        self.strides = strides
+        self.dtype = dtype
+        self.ptr = ptr
+        self.index = index
+        self.dtypes = dtypes
+        self.kind = kind
+        self.device_kind = device_kind
+
+    cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths):
+        """Fill in `tensor`; return what holds the memory, or None."""
+        cdef tuple row, triple, shape, strides
+        cdef int64_t size
+        cdef int axis
+        row = <tuple> self.dtypes.get(read(self.dtype, x))
+        if row is None:
+            return None
+        memory = read(self.memory, x)
+        address = read(self.ptr, memory)
+        if call(self.kind, address) != self.device_kind:
+            return None
+        shape, strides = read(self.shape, x), read(self.strides, x)
+        if len(shape) > MAX_AXES or len(strides) != len(shape):
+            return None
+        size, triple = row
+        tensor.data = <void*> <uintptr_t> address
+        if tensor.data == NULL:
+            return None
+        tensor.ndim = len(shape)
+        tensor.shape = lengths
+        tensor.strides = lengths + tensor.ndim
+        for axis in range(tensor.ndim):
+            tensor.shape[axis] = shape[axis]
+            tensor.strides[axis] = <int64_t> strides[axis] // size
+            if tensor.strides[axis] * size != <int64_t> strides[axis]:
+                return None
+        tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes = triple
+        tensor.device.device_type = kDLCUDA
+        tensor.device.device_id = read(self.index, memory)
+        tensor.byte_offset = 0
+        return memory
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ArrayLender(Lender):
+    """Lends arrays that are described by their attributes, where both frameworks work on the same stream.
+
+    Parameters
+    ----------
+    plain
+        Which arrays are plain.
+    loan, lender, streams
+        As of :class:`ExchangeLender`.
+    works_on
+        By stream and index, whether the lender works on a stream.
+    """
+
+    cdef PlainArrays plain
+    cdef type loan
+    cdef object lender
+    cdef Streams streams
+    cdef Named works_on
+
+    def __cinit__(
+        self, PlainArrays plain not None, *, type loan not None, lender, Streams streams not None, Named works_on not None
+    ):
+        self.plain = plain
+        self.loan = loan
+        self.lender = lender
+        self.streams = streams
+        self.works_on = works_on
+
+    cdef object lend(self, object x, Readers readers, DLTensor* tensor, int64_t* lengths):
+        cdef Known known
+        memory = self.plain.describe(x, tensor, lengths)
+        if memory is None:
+            return None
+        known = readers.reader(tensor.device.device_id)
+        works_on = self.works_on.now()
+        if works_on is None:
+            if self.streams.handle(tensor.device.device_id) != known.handle:
+                return None
+        elif not works_on(known.there[0], tensor.device.device_id):
+            return None
+        return new_loan(self.loan, memory, known.there[0].device, self.lender, known.there)
+
+
+# What takes.
+
+cdef class Taker:
+    """The base of the halves that take; called with a View, it gives an array, or NotImplemented."""
+
+    cdef object take(self, const DLTensor* tensor, object owner):
+        return NotImplemented
+
+    def __call__(self, View view not None, /):
+        return self.take(&view.tensor, view.owner)
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ExchangeTaker(Taker):
+    """Takes by a C exchange API, what is aligned and steps forward.
+
+    Parameters
+    ----------
+    api
+        The type's exchange API.
+    borrowed
+        Makes an object of the API and a View.
+    dtypes
+        The DLPack triples of the element types that it holds.
+    """
+
+    cdef ExchangeAPI api
+    cdef Named borrowed
+    # By code and bits.
+    cdef uint8_t[CODES][MOST_BITS + 1] allowed
+
+    def __cinit__(self, ExchangeAPI api not None, *, Named borrowed not None, dtypes):
+        self.api = api
+        self.borrowed = borrowed
+        for code, bits, lanes in dtypes:
+            if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
+                self.allowed[code][bits] = api.api.managed_tensor_to_py_object_no_sync != NULL
+
+    cdef object take(self, const DLTensor* tensor, object owner):
+        cdef PyObject* made
+        cdef int axis
+        if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS or tensor.dtype.lanes != 1:
+            return NotImplemented
+        if not self.allowed[tensor.dtype.code][tensor.dtype.bits]:
+            return NotImplemented
+        # Element types are powers of two wide.
+        if <uintptr_t> tensor.data & ((tensor.dtype.bits + 7) // 8 - 1):
+            return NotImplemented
+        for axis in range(tensor.ndim):
+            if tensor.strides[axis] < 0:
+                return NotImplemented
+        borrowed = self.borrowed.now()
+        if borrowed is not None:
+            return borrowed(self.api, new_view(tensor, 0, True, owner))
+        made = self.api.c_wrap(tensor, False, owner)
+        if made == NULL:
+            _raise_set()
+        result = <object> made
+        Py_DECREF(made)
+        return result
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ArrayTaker(Taker):
+    """Takes by a framework's own class of arrays, made on an address.
+
+    Parameters
+    ----------
+    borrowed
+        By address, size, owner and index of the device, the framework's object for memory that somebody else owns.
+    pointer
+        Makes a pointer into that, of the object and an offset in bytes.
+    array
+        Makes an array of shape, element type and pointer, and, where they aren't those of C order, strides in bytes.
+    dtypes
+        By DLPack triple, the framework's element types.
+    max_ndim
+        How many axes it takes.
+    """
+
+    cdef Named borrowed
+    cdef object pointer, array
+    cdef dict dtypes
+    cdef int max_ndim
+
+    def __cinit__(self, *, Named borrowed not None, pointer, array, dict dtypes not None, int max_ndim):
+        self.borrowed = borrowed
+        self.pointer = pointer
+        self.array = array
+        self.dtypes = dtypes
+        self.max_ndim = max_ndim
+
+    cdef object take(self, const DLTensor* tensor, object owner):
+        cdef int64_t itemsize = tensor.dtype.bits * tensor.dtype.lanes // 8
+        cdef int64_t low = 0
+        cdef int64_t high = 1
+        cdef int64_t reach
+        cdef int axis
+        cdef bint plain = follows_c(tensor)
+        if tensor.ndim > self.max_ndim:
+            return NotImplemented
+        dtype = self.dtypes.get((tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes))
+        if dtype is None:
+            return NotImplemented
+        for axis in range(tensor.ndim):
+            if tensor.shape[axis] == 0:
+                # Of nothing the planner knows where it is.
+                return NotImplemented
+            reach = (tensor.shape[axis] - 1) * tensor.strides[axis]
+            if reach < 0:
+                low += reach
+            else:
+                high += reach
+            # Of one index the stride is anything, and it is handed on.
+            if tensor.shape[axis] == 1:
+                plain = False
+        memory = self.borrowed.function()(
+            <uintptr_t> tensor.data + low * itemsize, (high - low) * itemsize, owner, tensor.device.device_id
+        )
+        pointer = self.pointer(memory, -low * itemsize)
+        shape = tuple([tensor.shape[axis] for axis in range(tensor.ndim)])
+        if plain:
+            return self.array(shape, dtype, pointer)
+        return self.array(shape, dtype, pointer, tuple([tensor.strides[axis] * itemsize for axis in range(tensor.ndim)]))
+
+
+# Routes.
+
+@cython.final
+@cython.no_gc_clear
+cdef class HandoverRoute(Route):
+    """From one framework to another, for memory that both work on with the same stream.
+
+    Parameters
+    ----------
+    lend
+        The source's half: exports an object for a reader, or returns NotImplemented where anything is unusual.
+    reader
+        The stream that the target works on, by the index of the device.
+    take
+        The target's half: makes an array of a View, or returns NotImplemented.
+    """
+
+    cdef object lend, take
+    cdef Readers readers
+
+    def __cinit__(self, lend, reader, take):
+        self.lend = lend
+        self.take = take
+        self.readers = Readers(reader)
+
+    cdef object run(self, object x):
+        try:
+            return self.lent(x)
+        except Exception:
+            # The planner knows what is wrong, and says it.
+            return NotImplemented
+
+    cdef object lent(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        cdef View view
+        if not isinstance(self.lend, Lender):
+            lent = self.lend(x, self.readers.ask)
+            return lent if lent is NotImplemented else self.take(lent)
+        loan = (<Lender> self.lend).lend(x, self.readers, &tensor, lengths)
+        if loan is None:
+            return NotImplemented
+        if isinstance(self.take, Taker):
+            return (<Taker> self.take).take(&tensor, loan)
+        return self.take(new_view(&tensor, 0, True, loan))
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ExchangeMoveRoute(Route):
+    """To the host by a framework's own calls, of plain tensors in C order.
+
+    Parameters
+    ----------
+    plain
+        Which tensors are plain.
+    dtypes
+        The DLPack triples of the element types that the calls take.
+    calls
+        Called in turn, each with what the one before has made.
+    """
+
+    cdef PlainTensors plain
+    cdef tuple calls
+    # By code and bits.
+    cdef uint8_t[CODES][MOST_BITS + 1] allowed
+
+    def __cinit__(self, PlainTensors plain not None, *, dtypes, tuple calls not None):
+        self.plain = plain
+        self.calls = calls
+        for code, bits, lanes in dtypes:
+            if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
+                self.allowed[code][bits] = True
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        cdef Py_ssize_t place
+        try:
+            if not self.plain.describes(x, &tensor) or not follows_c(&tensor):
+                return NotImplemented
+            if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS:
+                return NotImplemented
+            if not self.allowed[tensor.dtype.code][tensor.dtype.bits]:
+                return NotImplemented
+            made = x
+            for place in range(PyTuple_GET_SIZE(<PyObject*> self.calls)):
+                made = call(<object> PyTuple_GET_ITEM(<PyObject*> self.calls, place), made)
+            return made
+        except Exception:
+            return NotImplemented
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ArrayMoveRoute(Route):
+    """To the host by a framework's own call, of plain arrays in C order on the device that is current.
+
+    Parameters
+    ----------
+    plain
+        Which arrays are plain.
+    device
+        Gives the index of the device that is current.
+    move
+        The framework's call.
+    """
+
+    cdef PlainArrays plain
+    cdef object device, move
+
+    def __cinit__(self, PlainArrays plain not None, *, device, move):
+        self.plain = plain
+        self.device = device
+        self.move = move
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        try:
+            if self.plain.describe(x, &tensor, lengths) is None or not follows_c(&tensor):
+                return NotImplemented
+            if <int> self.device() != tensor.device.device_id:
+                return NotImplemented
+            return call(self.move, x)
+        except Exception:
+            return NotImplemented

@@ -1,0 +1,16 @@
+from cpython.object cimport PyObject
+
+
+cdef class Route:
+    cdef readonly bint views_only
+
+    cdef object run(self, object x)
+
+
+cdef class Guards:
+    cdef tuple attributes, methods, complex_methods, cells
+
+    cdef bint passes(self, PyObject* x, bint is_complex) noexcept
+
+
+cdef int check_descriptor(descriptor) except -1

@@ -178,7 +178,8 @@ def test_torch_gets_the_values_of_negative_strides(layout: str, way: str, two_de
     t = interop.to_torch(x, **WAYS[way])
     np.testing.assert_array_equal(interop.to_numpy(t, device="cpu"), values)
     if "cuda" in WAYS[way].get("device", "cuda"):
-        up = interop.to_torch(values, **{"device": "cuda", **WAYS[way]})
+        options: dict[str, Any] = {"device": "cuda", **WAYS[way]}
+        up = interop.to_torch(values, **options)
         np.testing.assert_array_equal(interop.to_numpy(up, device="cpu"), values)
     dst = on("torch", np.zeros(values.shape, "float32"))
     for src in (x, values):

@@ -125,7 +125,7 @@ demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, o
 	$(call say,the demo on the simulated CUDA device)
 	$(ON_SIMULATED) -m cudasim run --mode eager -m interop demo --out out/demo-cuda $(ARGS)
 
-bench-cuda: simulated  ## what the GPU handoff costs the host, on the simulated CUDA device
+bench-cuda: simulated $(SIMULATED)/cudasim/demo  ## what the GPU handoff costs the host, on the simulated CUDA device
 	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
 	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks --cuda $(ARGS)
 
@@ -136,7 +136,7 @@ simulated:
 	@$(call compiled,$(SIMULATED)/bin/python)
 
 $(SIMULATED)/cudasim/demo: pyproject.toml | simulated
-	$(call say,what the demo needs)
+	$(call say,what the demo and the charts need)
 	@$(SIMULATED)/bin/python $(wants) demo \
 	  | xargs -d '\n' $(SIMULATED)/bin/python -m pip -qq --disable-pip-version-check --no-input install
 	@touch $@

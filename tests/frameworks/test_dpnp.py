@@ -75,7 +75,9 @@ def test_there_and_back_is_the_identity_and_the_plan_is_exact(a: np.ndarray[Any,
 
 
 @pytest.mark.parametrize(
-    "cut", [lambda x: x[1:], lambda x: x[:, 1], lambda x: x.T, lambda x: x[::-1, ::2], lambda x: x[1:1]], ids=str
+    "cut",
+    [lambda x: x[1:], lambda x: x[:, 1], lambda x: x.T, lambda x: x[::-1, ::2], lambda x: x[1:1]],
+    ids=["rows", "a column", "transposed", "stepped, from the end", "nothing"],
 )
 def test_pieces_are_where_they_are(cut: Any) -> None:
     a = np.arange(24, dtype="int32").reshape(4, 6)

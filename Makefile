@@ -66,7 +66,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda clean demo demo-cuda distclean docs env format help leg lint package stale versions
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format help leg lint package stale versions
 .PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
@@ -167,6 +167,17 @@ package: $(STAMPS)/package $(STAMPS)/test  ## build sdist and wheel, and try the
 bench: $(STAMPS)/package $(STAMPS)/bench  ## measure against the budgets and the peers
 	$(call say,the benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-frameworks: bench  ## the same with the frameworks that need an environment of their own: benchmarks/out/NAME
+	@for leg in $(filter-out frameworks,$(LEGS)); do \
+	  $(MAKE) --no-print-directory bench-leg LEG=$$leg VENV='$(VENV)'-$$leg PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none \
+	    || exit 1; done
+
+bench-leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so)
+bench-leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
+	@$(call compiled,$(BIN)/python)
+	$(call say,$(LEG): its routes)
+	$(BIN)/python -m benchmarks --leg $(LEG) $(ARGS)
 
 lint: $(STAMPS)/package $(STAMPS)/lint  ## ruff, mypy strict, pyright
 	$(call say,ruff)

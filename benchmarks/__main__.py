@@ -15,6 +15,7 @@ from typing import Final
 from benchmarks import budgets, chart, report
 from benchmarks.contest import contest
 from benchmarks.device_rows import DEVICE_COMPARISONS
+from benchmarks.framework_rows import FRAMEWORK_COMPARISONS
 from benchmarks.imports import IMPORTS, import_costs
 from benchmarks.machine import cuda_device, machine, one_line
 from benchmarks.memory import CONVERSIONS, MIB, Conversion, peaks
@@ -68,11 +69,18 @@ def device_jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
         yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
 
 
+def framework_jobs(leg: str, limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
+    """What is measured with the other frameworks of one environment, in the order of the report."""
+    for comparison in FRAMEWORK_COMPARISONS[leg]:
+        yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, extent.small))
+
+
 def jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
-    """Everything else that is measured, in the order of the report."""
+    """Everything that is measured in the environment of make bench, in the order of the report."""
     for comparison in COMPARISONS:
         effort = extent.large if comparison.section == LARGE else extent.small
         yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
+    yield from framework_jobs("bench", limits, extent)
     for code, base in IMPORTS:
         yield Job(f"{code} over {base}", partial(import_costs, limits, code, base, extent.imports))
     for conversion in extent.conversions:
@@ -84,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     limits = budgets.load()
     extent = QUICK if options.quick else FULL
-    measured = (device_jobs if options.cuda else jobs)(limits, extent)
+    measured = _asked(options)(limits, extent)
     chosen = [job for job in measured if options.only.search(job.label)]
     if not chosen:
         print(f"nothing is named {options.only.pattern!r}", file=sys.stderr)
@@ -94,12 +102,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = [result for number, job in enumerate(chosen, 1) for result in _run(job, number, len(chosen))]
     facts["seconds"] = round(perf_counter() - started, 1)
     report.show(results, one_line(facts), sys.stdout)
-    out = options.out or (_OUT / "cuda" if options.cuda else _OUT)
+    out = options.out or _OUT / ("cuda" if options.cuda else options.leg or "")
     report.write_json(results, facts, options.json or out / "benchmarks.json")
     out.mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.md").write_text(report.markdown(results, one_line(facts)), encoding="utf-8")
     chart.draw(results, one_line(facts), out / "benchmarks.png")
     return 1 if any(result.verdict.fails for result in results) else 0
+
+
+def _asked(options: argparse.Namespace) -> Callable[[budgets.Budgets, Extent], Iterator[Job]]:
+    if options.cuda:
+        return device_jobs
+    return partial(framework_jobs, options.leg) if options.leg else jobs
 
 
 def _run(job: Job, number: int, total: int) -> Iterator[budgets.Result]:
@@ -112,9 +126,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="PATH", help="where the JSON goes (default: with the other files)")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="of the files (default: benchmarks/out, with --cuda its folder cuda)"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="of the files (default: benchmarks/out, with --cuda or --leg a folder in it)",
     )
     parser.add_argument("--cuda", action="store_true", help="with memory of the CUDA device, real or simulated, alone")
+    parser.add_argument(
+        "--leg",
+        choices=sorted(FRAMEWORK_COMPARISONS),
+        help="with the other frameworks of one environment alone (make bench-frameworks)",
+    )
     parser.add_argument("--quick", action="store_true", help="a rough look, in well under a minute")
     parser.add_argument("--only", type=re.compile, default=re.compile(""), metavar="PATTERN", help="what matches only")
     return parser

@@ -42,15 +42,15 @@ _WIDEST: Final = 2.2
 
 def draw(results: Sequence[Result], machine: str, path: Path) -> bool:
     """Draw what there is to draw; False where that is nothing."""
+    promised = [each for each in results if each.limit is not None and each.section in (SMALL, LARGE) and each.figure]
+    tasks = [row for name in _TASKS for row in _task(name, results)]
+    if not promised and not tasks:
+        return False
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    promised = [each for each in results if each.limit is not None and each.section in (SMALL, LARGE) and each.figure]
-    tasks = [row for name in _TASKS for row in _task(name, results)]
-    if not promised and not tasks:
-        return False
     heights = [max(len(promised), 1), max(len(tasks), 1)]
     with mpl.rc_context({"font.size": 9.5, "text.color": _INK, "axes.labelcolor": _INK, "xtick.color": _INK}):
         figure, (first, second) = plt.subplots(

@@ -19,6 +19,18 @@ _DISTRIBUTIONS: Final = (
     "apache-tvm-ffi",
     "cuda-core",
     "arraybridge",
+    "array-api-strict",
+    "dpnp",
+    "jax",
+    "mlx",
+    "paddlepaddle",
+    "pandas",
+    "pillow",
+    "polars",
+    "pyarrow",
+    "tensorflow-cpu",
+    "warp-lang",
+    "xarray",
 )
 
 #: What runs beside the benchmarks: from here on the figures of large tensors and imports mean little.

@@ -59,6 +59,10 @@ NAMES: Final[dict[str, Origin]] = {
     "pd": Origin("pandas"),
     "pl": Origin("polars"),
     "wp": Origin("warp", distribution="warp-lang"),
+    "xps": Origin("array_api_strict", distribution="array-api-strict"),
+    "xr": Origin("xarray"),
+    "Image": Origin("PIL.Image", distribution="pillow"),
+    "dpnp": Origin("dpnp"),
     "StridedMemoryView": Origin("cuda.core.utils", "StridedMemoryView", "cuda-core"),
     "convert_memory": Origin("arraybridge", "convert_memory"),
     "HOST": Origin("arraybridge", "HOST"),
@@ -69,7 +73,7 @@ NAMES: Final[dict[str, Origin]] = {
     "aligned": Origin("benchmarks.sources", "aligned"),
     **_interop("convert", "convert_like", "copyto", "explain", "framework", "view"),
     **_interop("to_cupy", "to_jax", "to_mlx", "to_numpy", "to_paddle", "to_tensorflow", "to_torch"),
-    **_interop("to_pyarrow", "to_tvm_ffi", "to_warp"),
+    **_interop("to_array_api_strict", "to_dpnp", "to_pyarrow", "to_tvm_ffi", "to_warp"),
 }
 
 

@@ -80,11 +80,14 @@ def sections(results: Iterable[Result]) -> Iterable[tuple[str, str, list[Result]
 def summary(results: Sequence[Result]) -> str:
     """How it ended, in a line."""
     judged = [result for result in results if result.limit is not None]
-    failed = [result for result in results if result.verdict.fails]
-    within = sum(result.verdict is Verdict.CLOSE for result in judged)
-    text = f"{len(results)} results, {len(judged)} budgets: {len(judged) - len(failed) - within} met"
-    text += f", {within} over by less than the tolerance" if within else ""
-    return text + (f", {len(failed)} MISSED" if failed else "")
+    met, close = (sum(result.verdict is verdict for result in judged) for verdict in (Verdict.MET, Verdict.CLOSE))
+    missed, failed = (
+        sum(result.verdict is verdict for result in results) for verdict in (Verdict.MISSED, Verdict.FAILED)
+    )
+    text = f"{len(results)} results, {len(judged)} budgets: {met} met"
+    text += f", {close} over by less than the tolerance" if close else ""
+    text += f", {missed} MISSED" if missed else ""
+    return text + (f"; {failed} FAILED" if failed else "")
 
 
 def show(results: Sequence[Result], machine: str, out: IO[str]) -> None:

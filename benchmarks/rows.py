@@ -111,18 +111,7 @@ _A_FRESH: Final = replace(_A, text="numpy float32 3x4, a new one each call", fre
 _A_FROZEN: Final = replace(_A, text="numpy float32 3x4, readonly", code=f"frozen({_A.code})")
 _A_BF16: Final = replace(_A, text="numpy bfloat16 3x4", code=f"{_A.code}.astype(bfloat16)")
 _A_FP8: Final = replace(_A, text="numpy float8_e4m3fn 3x4", code=f"{_A.code}.astype(float8_e4m3fn)")
-_F: Final = Source("f", "tvm_ffi float32 3x4", "tvm_ffi.from_dlpack(np.ones((3, 4), np.float32))")
-_R: Final = Source("r", "pyarrow float32 12", "pa.array(np.ones(12, np.float32))")
-_V: Final = replace(_A, text="numpy float32 12", code="np.ones(12, np.float32)")
-_W: Final = Source("w", "warp float32 3x4", "wp.array(np.ones((3, 4), np.float32), device='cpu')")
-_D: Final = Source("d", "pandas float32 12", "pd.Series(np.ones(12, np.float32))")
-_L: Final = Source("s", "polars float32 12", "pl.Series(np.ones(12, np.float32))")
 
-_A_ALIGNED: Final = Source("a", "numpy float32 3x4, on a multiple of 64 bytes", "aligned()")
-_J: Final = Source("j", "jax float32 3x4", "jax.numpy.ones((3, 4))")
-_E: Final = Source("e", "tensorflow float32 3x4", "tf.ones((3, 4))")
-_M: Final = Source("m", "mlx float32 3x4, evaluated", "mx.array(aligned())")
-_P: Final = Source("p", "paddle float32 3x4", "paddle.ones([3, 4])")
 
 _SMALL: Final = (
     Comparison(
@@ -235,34 +224,6 @@ _SMALL: Final = (
         Way("to_torch(a)"),
         _shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
     ),
-    Comparison("tvm_ffi to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
-    Comparison("tvm_ffi to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
-    Comparison("to_tvm_ffi", _A, Way("to_tvm_ffi(a)"), _shares("tvm_ffi.from_dlpack(a)")),
-    Comparison("torch to_tvm_ffi", _T, Way("to_tvm_ffi(t)"), _shares("tvm_ffi.from_dlpack(t)")),
-    Comparison("pyarrow to_numpy", _R, Way("to_numpy(r)"), _shares("r.to_numpy()", "np.from_dlpack(r)")),
-    Comparison("to_pyarrow", _V, Way("to_pyarrow(a)"), _shares("pa.array(a)")),
-    Comparison("warp to_numpy", _W, Way("to_numpy(w)"), _shares("w.numpy()", "np.from_dlpack(w)")),
-    Comparison("to_warp", _A, Way("to_warp(a)"), (*_shares("wp.from_dlpack(a)"), _copies("wp.from_numpy(a)"))),
-    Comparison("pandas to_numpy", _D, Way("to_numpy(d)"), _shares("d.to_numpy()")),
-    Comparison("polars to_numpy", _L, Way("to_numpy(s)"), _shares("s.to_numpy()")),
-    Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),
-    Comparison("torch to_jax", _T, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
-    Comparison("copied to_jax", _A, _copies("to_jax(a)"), (_copies("jax.numpy.array(a)"),)),
-    Comparison("jax to_numpy", _J, Way("to_numpy(j)"), _shares("np.asarray(j)", "np.from_dlpack(j)")),
-    Comparison("jax to_torch", _J, Way("to_torch(j, writable=False)"), _shares("torch.from_dlpack(j)")),
-    Comparison(
-        "to_tensorflow",
-        _A_ALIGNED,
-        Way("to_tensorflow(a, copy=False)"),
-        _shares("tf.experimental.dlpack.from_dlpack(a.__dlpack__())"),
-    ),
-    Comparison("tensorflow to_numpy", _E, Way("to_numpy(e)"), (_copies("e.numpy()"), *_shares("np.from_dlpack(e)"))),
-    Comparison("to_mlx", _A, _copies("to_mlx(a)"), (_copies("mx.array(a)"), _copies("mx.from_dlpack(a)"))),
-    Comparison("mlx to_numpy", _M, Way("to_numpy(m)"), _shares("np.asarray(m)", "np.from_dlpack(m)")),
-    Comparison(
-        "to_paddle", _A, Way("to_paddle(a)"), (*_shares("paddle.from_dlpack(a)"), _copies("paddle.to_tensor(a)"))
-    ),
-    Comparison("paddle to_numpy", _P, Way("to_numpy(p)"), (_copies("p.numpy()"), *_shares("np.from_dlpack(p)"))),
     Comparison(
         "copyto numpy", _T_AGAIN, _answers("copyto(an_array, t)"), (_answers("np.copyto(an_array, t.numpy())"),)
     ),

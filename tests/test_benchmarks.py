@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import interop
 from benchmarks import __main__ as command
 from benchmarks import budgets, chart, names, report, rows, timing
 from benchmarks.budgets import Result, Verdict
 from benchmarks.contest import contest
 from benchmarks.device_rows import DEVICE_COMPARISONS
+from benchmarks.framework_rows import FRAMEWORK_COMPARISONS
 from benchmarks.imports import IMPORTS
 from benchmarks.rows import COMPARISONS, Comparison, Source, Way
 
@@ -36,8 +38,8 @@ PROMISED = {
     ("to_numpy(c, device='cpu')", "cupy.asnumpy(c)", 1.10),
 }
 
-#: Those in host memory, and those on a CUDA device.
-ALL = COMPARISONS + DEVICE_COMPARISONS
+#: Those in host memory, those with other frameworks, and those on a CUDA device.
+ALL = COMPARISONS + sum(FRAMEWORK_COMPARISONS.values(), ()) + DEVICE_COMPARISONS
 
 LIMITS = budgets.load()
 UNLIMITED = budgets.Budgets(0.15, ratios={}, imports={}, memory={})
@@ -72,6 +74,15 @@ def test_promised_small_calls_get_a_new_tensor_where_a_first_call_differs() -> N
     for comparison in ALL:
         if comparison.name in LIMITS.ratios and comparison.section == rows.SMALL and comparison.source.variable == "t":
             assert comparison.source.fresh, comparison.name
+
+
+def test_every_adapter_has_a_row() -> None:
+    ours = " ".join(each.ours.code for each in ALL)
+    given = " ".join(each.source.text for each in ALL)
+    # scipy's matrices are refused, and Pillow is imported as PIL.
+    built_in = {name: info for name, info in interop.adapters().items() if info.origin == "built-in"}
+    assert {name for name, info in built_in.items() if info.target and f"to_{name}(" not in ours} == set()
+    assert {name for name in built_in if name not in given} == {"scipy", "PIL"}
 
 
 def test_names_of_comparisons_are_unique() -> None:
@@ -232,6 +243,11 @@ def test_plain_table_says_everything() -> None:
     ):
         assert said in text
     assert text.rstrip().endswith("5 results, 3 budgets: 2 met, 1 MISSED")
+
+
+def test_a_row_that_failed_is_no_budget_that_was_missed() -> None:
+    broken = Result("small tensors", "it", "an array", "f(a)", "g(a)", "ns", verdict=Verdict.FAILED, note="ValueError")
+    assert report.summary([broken]) == "1 results, 0 budgets: 0 met; 1 FAILED"
 
 
 def test_markdown_has_a_table_for_each_source() -> None:

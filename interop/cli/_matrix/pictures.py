@@ -1,4 +1,4 @@
-"""The pictures: each square is a pair, filled by what becomes of its cells; by hand on the left, interop on the right.
+"""The pictures: each square is a pair, filled by what becomes of its cells; by hand first, then through interop.
 
 The colours are Okabe and Ito's, which people with any colour vision tell apart, and what is bad is hatched too.
 """
@@ -75,7 +75,7 @@ def draw_pairs(matrix: Matrix, path: Path) -> None:
         pair = matrix.pairs.get((source, target))
         return {} if pair is None else shares(verdict.count([pair], ours=ours))
 
-    _draw(path, names, targets, cell, "What becomes of a tensor, from each library to each other", down=True)
+    _draw(path, names, targets, cell, "What becomes of a tensor, from each library to each other", stacked=True)
 
 
 def draw_dtypes(matrix: Matrix, path: Path) -> None:
@@ -88,7 +88,9 @@ def draw_dtypes(matrix: Matrix, path: Path) -> None:
 
     met = {dtype for pair in matrix.pairs.values() for dtype, _ in pair.cells()}
     dtypes = [dtype for dtype in DTYPES if dtype in met]
-    _draw(path, dtypes, targets, cell, "What becomes of each element type, by the library that it goes to", down=False)
+    _draw(
+        path, dtypes, targets, cell, "What becomes of each element type, by the library that it goes to", stacked=False
+    )
 
 
 def _draw(
@@ -98,35 +100,36 @@ def _draw(
     cell: Cells,
     title: str,
     *,
-    down: bool,
+    stacked: bool,
 ) -> None:
-    """Draw two panels of squares, and what they mean in words."""
-    width, height = 2 * (0.66 * len(columns) + 0.4) + 1.9, 0.4 * len(rows) + 3.1
-    figure = Figure(figsize=(max(width, 10.5), height), layout="constrained", facecolor="white")
+    """Draw two panels of squares, one below the other where there are few rows, and what they mean in words."""
+    down, across = (2, 1) if stacked else (1, 2)
+    size = across * (0.66 * len(columns) + 0.4) + 1.9, down * (0.4 * len(rows) + 0.9) + 2.2
+    figure = Figure(figsize=(max(size[0], 9), size[1]), layout="constrained", facecolor="white")
     figure.suptitle(title, x=0.01, ha="left", fontsize=15, weight="bold", color=_INK)
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(down, across, sharex=True, sharey=True)
     for axes, ours in zip(panels, (False, True), strict=True):
         _panel(axes, rows, columns, partial(cell, ours=ours))
         heading = "through interop" if ours else "by hand: every call that people write"
         axes.set_title(heading, loc="left", fontsize=12.5, color=_INK, weight="bold", pad=10)
         axes.set_xlabel("to \N{RIGHTWARDS ARROW}", color=_SOFT, fontsize=10, loc="left")
         axes.xaxis.set_label_position("top")
-    if down:
-        panels[0].set_ylabel("\N{LEFTWARDS ARROW} from", color=_SOFT, fontsize=10, loc="top")
+        if stacked:
+            axes.set_ylabel("\N{LEFTWARDS ARROW} from", color=_SOFT, fontsize=10, loc="top")
     _legend(figure)
     figure.savefig(path, dpi=130)
 
 
 def _legend(figure: Any) -> None:
     words = (
-        "A square is filled, from below, by what happens to its tensors: every element type and layout, writable and "
-        "readonly.\nThe number is the part of the possible that is zero-copy, in %. What is blank wasn't measured."
+        "A square is filled, from below, by what happens to its tensors: every element type and layout, writable\n"
+        "and readonly. The number is the part of the possible that is zero-copy, in %. What is blank wasn't measured."
     )
     patches: list[Any] = [
         Patch(facecolor=fill.colour, edgecolor="white", hatch=fill.hatch, label=fill.words, linewidth=0)
         for fill in FILLS
     ]
-    place = {"loc": "outside lower left", "ncols": 2, "alignment": "left"}
+    place = {"loc": "outside lower left", "ncols": 1, "alignment": "left"}
     figure.legend(handles=patches, frameon=False, fontsize=10, labelcolor=_INK, title=words, title_fontsize=10, **place)
 
 

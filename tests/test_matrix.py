@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import interop
-from interop.cli._matrix import cache, exceptions, outcomes, promises, report, results, runner, verdict, ways
+from interop.cli._matrix import cache, exceptions, outcomes, promises, report, results, runner, verdict, ways, worker
 from interop.cli._matrix.cells import DTYPES, LAYOUTS, Cell, cells_of, values
 from interop.cli._matrix.exceptions import Excused
 from interop.cli._matrix.hands import ROWS, Hands, hands_of, installed
@@ -198,6 +198,7 @@ def test_a_kept_promise_is_silent() -> None:
         (ways.COPY, outcomes.VIEW, {"aliased": True}, "zero-copy"),
         (ways.DEFAULT, outcomes.WRONG, {}, "wrong"),
         (ways.DEFAULT, outcomes.CRASH, {}, "crash"),
+        (ways.DEFAULT, outcomes.HANG, {}, "hang"),
         (ways.DEFAULT, outcomes.ERROR, {"error": KeyError("x")}, "no error of ours"),
         (ways.DEFAULT, outcomes.ERROR, {"error": interop.CopyError("x")}, "explain foretold no CopyError"),
         (ways.DEFAULT, outcomes.VIEW, {"aliased": True, "readonly": True}, "readonly, unlike the source"),
@@ -240,9 +241,34 @@ def test_a_child_that_dies_is_told_from_one_that_answers() -> None:
         return {"o": "Z", "why": f"cell {cell}"}
 
     nursery = Nursery(tried)
-    assert nursery.try_it(0, 7) == {"o": "Z", "why": "cell 7"}
-    assert nursery.try_it(1, 7) == {"o": "X", "why": "SIGKILL"}
-    assert nursery.try_it(0, 8)["why"] == "cell 8"
+    assert nursery.try_it(0, 7, 20.0) == {"o": "Z", "why": "cell 7"}
+    assert nursery.try_it(1, 7, 20.0) == {"o": "X", "why": "SIGKILL"}
+    assert nursery.try_it(0, 8, 20.0)["why"] == "cell 8"
+
+
+class Hanging:
+    """What numpy would be if one of its functions took a lock that nobody releases."""
+
+    from_dlpack = staticmethod(np.from_dlpack)
+
+    @staticmethod
+    def asarray(x: Any) -> Any:
+        if x.ndim == 1:
+            signal.pause()
+        return np.asarray(x)
+
+
+def test_a_call_that_never_ends_is_given_up_in_every_cell_and_the_rest_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "IMPATIENCE", 0.5)
+    monkeypatch.setattr(worker, "names_for", lambda _: {"np": Hanging})
+    hands = hands_of("numpy")
+    cells = [("float32", "c", False), ("float32", "1d", False), ("int8", "1d", False)]
+    events: list[dict[str, Any]] = []
+    worker.work(Job("numpy", "numpy", cells=cells, hangs=["np.asarray(x)"]), events.append, hands, hands)
+    found = [event["o"] for event in events if "k" in event]
+    assert found[-2 * len(cells) :] == ["Z", "H", "H", "Z", "Z", "Z"]
 
 
 #: A worker of two ways and two cells that dies as it is told.
@@ -259,6 +285,7 @@ for k in range(job["start"], 4):
     say(at=k)
     if k == DIES and not job["suspects"]:
         HOW
+    assert k != DIES or job["hangs"] == HANGS
     say(k=k, o="E", why="")
 say(done=True)
 """
@@ -266,7 +293,9 @@ say(done=True)
 
 def pair_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: int, how: str) -> Pair:
     script = tmp_path / "worker.py"
-    script.write_text(WORKER.replace("DIES", str(dies)).replace("HOW", how), encoding="utf-8")
+    hangs = ["np.asarray(x)"] if "pause" in how else []
+    code = WORKER.replace("DIES", str(dies)).replace("HOW", how).replace("HANGS", str(hangs))
+    script.write_text(code, encoding="utf-8")
     monkeypatch.setattr(runner, "_WORKER", (sys.executable, str(script)))
     return runner.measure(Job("numpy", "torch"))
 
@@ -274,7 +303,7 @@ def pair_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: int, how: str
 DYING = {
     "abort": ("print('terminate: what(): all wrong', file=sys.stderr, flush=True); os.abort()", "SIGABRT: terminate"),
     "exit": ("os._exit(3)", "exits with status 3"),
-    "hang": ("import signal; signal.pause()", "hangs"),
+    "hang": ("import signal; signal.pause()", ""),
 }
 
 
@@ -282,23 +311,42 @@ DYING = {
 def test_who_killed_a_worker_is_found_and_the_rest_is_measured(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 2.0)
+    monkeypatch.setattr(worker, "PATIENCE", 2.0)
+    monkeypatch.setattr(runner, "_MARGIN", 0.0)
     code, said = DYING[how]
     pair = pair_of(tmp_path, monkeypatch, 2, code)
     letters = {(way, *cell): found.letter for way, cells in pair.found.items() for cell, found in cells.items()}
     assert letters == {
         ("interop", "float32", "c"): "E",
         ("interop", "float32", "1d"): "N",
-        ("np.asarray(x)", "float32", "c"): "X",
+        ("np.asarray(x)", "float32", "c"): "H" if how == "hang" else "X",
         ("np.asarray(x)", "float32", "1d"): "N",
     }
     assert pair.found["np.asarray(x)"]["float32", "c"].why.startswith(said)
     assert pair.broken == []
 
 
-def test_a_crash_in_our_call_is_our_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("letter", ["X", "H"])
+def test_a_crash_in_our_call_is_our_fault_and_so_is_one_in_a_child(
+    letter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pair = pair_of(tmp_path, monkeypatch, 0, "os.abort()")
     assert [(issue.kind, issue.column) for issue in verdict.issues(pair)] == [("fault", "c")]
+    run = runner.Run(Job("numpy", "torch"), Pair("numpy", "torch"))
+    run.take({"ways": ["interop", "f(x)"], "cells": [["bool", "c", False]], "possible": [True]})
+    run.take({"k": 1, "o": letter, "why": ""})
+    assert run.pair.broken == []
+    run.take({"k": 0, "o": letter, "why": ""})
+    assert [broken.text for broken in run.pair.broken] == [outcomes.OUTCOMES[letter].word]
+
+
+def test_a_worker_that_never_says_what_it_has_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "STARTING", 1.0)
+    script = tmp_path / "worker.py"
+    script.write_text("import signal; signal.pause()", encoding="utf-8")
+    monkeypatch.setattr(runner, "_WORKER", (sys.executable, str(script)))
+    with pytest.raises(runner.AbsentError, match="numpy to torch said nothing for 1 s"):
+        runner.measure(Job("numpy", "torch"))
 
 
 def test_a_framework_that_does_not_work_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,6 +465,7 @@ def test_the_hash_sees_every_source_file(tmp_path: Path, monkeypatch: pytest.Mon
         ("N", "C", ["refuses"]),
         ("N", "D", []),
         ("Z", "X", []),
+        ("Z", "H", []),
     ],
 )
 def test_what_counts_as_worse_than_by_hand(ours: str, by_hand: str, kinds: list[str]) -> None:
@@ -522,10 +571,15 @@ def test_merging_by_the_command(small: tuple[Path, subprocess.CompletedProcess[s
         (("--dtypes", "float33"), "no element type float33"),
         (("--layouts", "sideways"), "no layout sideways"),
         (("--merge", "nothing.json"), "nothing.json"),
+        (("--merge", "half.json"), "half.json holds no matrix"),
+        (("--merge", "other.json"), "other.json holds no matrix"),
+        (("--merge", "list.json"), "list.json holds no matrix"),
     ],
 )
 def test_what_it_can_not_do_is_one_line(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     pytest.importorskip("rich")
+    for name, text in (("half.json", '{"form": 1,'), ("other.json", '{"form": 1}'), ("list.json", "[]")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,35 @@ def test_torch(array: Array) -> None:
     for bad in (torch.zeros(2, device="meta"), torch.zeros(2).to_sparse()):
         with pytest.raises(UnsupportedError):
             TORCHS.export(bad)
+
+
+@needs_torchs
+@pytest.mark.parametrize("under_lock", [False, True])
+def test_an_owner_is_released_on_the_spot_or_outside_of_the_librarys_lock(array: Array, under_lock: bool) -> None:
+    """What is put off is done by the main thread, which can't while it waits for another one."""
+    api = ExchangeAPI.of(torch.Tensor, deletes_under_lock=under_lock)
+    assert api is not None
+
+    class Owner:
+        pass
+
+    owner = Owner()
+    gone = weakref.ref(owner)
+    memory = make_view(array.ctypes.data, (6,), (1,), (0, 16, 1), (1, 0), readonly=False, owner=(owner, array))
+    made = [api.wrap(memory)]
+    del owner, memory
+    found: list[bool] = []
+
+    def release() -> None:
+        made.clear()
+        found.append(gone() is None)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    thread.join()
+    api.wrap(view_from_ndarray(array))
+    found.append(gone() is None)
+    assert found == [not under_lock, True]
 
 
 @needs_torchs

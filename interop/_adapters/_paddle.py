@@ -1,7 +1,8 @@
 """paddle: host memory through its C exchange API, which looks at less than it should.
 
 It exports what requires grad, it takes negative strides and can't use them, it takes memory of a device that isn't
-there and ends the process, and its ``__dlpack_device__`` says ``(1, None)``. It can't express readonly.
+there and ends the process, and its ``__dlpack_device__`` says ``(1, None)``. It can't express readonly. It calls
+deleters under a lock.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ _LIMITS: Final = Limits(
     readonly="drops",
 )
 
-_API: Final = ExchangeAPI.of(paddle.Tensor)
+#: Its PaddleDeleterManager calls a deleter under its mutex, which every release of imported memory takes: a deleter
+#: that releases such a tensor waits for ever (seen in 3.3.1).
+_API: Final = ExchangeAPI.of(paddle.Tensor, deletes_under_lock=True)
 
 #: What stands for a tensor while a static program is built.
 _SYMBOLS: Final = tuple(tp for tp in (getattr(paddle.base.libpaddle.pir, "Value", None),) if tp is not None)

@@ -4,7 +4,9 @@ from interop._native.dlpack cimport DLManagedTensor, DLManagedTensorVersioned, D
 
 cdef DLManagedTensor* export_legacy(const DLTensor* tensor, object owner) noexcept
 cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t flags, object owner) noexcept
-cdef DLManagedTensorVersioned* export_watched(const DLTensor* tensor, uint64_t flags, object owner) noexcept
+cdef DLManagedTensorVersioned* export_watched(
+    const DLTensor* tensor, uint64_t flags, object owner, bint later
+) noexcept
 cdef bint unwatch(DLManagedTensorVersioned* managed) noexcept nogil
 cdef object legacy_capsule(const DLTensor* tensor, object owner)
 cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object owner)

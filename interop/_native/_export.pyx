@@ -29,9 +29,17 @@ cdef extern from *:
     #include <intrin.h>
     #define interop_swap(place, value) _InterlockedExchange((volatile long *) (place), (value))
     #define interop_load(place) _InterlockedOr((volatile long *) (place), 0)
+    #define interop_first(place) _InterlockedCompareExchangePointer((void *volatile *) (place), NULL, NULL)
+    #define interop_take(place) _InterlockedExchangePointer((void *volatile *) (place), NULL)
+    #define interop_replace(place, old, value) \
+        (_InterlockedCompareExchangePointer((void *volatile *) (place), (value), (old)) == (void *) (old))
     #else
     #define interop_swap(place, value) __atomic_exchange_n((place), (value), __ATOMIC_ACQ_REL)
     #define interop_load(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
+    #define interop_first(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
+    #define interop_take(place) __atomic_exchange_n((place), NULL, __ATOMIC_ACQ_REL)
+    #define interop_replace(place, old, value) \
+        __atomic_compare_exchange_n((place), &(old), (value), 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
     #endif
 
     #if defined(_WIN32)
@@ -59,11 +67,47 @@ cdef extern from *:
         PyErr_Restore(type, value, traceback);
         PyGILState_Release(state);
     }
+
+    /* Owners that wait to be released: any thread puts one in front, and whoever has the GIL takes them all. */
+    typedef struct Waiting {
+        struct Waiting *next;
+        PyObject *owner;
+    } Waiting;
+
+    static Waiting *interop_waiting = NULL;
+
+    static int interop_release_waiting(void *unused) {
+        Waiting *each = (Waiting *) interop_take(&interop_waiting);
+        (void) unused;
+        while (each != NULL) {
+            Waiting *next = each->next;
+            Py_DECREF(each->owner);
+            free(each);
+            each = next;
+        }
+        return 0;
+    }
+
+    static void interop_release_later(PyObject *owner) {
+        Waiting *fresh, *first;
+        if (!Py_IsInitialized() || interop_finalizing()) return;
+        fresh = (Waiting *) malloc(sizeof(Waiting));
+        if (fresh == NULL) return;
+        fresh->owner = owner;
+        do {
+            first = (Waiting *) interop_first(&interop_waiting);
+            fresh->next = first;
+        } while (!interop_replace(&interop_waiting, first, fresh));
+        /* Needs no GIL. The interpreter's list of such calls may be full: the next one, or the next loan, does it. */
+        Py_AddPendingCall(interop_release_waiting, NULL);
+    }
     """
     long interop_swap(long* place, long value) noexcept nogil
     long interop_load(long* place) noexcept nogil
     long interop_pid() noexcept nogil
     void interop_release(PyObject* owner) noexcept nogil
+    void interop_release_later(PyObject* owner) noexcept nogil
+    int interop_release_waiting(void* unused) noexcept
 
     # With plain pointers: a capsule that is being destroyed must not get a new reference.
     bint PyCapsule_IsValid(PyObject* capsule, const char* name) noexcept
@@ -82,6 +126,7 @@ cdef struct Context:
     # What a managed tensor's manager_ctx points to.
     PyObject* owner
     bint on_host
+    bint later
     long pid
     long state
 
@@ -108,7 +153,10 @@ cdef long process_id() noexcept nogil:
 cdef inline void release(Context* context, void* block) noexcept nogil:
     # Device memory freed in a forked child would go to a driver that doesn't exist there.
     if context.on_host or context.pid == interop_pid():
-        interop_release(context.owner)
+        if context.later:
+            interop_release_later(context.owner)
+        else:
+            interop_release(context.owner)
     if interop_load(&context.state) == UNWATCHED or interop_swap(&context.state, DELETED) == UNWATCHED:
         free(block)
 
@@ -137,6 +185,7 @@ cdef inline void own(Context* context, const DLTensor* tensor, object owner) noe
     Py_INCREF(owner)
     context.owner = <PyObject*> owner
     context.on_host = host_accessible(tensor.device.device_type)
+    context.later = False
     # A system call, so only where release() looks at it.
     context.pid = 0 if context.on_host else interop_pid()
     context.state = UNWATCHED
@@ -169,14 +218,22 @@ cdef DLManagedTensorVersioned* export_versioned(const DLTensor* tensor, uint64_t
     return &block.managed
 
 
-cdef DLManagedTensorVersioned* export_watched(const DLTensor* tensor, uint64_t flags, object owner) noexcept:
+cdef DLManagedTensorVersioned* export_watched(
+    const DLTensor* tensor, uint64_t flags, object owner, bint later
+) noexcept:
     """The same, for a call that may fail before or after taking the tensor; :func:`unwatch` has to follow it.
 
-    Until then the struct outlives its deleter, on whichever thread that is called.
+    Until then the struct outlives its deleter, on whichever thread that is called. For a consumer that deletes while
+    it holds a lock (`later`), the deleter neither takes the GIL nor releases the owner, either of which may need that
+    lock: the interpreter releases it between two instructions of the main thread, or the next call here does.
     """
-    cdef DLManagedTensorVersioned* managed = export_versioned(tensor, flags, owner)
+    cdef DLManagedTensorVersioned* managed
+    if later:
+        interop_release_waiting(NULL)
+    managed = export_versioned(tensor, flags, owner)
     if managed != NULL:
         (<Context*> managed.manager_ctx).state = WATCHED
+        (<Context*> managed.manager_ctx).later = later
     return managed
 
 

@@ -20,6 +20,7 @@ cdef class ExchangeAPI:
     cdef DLPackExchangeAPI* api
     # The capsule, where there is one: it may own the struct.
     cdef object holder
+    cdef bint deletes_under_lock
 
     cdef bint c_describe(self, object x, DLTensor* tensor) noexcept
     cdef PyObject* c_wrap(self, const DLTensor* tensor, bint readonly, object owner) noexcept

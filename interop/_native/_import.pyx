@@ -228,10 +228,12 @@ cdef class ExchangeAPI:
         raise TypeError("ExchangeAPI.of(type) finds it")
 
     @staticmethod
-    def of(tp, /):
+    def of(tp, /, *, bint deletes_under_lock=False):
         """Find the API of a type, or None where it has none of a version that is known.
 
         A newer API leads to the older ones that the type also offers. What a metaclass has under the name isn't meant.
+        A library that holds a lock of its own while it calls a deleter (`deletes_under_lock`) gets deleters that only
+        note that memory is free: its owner is released soon after, outside of that lock.
         """
         cdef ExchangeAPI api
         cdef DLPackExchangeAPIHeader* header
@@ -253,6 +255,7 @@ cdef class ExchangeAPI:
                 api = ExchangeAPI.__new__(ExchangeAPI)
                 api.api = <DLPackExchangeAPI*> header
                 api.holder = value
+                api.deletes_under_lock = deletes_under_lock
                 return api
         return None
 
@@ -356,7 +359,7 @@ cdef class ExchangeAPI:
         cdef bint failed
         if tensor.dtype.bits < 8 and tensor.dtype.lanes == 1:
             flags |= FLAG_SUBBYTE_PADDED
-        managed = export_watched(tensor, flags, owner)
+        managed = export_watched(tensor, flags, owner, self.deletes_under_lock)
         if managed == NULL:
             return NULL
         failed = self.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ASKED = {name.strip() for name in os.environ.get("INTEROP_TEST_FRAMEWORKS", "numpy,torch").split(",")}
-#: Without tensorflow: its own call ends the process in many a layout, and each time it is imported anew. The
-#: whole matrix has it (python -m interop matrix), and so have the laws.
-KINDS = [name for name in installed() if ROWS[name].needs in (ASKED - {"tensorflow"}) | {"numpy"}]
+KINDS = [name for name in installed() if ROWS[name].needs in ASKED | {"numpy"}]
 CELLS = ("--dtypes", "float32,float64,bfloat16,bool", "--layouts", "c,1d,fortran,negative,offset,0d,empty")
 
 

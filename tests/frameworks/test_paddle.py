@@ -1,8 +1,13 @@
-"""What is peculiar to paddle: what its exchange API doesn't look at, names of types, gradients, nine dimensions."""
+"""What is peculiar to paddle: what its exchange API doesn't look at, names of types, gradients, dimensions, a lock."""
 
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -117,6 +122,86 @@ def test_what_was_handed_over_outlives_its_tensor() -> None:
     gc.collect()
     paddle.zeros([1000])
     assert b.tolist() == list(range(1000))
+
+
+#: Ways back to paddle of a tensor on imported memory, by interop's own doors and by another library's.
+AGAIN = {
+    "a View": "interop.to_paddle(interop.view(x))",
+    "a torch tensor": "interop.to_paddle(interop.to_torch(x))",
+    "an ndarray": "interop.to_paddle(interop.to_numpy(x))",
+    "an ndarray by hand": "interop.to_paddle(np.from_dlpack(x))",
+    "three times": "interop.to_paddle(interop.to_numpy(interop.to_paddle(interop.to_numpy(x))))",
+}
+
+
+def ended(code: str) -> str:
+    """What a program prints in the end; one that waits for a lock that is never free fails the test."""
+    setup = "import gc, threading, weakref\nimport numpy as np, paddle, torch\nimport interop\n"
+    program = [sys.executable, "-W", "ignore", "-c", setup + code]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=120, env=env)
+    except subprocess.TimeoutExpired:
+        pytest.fail("the program hangs")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("way", AGAIN)
+def test_a_tensor_on_imported_memory_is_imported_again_and_released(way: str) -> None:
+    """paddle calls a deleter under a lock, and a deleter that released its tensor waited for that lock for ever."""
+    code = f"""
+class Array(np.ndarray): pass
+a = np.arange(6, dtype="float32").view(Array)
+gone = weakref.ref(a)
+x = interop.to_paddle(np.asarray(a), copy=False)
+y = {AGAIN[way]}
+assert y.data_ptr() == x.data_ptr() == a.ctypes.data
+del a, x
+assert y.tolist() == [0, 1, 2, 3, 4, 5]
+del y
+gc.collect()
+print("released" if gone() is None else "kept")
+"""
+    assert ended(code) == "released\n"
+
+
+def test_threads_import_again_and_release_at_once() -> None:
+    code = """
+a = np.arange(6, dtype="float32")
+def work():
+    for _ in range(200):
+        interop.to_paddle(interop.view(interop.to_paddle(a, copy=False)))
+threads = [threading.Thread(target=work) for _ in range(4)]
+for each in threads: each.start()
+for each in threads: each.join()
+print("done")
+"""
+    assert ended(code) == "done\n"
+
+
+def test_what_was_lent_is_given_back_soon() -> None:
+    """Not on the spot, which would be under paddle's lock: between two instructions, or with the next loan."""
+
+    class Array(np.ndarray[Any, Any]):
+        pass
+
+    def lent() -> weakref.ref[Any]:
+        a = np.ones(1000, np.float32).view(Array)
+        interop.to_paddle(np.asarray(a))
+        return weakref.ref(a)
+
+    left = [lent() for _ in range(100)]
+    gc.collect()
+    assert [ref() for ref in left] == [None] * 100
+    # In a thread that isn't the main one, which runs what was put off.
+    threads = [threading.Thread(target=lambda: left.append(lent())) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    interop.to_paddle(np.ones(2, np.float32))
+    assert [ref() for ref in left] == [None] * 104
 
 
 def test_copyto_goes_through_paddle() -> None:

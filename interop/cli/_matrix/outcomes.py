@@ -39,12 +39,16 @@ DTYPE = Outcome("D", "dtype changed", "another element type than was handed over
 WRONG = Outcome("W", "wrong", "other values, another shape or no array of the target, without a word", "bad")
 UNUSABLE = Outcome("U", "unusable", "a result that can't be read or computed with", "bad")
 DANGLING = Outcome("F", "freed memory", "the values change when the source goes", "bad")
-CRASH = Outcome("X", "crash", "the process dies, or hangs", "bad")
+CRASH = Outcome("X", "crash", "the process dies", "bad")
+HANG = Outcome("H", "hang", "the call never ends, or the release of what it returned", "bad")
 
 #: By letter, in the order of tables.
 OUTCOMES: Final = {
     outcome.letter: outcome
-    for outcome in (VIEW, COPY, EMPTY, NONE, ERROR, DTYPE, WRITABLE, UNSTABLE, WRONG, UNUSABLE, DANGLING, CRASH)
+    for outcome in (
+        *(VIEW, COPY, EMPTY, NONE, ERROR),
+        *(DTYPE, WRITABLE, UNSTABLE, WRONG, UNUSABLE, DANGLING, CRASH, HANG),
+    )
 }
 
 #: A cell that doesn't exist.

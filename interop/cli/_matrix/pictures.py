@@ -45,7 +45,9 @@ FILLS: Final = (
     Fill("view", "#0072b2", "zero-copy: on the same memory"),
     Fill("copy", "#a6d4ee", "one copy, the values right"),
     Fill("error", "#9aa3ad", "an error, though a right result exists"),
-    Fill("bad", "#d55e00", "harm without a word: wrong values, crash, readonly memory written, type changed", "xxx"),
+    Fill(
+        "bad", "#d55e00", "harm: wrong values, crash, hang, readonly memory written, type changed without a word", "xxx"
+    ),
     Fill("none", "#f1f3f5", "the target has no such element type or shape"),
 )
 

@@ -220,8 +220,20 @@ class Matrix:
 
 
 def load(path: Path) -> Matrix:
-    """Read a matrix that :meth:`Matrix.dump` wrote."""
-    return Matrix.from_json(json.loads(path.read_text(encoding="utf-8")))
+    """Read a matrix that :meth:`Matrix.dump` wrote.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    ValueError
+        If it holds something else.
+    """
+    try:
+        return Matrix.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
+        msg = f"{path} holds no matrix of this release: {type(err).__name__}: {err}"
+        raise ValueError(msg) from err
 
 
 def merge(matrices: Iterable[Matrix]) -> Matrix:

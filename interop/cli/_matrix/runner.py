@@ -1,4 +1,4 @@
-"""Runs pairs, each in processes of its own, some at a time; a process that dies is followed by one that goes on."""
+"""Runs pairs, each in processes of its own, some at a time; one that dies or hangs is followed by one that goes on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 
     from interop.cli._matrix.worker import Job
 
-#: Seconds without a word after which a process counts as hung. Importing tensorflow on a busy machine takes a while.
-PATIENCE: Final = 600.0
+#: Seconds without a word after which a process counts as hung that imports its frameworks and makes its cells.
+#: Importing tensorflow on a busy machine takes a while.
+STARTING: Final = 300.0
+
+#: Seconds by which the process that waits for an attempt waits longer than the attempt may take: where that runs in a
+#: child, the one that made the child speaks first.
+_MARGIN: Final = 10.0
 
 #: Characters that are kept of what the call that is compared says, which the page shows, and of what others say.
 LONGEST: Final = 160
 _LONGEST_UNSHOWN: Final = 80
+
+#: Outcomes after which nothing is left to say whether a promise was kept.
+_ENDS: Final = frozenset((outcomes.CRASH.letter, outcomes.HANG.letter))
 
 _WORKER: Final = (sys.executable, "-m", "interop.cli._matrix.worker")
 
@@ -73,7 +81,10 @@ class Run:
         letter = outcomes.NONE.letter if rightly else event["o"]
         longest = LONGEST if way == self.pair.ways[0] else _LONGEST_UNSHOWN
         self.pair.found[way][cell] = Found(letter, event.get("why", "")[:longest])
-        self.pair.broken += [Broken(way, *cell, text[:LONGEST]) for text in event.get("broken", ())]
+        broken = [*event.get("broken", ())]
+        if letter in _ENDS and way.partition(" ")[0] == "interop":
+            broken.append(event.get("why") or outcomes.OUTCOMES[letter].word)
+        self.pair.broken += [Broken(way, *cell, text[:LONGEST]) for text in broken]
         if way == self.pair.ways[0] and not event.get("sure", True):
             self.pair.uncertain += 1
         self.at = None
@@ -83,18 +94,25 @@ class Run:
         way, cell = divmod(index, len(self.cells))
         return self.pair.ways[way], self.cells[cell]
 
+    def patience(self) -> float:
+        """How many seconds the worker may go on without a word."""
+        return STARTING if self.at is None else _MARGIN + self.job.patience(self.place(self.at)[0])
+
     def died(self, status: int, last_words: str) -> None:
         """Note that the attempt of which nothing more was said killed the process, and go on after it."""
         if self.at is None:
-            msg = f"the worker of {self.job.source} to {self.job.target} ended early: {last_words or status}"
+            how = f"said nothing for {STARTING:.0f} s" if self.hung else f"ended early: {last_words or status}"
+            msg = f"the worker of {self.job.source} to {self.job.target} {how}"
             raise AbsentError(msg)
         way, (dtype, column) = self.place(self.at)
-        how = how_it_died(None if self.hung else status)
-        why = f"{how}: {last_words}" if last_words else how
-        self._note({"k": self.at, "o": outcomes.CRASH.letter, "why": why})
-        if way.partition(" ")[0] == "interop":
-            self.pair.broken.append(Broken(way, dtype, column, why[:LONGEST]))
+        outcome = outcomes.HANG if self.hung else outcomes.CRASH
+        whys = ("" if self.hung else how_it_died(status), last_words)
+        why = ": ".join(filter(None, whys))
+        self._note({"k": self.at, "o": outcome.letter, "why": why})
         self.job.start = 1 + self.pair.ways.index(way) * len(self.cells) + self.cells.index((dtype, column))
+        if self.hung and way not in self.job.hangs:
+            self.job.hangs.append(way)
+        self.hung = False
         suspect = (way, column.removesuffix(" readonly"))
         if suspect not in self.job.suspects:
             self.job.suspects.append(suspect)
@@ -142,7 +160,7 @@ def _listen(process: subprocess.Popen[bytes], run: Run, progress: Callable[[floa
     with process.stdout as pipe:
         rest, told = b"", 0.0
         while True:
-            ready, _, _ = select.select([pipe], [], [], PATIENCE)
+            ready, _, _ = select.select([pipe], [], [], run.patience())
             chunk = os.read(pipe.fileno(), 1 << 16) if ready else b""
             if not ready:
                 run.hung = True

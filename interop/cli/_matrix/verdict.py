@@ -93,7 +93,7 @@ def count(pairs: Iterable[Pair], *, ours: bool, dtype: str | None = None) -> Cou
 
 
 #: From the worst to the best, for what the best call by hand does in a cell.
-_BEST: Final = ("Z", "o", "C", "N", "E", "D", "R", "S", "U", "W", "F", "X")
+_BEST: Final = ("Z", "o", "C", "N", "E", "D", "R", "S", "U", "W", "F", "X", "H")
 
 
 def best_by_hand(pair: Pair, cell: tuple[str, str]) -> str:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from interop.cli._matrix import promises
 from interop.cli._matrix.cells import Cell, cells_of
-from interop.cli._matrix.hands import hands_of
+from interop.cli._matrix.hands import hands_of_pair
 from interop.cli._matrix.judge import Bench, judge
-from interop.cli._matrix.nursery import Nursery
+from interop.cli._matrix.nursery import IMPATIENCE, PATIENCE, Nursery
 from interop.cli._matrix.ways import OURS, PROMISE, VIEW, names_for, ways_for
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Job:
-    """What a worker is told: the pair, which cells, where to begin, and what has killed a worker before.
+    """What a worker is told: the pair, which cells, where to begin, and what has killed a worker before, or hung in it.
 
     The cells that there are is what the first worker of a pair finds; the others are told.
     """
@@ -42,6 +42,15 @@ class Job:
     start: int = 0
     cells: list[tuple[str, str, bool]] = field(default_factory=list)
     suspects: list[tuple[str, str]] = field(default_factory=list)
+    hangs: list[str] = field(default_factory=list)
+
+    def suspects_of(self, way: str, layout: str) -> bool:
+        """Tell whether a way may kill its process in a layout, or hang, which it does in any."""
+        return way in self.hangs or any((way, layout) == tuple(each) for each in self.suspects)
+
+    def patience(self, way: str) -> float:
+        """How many seconds an attempt may take."""
+        return IMPATIENCE if way in self.hangs else PATIENCE
 
 
 def work(job: Job, say: Callable[[dict[str, Any]], None], source: Hands, target: Hands) -> None:
@@ -66,10 +75,9 @@ def work(job: Job, say: Callable[[dict[str, Any]], None], source: Hands, target:
     def attempted(way: int, cell: Cell) -> dict[str, Any]:
         return attempt(benches[way], ways[way], cell, calls[way])
 
-    suspects = {tuple(pair) for pair in job.suspects}
     told = [Cell(*fields) for fields in job.cells]
     nursery = None
-    if suspects and source.forks and target.forks:
+    if (job.suspects or job.hangs) and source.forks and target.forks:
         nursery = Nursery(lambda way, cell: attempted(way, told[cell]))
     cells = told
     possible: list[bool] = []
@@ -83,8 +91,9 @@ def work(job: Job, say: Callable[[dict[str, Any]], None], source: Hands, target:
     for index in range(job.start, len(ways) * len(cells)):
         way, place = divmod(index, len(cells))
         say({"at": index})
-        if nursery is not None and (ways[way].code, cells[place].layout) in suspects:
-            say({"k": index, **nursery.try_it(way, place)})
+        code = ways[way].code
+        if nursery is not None and job.suspects_of(code, cells[place].layout):
+            say({"k": index, **nursery.try_it(way, place, job.patience(code))})
         else:
             say({"k": index, **attempted(way, cells[place])})
 
@@ -133,8 +142,7 @@ def main(arguments: Sequence[str]) -> None:
         events.flush()
 
     try:
-        source = hands_of(job.source)
-        target = source if job.source == job.target else hands_of(job.target)
+        source, target = hands_of_pair(job.source, job.target)
     except Exception as err:  # noqa: BLE001 - a framework that doesn't work here may fail in any way
         say({"absent": f"{type(err).__name__}: {err}"})
         return

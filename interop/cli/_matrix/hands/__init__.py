@@ -17,14 +17,14 @@ from interop.cli._matrix.hands._base import Hands, Impossible, Memory, Read
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ROWS", "Hands", "Impossible", "Memory", "Read", "Row", "hands_of", "installed"]
+__all__ = ["ROWS", "Hands", "Impossible", "Memory", "Read", "Row", "hands_of", "hands_of_pair", "installed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One kind of array: its name in the matrix, its class of hands, what has to be installed, and its distribution.
 
-    A kind that is no target is another form of one that is.
+    A kind that is no target is another form of one that is. One that is imported first doesn't load after others.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Row:
     needs: str
     distribution: str
     is_target: bool = True
+    comes_first: bool = False
 
 
 #: The kinds of arrays, in the order of tables. A new one is one class of hands and one row here.
@@ -48,10 +49,24 @@ ROWS: Final = {
         Row("pyarrow.Tensor", "_arrow:ArrowTensor", "pyarrow", "pyarrow", is_target=False),
         Row("tvm_ffi", "_small:Tvm", "tvm_ffi", "apache-tvm-ffi"),
         Row("warp", "_small:Warp", "warp", "warp-lang"),
-        Row("dpnp", "_dpnp:Dpnp", "dpnp", "dpnp"),
+        # After paddle, MKL finds paddle's older TBB in place of its own: undefined symbol in libmkl_tbb_thread.so.
+        Row("dpnp", "_dpnp:Dpnp", "dpnp", "dpnp", comes_first=True),
         Row("array_api_strict", "_small:Strict", "array_api_strict", "array-api-strict"),
     )
 }
+
+
+def hands_of_pair(source: str, target: str) -> tuple[Hands, Hands]:
+    """Import both sides in an order in which they load; the same hands twice where source and target are one.
+
+    Raises
+    ------
+    ImportError
+        If one of them isn't installed, or doesn't work here.
+    """
+    order = sorted(dict.fromkeys((source, target)), key=lambda name: not ROWS[name].comes_first)
+    made = {name: hands_of(name) for name in order}
+    return made[source], made[target]
 
 
 def hands_of(name: str) -> Hands:

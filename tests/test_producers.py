@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 
 import interop
+from interop._native import CalledStreams
 from interop.testing import assert_identical
 from interop.testing.fakes import (
     EXCHANGE_TYPES,
@@ -234,6 +235,19 @@ def test_pinned_and_managed_memory_is_host_memory(device: tuple[int, int]) -> No
         assert_identical(a, result)
         assert interop.shares_memory(a, result)
         assert interop.shares_memory(a, interop.convert(FakeDeviceArray(a, device), to, device="cpu", copy=False))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch has a device")
+def test_a_torch_without_a_device_isnt_asked_for_its_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interop._adapters import _torch_cuda
+
+    # As the exchange API of a CUDA build does then.
+    def fails(_index: int) -> Any:
+        raise RuntimeError("no CUDA-capable device is detected")
+
+    monkeypatch.setattr(_torch_cuda, "STREAMS", CalledStreams(fails, "cuda_stream"))
+    a = np.arange(6, dtype="f4")
+    assert interop.shares_memory(a, interop.to_torch(FakeDeviceArray(a, (13, 0)), copy=False))
 
 
 def test_a_device_that_cant_copy_to_the_host_says_so() -> None:

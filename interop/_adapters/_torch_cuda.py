@@ -28,13 +28,20 @@ class _Default:
 
 
 def _current_stream(index: int) -> Any:
-    # Before CUDA is initialized nothing else can have been chosen, and where torch finds no device it would raise:
-    # managed memory is read on the host there.
+    # Before CUDA is initialized nothing else can have been chosen, and where torch finds no device it would raise.
     return torch.cuda.current_stream(index) if torch.cuda.is_initialized() else _Default
 
 
+_CALLED: Final = CalledStreams(_current_stream, "cuda_stream")
+
 #: The streams that torch works on.
-STREAMS: Final[Streams] = CalledStreams(_current_stream, "cuda_stream") if API is None else ExchangeStreams(API)
+STREAMS: Final[Streams] = _CALLED if API is None else ExchangeStreams(API)
+
+
+def _streams() -> Streams:
+    # torch's exchange API raises where it finds no device, and managed memory is read on the host there.
+    return STREAMS if torch.cuda.is_initialized() or torch.cuda.is_available() else _CALLED
+
 
 #: Made by torch at run time, of a base that type checkers don't see.
 _Stream: Final[Any] = torch.cuda.Stream
@@ -62,8 +69,8 @@ class TorchStreams:
         """The stream that torch works on, on a CUDA device."""
         if not has_streams(device):
             return None
-        index = device.index
-        return Stream(STREAMS(index), device_of_pair(CUDA, index), None, CurrentStream(STREAMS, index))
+        index, streams = device.index, _streams()
+        return Stream(streams(index), device_of_pair(CUDA, index), None, CurrentStream(streams, index))
 
     def reader(self, index: int, /) -> Stream:
         """The stream that torch works on, as the one that reads what it is lent."""

@@ -38,7 +38,7 @@ ifneq ($(shell cat $(ENV) 2>/dev/null | tr '\n' '|'),$(WANTED)|)
 STALE := stale
 endif
 
-# The frameworks beside numpy and torch, by the environments that they can live in together: a dependency group each.
+# The frameworks beside numpy and torch, by the environments that they are tested in together: a dependency group each.
 LEGS := frameworks tensorflow paddle oneapi
 frameworks := jax,mlx,pyarrow,tvm_ffi,warp,array_api_strict,pandas,polars,xarray,scipy,PIL
 tensorflow := tensorflow

@@ -66,7 +66,7 @@ EXCEPTIONS: Final = (
     ),
     Excused(
         "refuses", "torch", "tvm_ffi", "complex32,float4_e2m1fn_x2", "*",
-        "torch alone has this element type: what tvm_ffi was handed could not be read, copied or handed on.",
+        "torch alone has this element type: nothing else could read, copy or cast what tvm_ffi was handed.",
     ),
     Excused(
         "refuses", "jax", "tvm_ffi", "float4_e2m1fn", "empty*",

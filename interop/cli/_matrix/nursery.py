@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 20.0
 
 #: The same for a call that has hung before in this pair: hundreds of cells may wait for a lock that is never released.
-IMPATIENCE: Final = 3.0
+IMPATIENCE: Final = 2.0
 
 #: Longer than any request or answer.
 _CHUNK: Final = 1 << 16

@@ -150,7 +150,7 @@ def _panel(
 
 def _square(axes: Any, x: int, y: int, parts: dict[str, float]) -> None:
     """One square, filled from the bottom, with its zero-copy part in the middle."""
-    if not parts:  # never installed together
+    if not parts:  # not measured
         return
     bottom, side = y + 0.45, 0.9
     for fill in FILLS:

@@ -16,7 +16,19 @@ import numpy as np
 import pytest
 
 import interop
-from interop.cli._matrix import cache, exceptions, outcomes, promises, report, results, runner, verdict, ways, worker
+from interop.cli._matrix import (
+    cache,
+    exceptions,
+    hands,
+    outcomes,
+    promises,
+    report,
+    results,
+    runner,
+    verdict,
+    ways,
+    worker,
+)
 from interop.cli._matrix.cells import DTYPES, LAYOUTS, Cell, cells_of, values
 from interop.cli._matrix.exceptions import Excused
 from interop.cli._matrix.hands import ROWS, Hands, hands_of, installed
@@ -164,6 +176,20 @@ def test_values_tell_a_cast_from_a_copy() -> None:
     assert values("complex32", (3,)).tobytes() != bytes(12)
     assert values("float32", ()).shape == ()
     assert values("bool", (24,)).view("u1").max() == 1
+
+
+def test_both_sides_are_imported_in_an_order_in_which_they_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+
+    def imports(name: str) -> Any:
+        imported.append(name)
+        return name
+
+    monkeypatch.setattr(hands, "hands_of", imports)
+    pairs: list[tuple[Any, Any]]
+    pairs = [("tensorflow", "paddle"), ("paddle", "dpnp"), ("torch", "numpy"), ("torch", "torch")]
+    assert [hands.hands_of_pair(*pair) for pair in pairs] == pairs
+    assert imported == ["paddle", "tensorflow", "dpnp", "paddle", "torch", "numpy", "torch"]
 
 
 def test_tables_agree() -> None:

@@ -24,7 +24,7 @@ __all__ = ["ROWS", "Hands", "Impossible", "Memory", "Read", "Row", "hands_of", "
 class Row:
     """One kind of array: its name in the matrix, its class of hands, what has to be installed, and its distribution.
 
-    A kind that is no target is another form of one that is. One that is imported first doesn't load after others.
+    A kind that is no target is another form of one that is. Some libraries load in one order only: by `turn`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Row:
     needs: str
     distribution: str
     is_target: bool = True
-    comes_first: bool = False
+    turn: int = 1
 
 
 #: The kinds of arrays, in the order of tables. A new one is one class of hands and one row here.
@@ -42,7 +42,8 @@ ROWS: Final = {
         Row("numpy", "_numpy:Numpy", "numpy", "numpy"),
         Row("torch", "_torch:Torch", "torch", "torch"),
         Row("jax", "_jax:Jax", "jax", "jaxlib"),
-        Row("tensorflow", "_tensorflow:Tensorflow", "tensorflow", "tensorflow"),
+        # paddle ends the process (SIGSEGV) when it is imported after tensorflow.
+        Row("tensorflow", "_tensorflow:Tensorflow", "tensorflow", "tensorflow", turn=2),
         Row("paddle", "_paddle:Paddle", "paddle", "paddlepaddle"),
         Row("mlx", "_mlx:Mlx", "mlx", "mlx"),
         Row("pyarrow", "_arrow:ArrowArray", "pyarrow", "pyarrow"),
@@ -50,7 +51,7 @@ ROWS: Final = {
         Row("tvm_ffi", "_small:Tvm", "tvm_ffi", "apache-tvm-ffi"),
         Row("warp", "_small:Warp", "warp", "warp-lang"),
         # After paddle, MKL finds paddle's older TBB in place of its own: undefined symbol in libmkl_tbb_thread.so.
-        Row("dpnp", "_dpnp:Dpnp", "dpnp", "dpnp", comes_first=True),
+        Row("dpnp", "_dpnp:Dpnp", "dpnp", "dpnp", turn=0),
         Row("array_api_strict", "_small:Strict", "array_api_strict", "array-api-strict"),
     )
 }
@@ -64,7 +65,7 @@ def hands_of_pair(source: str, target: str) -> tuple[Hands, Hands]:
     ImportError
         If one of them isn't installed, or doesn't work here.
     """
-    order = sorted(dict.fromkeys((source, target)), key=lambda name: not ROWS[name].comes_first)
+    order = sorted(dict.fromkeys((source, target)), key=lambda name: ROWS[name].turn)
     made = {name: hands_of(name) for name in order}
     return made[source], made[target]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from interop import _layout
 from interop._dtypes import DType
+from interop._native import view_from_ndarray
 from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -103,7 +104,5 @@ def aligned(
         raise UnsupportedError(msg)
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + alignment, np.uint8)
-    start = -memory.__array_interface__["data"][0] % alignment
-    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-    laid = memory[start : start + size].view(dtype.numpy).reshape([shape[axis] for axis in order])
-    return laid.transpose(np.argsort(order)) if order else laid
+    start = -view_from_ndarray(memory).ptr % alignment
+    return np.ndarray(shape, dtype.numpy, memory, start, tuple([step * dtype.itemsize for step in strides]))

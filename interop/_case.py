@@ -24,6 +24,7 @@ PENDING: Final = {
     "byteorder": "the elements are in the other byte order",
     "strides": "its strides are no multiple of the element size, which DLPack can't express",
     "encoded": "the memory isn't plain elements: only its own framework can decode it",
+    "chunked": "the values lie in several blocks: only its own framework knows them all",
     "scalar": "a scalar has no memory that can be borrowed",
 }
 
@@ -114,6 +115,9 @@ class Case:
         if self.same and device.type_code == CPU and limits is not None and limits.devices is not None:
             # One framework's own devices on the host, such as jax's, are different places to it.
             self.moves = facts.device.dlpack != device.dlpack
+        elif options.device is not None and device.type_code == CUDA and facts.device.type_code == CUDA_MANAGED:
+            # Every device reaches managed memory, but an array of it says that it is on the device that it was made on.
+            self.moves = facts.device.index != device.index
         self.dtype = options.dtype or facts.dtype
         self.casts = self.dtype.name != facts.dtype.name
         self._reasons: tuple[str, ...] | None = None
@@ -203,7 +207,7 @@ class Case:
             yield f"{self.target} can't hold {_STRIDES[room.strides]} such as {facts.strides}"
         if self.dtype.name in room.own:
             yield f"{self.target} keeps {self.dtype} in memory of its own only"
-        if not self._aligned():
+        if not self.is_aligned:
             yield f"{self.target} wants the address to be a multiple of {room.alignment or facts.dtype.itemsize} bytes"
             if room.alignment > ALLOCATORS_ALIGN:
                 yield "few allocators do that by themselves: interop.empty_aligned makes such memory"
@@ -218,7 +222,9 @@ class Case:
         follows = _layout.is_c if order == "C" else _layout.is_f
         return follows(self.facts.shape, self.facts.strides)
 
-    def _aligned(self) -> bool:
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the address is one that the target takes, as far as it is known."""
         alignment = self.room.alignment
         if alignment == 1 or self.facts.ptr is None or 0 in self.facts.shape:
             return True
@@ -283,7 +289,8 @@ def result_device(
     else:
         type_code, index = asked
         if index is None:
-            index = facts.device.index if facts.device.type_code == type_code else current(type_code)
+            managed = (type_code, facts.device.type_code) == (CUDA, CUDA_MANAGED)
+            index = facts.device.index if managed or facts.device.type_code == type_code else current(type_code)
         device = device_of_pair(type_code, index)
     room = limits(device.type_code)
     if device.is_host and (room is None or (device.index and device.type_code == CPU and room.devices is None)):

@@ -13,6 +13,7 @@ from interop._execute import execute
 from interop._native import convert_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
+from interop._plans import plan_of
 from interop._registry import adapter_for, describe, framework_of
 from interop._targets import target_adapter
 from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError
@@ -152,7 +153,7 @@ def convert(
 
 def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no hot route takes `x`."""
-    return _convert(x, target_adapter(target), _options.parse(**options))
+    return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 
 def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
@@ -228,7 +229,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
         if _is_kept(source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
-        facts = describe(source, x)
+        facts = describe(source, x, traced=True)
     except InteropError as err:
         return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))
     case = case_of(facts, source, target, parsed)
@@ -269,13 +270,13 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
     source = adapter_for(x)
     if _is_kept(source, target, options):
         return x
-    facts, opened = describe(source, x), x
+    facts, opened = describe(source, x, traced=True), x
     # Inside one framework nothing has to be known of a lazy array: its own operations keep it lazy.
     if not facts.certain and not (source.name == target.name and "lazy" in facts.pending):
         opened, facts = open_source(x, facts, source, target, options)
     case = case_of(facts, source, target, options)
-    plan = make_plan(case)
-    carrier = carrier_of(case, source, target) if plan.ok else None
+    plan = plan_of(case)
+    carrier = carrier_of(case, source, target) if plan.ok and case.moves else None
     if carrier is not None:
         opened, facts = carried(opened, facts, source, carrier, options.stream)
         source, case = carrier, case_of(facts, carrier, target, options)

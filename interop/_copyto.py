@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -74,7 +75,8 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     if there.readonly:
         # What others may not write, its own framework may: a variable is assigned to.
         fix = f"Write by {into.name}'s own calls, or into a copy." if there.immutable else "Write into a copy."
-        raise ReadOnlyError(message(f"can't write into {describe_facts(there)}", "it is readonly", fix))
+        named = replace(there, framework=wrapper.name) if isinstance(wrapper, Wrapped) else there
+        raise ReadOnlyError(message(f"can't write into {describe_facts(named)}", "it is readonly", fix))
     if here.certain:
         _check(there, here, casting)
     if here.framework != into.name:

@@ -6,6 +6,7 @@ table is the only place where a name is tied to a DLPack code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, final
 
@@ -76,6 +77,9 @@ BY_NAME: Final = {row.name: row for row in ROWS}
 BY_TRIPLE: Final = {(row.code, row.bits, row.lanes): row for row in ROWS}
 BY_NUMPY: Final = {row.numpy: row for row in ROWS if row.numpy is not None}
 
+#: numpy's own short spellings: the kind, and the size in bytes.
+_SHORT: Final = re.compile("[=|<>]?([iu][1248]|f[248]|c(8|16)|b1)")
+
 _PYTHON: Final[dict[object, str]] = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 
 #: Asked for what is no name, no numpy dtype and no Python scalar type: the loaded adapters, in turn.
@@ -89,9 +93,9 @@ class DType:
     Parameters
     ----------
     dtype
-        A name (``"bfloat16"``), a numpy dtype or scalar type, Python's ``bool``, ``int``, ``float`` or
-        ``complex`` (which mean numpy's), a ``(code, bits, lanes)`` triple, or the dtype object of any loaded
-        framework.
+        A name (``"bfloat16"``, or numpy's short ``"f4"`` in the machine's byte order), a numpy dtype or scalar type,
+        Python's ``bool``, ``int``, ``float`` or ``complex`` (which mean numpy's), a ``(code, bits, lanes)`` triple, or
+        the dtype object of any loaded framework.
 
     Raises
     ------
@@ -202,6 +206,10 @@ def parse_dtype(dtype: object) -> DType | None:
         name = None
     if name is None and isinstance(dtype, str):
         name = str(dtype)
+        if _SHORT.fullmatch(name):
+            name = _numpy_name(np.dtype(name)) if np.dtype(name).isnative else None
+            if name is None:
+                return None
     if name is None and isinstance(dtype, tuple):
         return dtype_of_triple(*dtype) if dtype in BY_TRIPLE else None
     if name is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop.errors import (
     CopyError,
+    DeviceError,
     DTypeError,
     InteropError,
     UnsupportedError,
@@ -21,12 +22,17 @@ from interop.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
 
     from interop._case import Case
     from interop._devices import Device
     from interop._native import View
     from interop._plan import Plan, Step
     from interop.protocols import Adapter, Facts
+
+
+#: On the host nothing has to be made current.
+_NOWHERE: Final = nullcontext()
 
 
 @dataclass(slots=True)
@@ -56,14 +62,15 @@ class _Run:
             view.owner.read_by(self.reader)
         return view
 
-    @contextmanager
-    def working(self, adapter: Adapter) -> Generator[None]:
+    def working(self, adapter: Adapter) -> AbstractContextManager[None]:
         """Have a framework work on the device that is copied on, and on the stream that was named."""
         case = self.case
         place = case.facts.device if case.device.is_host else case.device
-        if not has_streams(place):
-            yield
-            return
+        return self._working(adapter, place) if has_streams(place) else _NOWHERE
+
+    @contextmanager
+    def _working(self, adapter: Adapter, place: Device) -> Generator[None]:
+        case = self.case
         stream = case.options.stream if case.options.stream != ORDERED else None
         if stream is not None and adapter is self.source and not case.same:
             order_after_producer(adapter, place, stream)
@@ -82,6 +89,8 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     named = case.options.stream
     if case.moves and named is not None and named != ORDERED and has_streams(case.device):
         probe(target, case.device, named)
+    if case.moves and case.facts.device.is_host != case.device.is_host:
+        refuse_captured(case, target if has_streams(case.device) else source)
     run = _Run(case, x, source, target, reader_of(case, target))
     value = x
     for step in plan.steps:
@@ -101,6 +110,25 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     if not case.same:
         _check(plan, case, value, target)
     return value
+
+
+def refuse_captured(case: Case, worker: Adapter) -> None:
+    """Refuse a move that waits for a captured stream, before anything is queued: CUDA would end the capture."""
+    place = case.facts.device if case.device.is_host else case.device
+    stream = case.options.stream
+    if not has_streams(place):
+        return
+    if place is not case.device and stream is not None and stream.owner is None and stream > PER_THREAD:
+        # Not even this can be asked of a bare handle, which may be of a stream that is gone.
+        return
+    if stream is None or stream == ORDERED:
+        stream = current_stream_of(worker, place)
+    if stream is None or not worker.capturing(place, stream):
+        return
+    what = f"can't hand {describe_facts(case.facts)} to {case.target} with device={str(case.device)!r}"
+    why = f"{stream!r} is captured into a CUDA graph, and a move between host and device waits for it"
+    call = call_text(case.target, **case.spelled())
+    raise DeviceError(message(what, why, f"{call} works before the capture begins, or after it has ended."))
 
 
 def _memory_fix(case: Case) -> str:

@@ -13,7 +13,7 @@ from interop._devices import NAMES, device_of_pair
 from interop._plan import make_plan
 from interop._registry import describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
-from interop.errors import CopyError, DeviceError, call_text, describe_facts, message
+from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
 
 if TYPE_CHECKING:
     from interop._devices import Device
@@ -84,7 +84,7 @@ def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:
     count = None if limits is None else limits.devices
     if count is not None and facts.device.index >= count:
         msg = (
-            f"a {type(x).__qualname__} says that it is on {facts.device}, and {worker.name} sees {count} "
+            f"{with_article(type(x).__qualname__)} says that it is on {facts.device}, and {worker.name} sees {count} "
             f"device{'s' * (count != 1)}. This is a bug of the producer."
         )
         raise DeviceError(msg)

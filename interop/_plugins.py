@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from interop._devices import Device
 from interop._dtypes import DType
 from interop._native import CallRoute, Route, View
-from interop.errors import InteropError, UnsupportedError
+from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def problem(adapter: Any) -> str | None:
     if missing:
         more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
         return (
-            f"a {type(adapter).__qualname__} isn't one: it lacks {', '.join(missing[:2])}{more} of what "
+            f"{with_article(type(adapter).__qualname__)} isn't one: it lacks {', '.join(missing[:2])}{more} of what "
             "interop.protocols.Adapter lists. Derive from interop.protocols.HostAdapter, which has defaults"
         )
     if adapter.api != ADAPTER_API:
@@ -316,6 +316,7 @@ _FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "grad": lambda value: value in {"none", "reverse", "forward"},
     "pending": lambda value: isinstance(value, frozenset),
     "certain": lambda value: type(value) is bool,
+    "traced": lambda value: isinstance(value, str),
 }
 
 

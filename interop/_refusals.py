@@ -62,11 +62,29 @@ def _call(case: Case, **changes: object) -> str:
     if case.target == VIEW:
         # What can be changed is the tensor that is looked at, by its own framework.
         own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
-        if "encoded" in case.facts.pending and case.facts.device.is_host:
-            # A copy of its framework's own may be encoded again: pyarrow's booleans are bits in each array.
+        if case.facts.pending & {"encoded", "chunked"} and case.facts.device.is_host:
+            # A copy of its framework's own may be encoded again (pyarrow's booleans are bits in each array), or there
+            # is none: polars is a source only.
             return f"interop.view({call_text('numpy', **own)})"
         return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
     return call_text(case.target, **case.spelled(**changes))
+
+
+def _traced(case: Case) -> InteropError | None:
+    """What can't be done with what only stands for values: its framework's operations are all there is."""
+    facts, room, options = case.facts, case.limits, case.options
+    if not facts.traced:
+        return None
+    if not case.same:
+        return UnsupportedError(facts.traced)
+    if options.order == "F" and not _layout.is_f(facts.shape, _layout.c_strides(facts.shape)):
+        why = f"how traced values lie in memory is for {case.target}'s compiler to say"
+        return UnsupportedError(message(_what(case), why, f"{_call(case, order=None)} leaves it to that."))
+    alone = facts.device.is_host and not case.moves and room is not None and room.devices == 1
+    if options.device is not None and not alone:
+        why = "where traced values live is decided when the function is called"
+        return DeviceError(message(_what(case), why, f"{_call(case, device=None)} leaves them there."))
+    return None
 
 
 def _gradient(case: Case) -> InteropError | None:
@@ -114,12 +132,12 @@ def _stream(case: Case) -> InteropError | None:
         why = "a capsule doesn't say which stream its data is ordered on"
         fix = f"{_call(case, stream=-1)} says that it is ordered on the current one."
         return DeviceError(message(_what(case), why, fix))
-    if stream is None or stream == ORDERED or (case.same and not case.reasons):
+    if stream is None or stream == ORDERED:
         return None
     if stream.device is not None and stream.device.index != place.index:
         why = f"stream={stream!r} is a stream of {stream.device} and the memory is on {place}"
         return DeviceError(message(_what(case), why, f"{_call(case)} takes the current stream of {place}."))
-    if stream == PER_THREAD:
+    if stream == PER_THREAD and (case.reasons or not case.same):
         for name, limits in ((facts.framework, case.source_limits), (case.target, case.limits)):
             if limits is not None and not limits.per_thread_stream:
                 why = f"stream=2 is CUDA's per-thread default stream, another one in each thread, and {name} rejects it"
@@ -204,6 +222,7 @@ def _copy(case: Case) -> InteropError | None:
 
 
 _CHECKS: Final[tuple[Callable[[Case], InteropError | None], ...]] = (
+    _traced,
     _gradient,
     _device,
     _absent,

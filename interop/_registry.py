@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._wrappers import Wrapper
 from interop._native import CallRoute, ChainRoute, HandoverRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
-from interop.errors import InteropError, UnsupportedError
+from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import Facts, SupportsLending
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def _no_tensor(x: Any) -> str:
     broken = _plugins.faults().get(tp.__module__.partition(".")[0]) or _plugins.silent()
     if broken:
         fix = f"But {broken}"
-    return f"a {name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
+    return f"{with_article(name)} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
 
 
 def _foreign_dtype(dtype: object) -> str | None:
@@ -326,8 +326,11 @@ def _try_row(row: _rows.Row) -> None:
             load_row(row)
 
 
-def describe(adapter: Adapter, x: Any) -> Facts:
-    """The facts of an object, or one of our errors: what an adapter or an object raises is its cause."""
+def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
+    """The facts of an object, or one of our errors: what an adapter or an object raises is its cause.
+
+    What only stands for values is refused unless `traced` says that it is going to be handled.
+    """
     try:
         # Any: what a third party's adapter returns is looked at, not believed.
         facts: Any = adapter.describe(x)
@@ -338,14 +341,16 @@ def describe(adapter: Adapter, x: Any) -> Facts:
     if not isinstance(facts, Facts):
         msg = f"the adapter {adapter.name!r} described a {type(x).__qualname__} by {facts!r}, not by Facts: its bug."
         raise UnsupportedError(msg)
+    if facts.traced and not traced:
+        raise UnsupportedError(facts.traced)
     return facts
 
 
 def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:
     name = f"{type(x).__module__}.{type(x).__qualname__}"
     return (
-        f"a {name} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the adapter "
-        f"{adapter.name!r}."
+        f"{with_article(name)} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the "
+        f"adapter {adapter.name!r}."
     )
 
 

@@ -37,9 +37,13 @@ def target_adapter(to: object) -> Adapter:
     UnsupportedError
         If no framework of that name is known; an ImportError too where it isn't installed.
     """
+    if isinstance(to, str):
+        found = _registry.loaded(to)
+        if found is not None and _can_be_target(to):
+            return found
     name = target_name(to)
     row = _rows.rows().get(name)
-    if row is not None and row.instead and not _registry.is_registered(name):
+    if row is not None and not _can_be_target(name):
         msg = f"{name} can be converted from, not to: no memory can be handed to it as it is. Call {row.instead}."
         raise UnsupportedError(msg)
     found = _registry.loaded(name)
@@ -51,6 +55,11 @@ def target_adapter(to: object) -> Adapter:
             raise UnsupportedError(_plugins.faults()[name])
         return _registry.load_row(row)
     return _module_adapter(name)
+
+
+def _can_be_target(name: str) -> bool:
+    row = _rows.rows().get(name)
+    return row is None or not row.instead or _registry.is_registered(name)
 
 
 def _import_framework(row: _rows.Row) -> None:

@@ -70,12 +70,19 @@ def message(what: str, why: str, fix: str) -> str:
     return f"{what}: {why}. {fix}"
 
 
+def with_article(name: str) -> str:
+    """``an IndexedSlices``, ``a Tensor``, ``a uint8``."""
+    spoken = name.lower()
+    vowel = spoken[:1] in set("aeiou") and not spoken.startswith(("uni", "uint", "us"))
+    return f"{'an' if vowel else 'a'} {name}"
+
+
 def describe_facts(facts: Facts, *, layout: bool = False) -> str:
     """One line on a tensor for a message: ``a torch tensor, float32 (2, 3) on cpu``."""
-    article = "an" if facts.framework[:1] in "aeiou" else "a"
+    tensor = with_article(f"{facts.framework} tensor")
     if not facts.certain:
-        return f"{article} {facts.framework} tensor on {facts.device}"
-    text = f"{article} {facts.framework} tensor, {facts.dtype} {facts.shape} on {facts.device}"
+        return f"{tensor} on {facts.device}"
+    text = f"{tensor}, {facts.dtype} {facts.shape} on {facts.device}"
     if layout and facts.strides is not None:
         text += f", strides {facts.strides}"
     return text + (", readonly" if facts.readonly else "")

@@ -39,7 +39,7 @@ __all__ = [
 ADAPTER_API: Final = 1
 
 #: What stands between an object and its export, and what undoes it. All but "lazy" take a copy to settle.
-Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded", "scalar"]
+Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded", "chunked", "scalar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,9 @@ class Facts:
         False where one of the above is a guess that only an export could prove; `unknown` says which.
     unknown
         The open question in words, empty when `certain`.
+    traced
+        For what stands for values inside of a transformed function and has none: what to say to whoever takes it out of
+        its framework, whose own operations alone can work on it. Empty for every other object.
     """
 
     framework: str
@@ -143,6 +146,7 @@ class Facts:
     orderable: bool = True
     certain: bool = True
     unknown: str = field(default="", compare=False)
+    traced: str = field(default="", compare=False)
 
 
 @runtime_checkable
@@ -293,7 +297,8 @@ class Adapter(Protocol):
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return hot routes by exact type and target: each returns a result or NotImplemented.
 
-        A route never raises, never copies, and gives what the plan for the default arguments gives. The target
+        A route never raises, copies only where the default is a copy of whatever comes (it is a ``CallRoute`` that says
+        so), and gives what the plan for the default arguments gives. The target
         ``"view"`` stands for :func:`interop.view`, ``"numpy@cpu"`` for numpy with ``device="cpu"``: a route that moves.
         """
         ...

@@ -515,6 +515,36 @@ def given_back_by_cupy_during_capture(torch: Any, cupy: Any) -> None:
         interop.to_torch(d)
 
 
+def a_move_during_capture(torch: Any, cupy: Any) -> None:
+    """A move waits for the stream, which ends a capture: it is refused first, and the capture goes on."""
+    stream = torch.cuda.Stream(device=0)
+    host = np.ones(SIZE, np.float32)
+    with interop.use_stream(stream):
+        x, y = torch.zeros(SIZE, device="cuda"), torch.ones(SIZE, device="cuda")
+        captured = cupy.cuda.get_current_stream()
+        c, d = interop.to_cupy(x), interop.to_cupy(y)
+        with capturing(captured) as graphs:
+            for call in (
+                lambda: interop.to_numpy(x, device="cpu"),
+                lambda: interop.to_numpy(c, device="cpu"),
+                lambda: interop.to_numpy(x, device="cpu", dtype="float64"),
+                lambda: interop.to_torch(host, device="cuda"),
+                lambda: interop.to_cupy(host, device="cuda"),
+                lambda: interop.to_torch(c, device="cpu"),
+            ):
+                try:
+                    call()
+                except interop.DeviceError as error:
+                    if "captured into a CUDA graph" not in str(error) or "before the capture" not in str(error):
+                        raise
+                else:
+                    raise AssertionError("a move was queued while a graph is captured")
+            c.data.copy_from_device_async(d.data, d.nbytes, captured)
+        graph = graphs[0]
+        graph.launch(captured)
+        expect(x.cpu(), np.ones(SIZE))
+
+
 def a_handoff_during_capture(torch: Any, cupy: Any) -> None:
     """On one stream a handoff is legal while it is captured, and so is dropping what was handed over."""
     stream = torch.cuda.Stream(device=0)
@@ -583,6 +613,7 @@ SCENARIOS: dict[str, Callable[[Any, Any], None]] = {
         errors_leave_no_trace,
         given_back_during_capture,
         given_back_by_cupy_during_capture,
+        a_move_during_capture,
         a_handoff_during_capture,
         dropped_in_a_forked_child,
     )

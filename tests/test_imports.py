@@ -217,3 +217,18 @@ def test_a_framework_that_was_asked_for_and_is_missing_fails_the_run() -> None:
     )
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "it can't import no_such_framework (ModuleNotFoundError" in done.stderr
+
+
+def test_importing_watches_no_forks() -> None:
+    """A hook for forks can't be taken out again: only a process that lends device memory has one."""
+    code = """
+    import os
+    hooks = []
+    register = os.register_at_fork
+    os.register_at_fork = lambda **given: (hooks.extend(given.values()), register(**given))
+    import numpy, ml_dtypes
+    import interop, interop._adapters._cuda
+    interop.to_numpy(interop.view(numpy.zeros(3)))
+    print([hook for hook in hooks if str(getattr(hook, "__module__", "")).startswith("interop")])
+    """
+    assert run_fresh(textwrap.dedent(code)).strip() == "[]"

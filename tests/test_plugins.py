@@ -45,7 +45,7 @@ BROKEN = {
     "points to no module": ("", "mine_nowhere:adapter", "No module named 'mine_nowhere'"),
     "points to no attribute": ("", "mine:adapter", "no attribute 'adapter'"),
     "points to a class": (ADAPTER + "adapter = Mine", "mine:adapter", "Mine is a class: offer an object of it, Mine()"),
-    "is no adapter": ("adapter = object()", "mine:adapter", "a object isn't one: it lacks api, name and"),
+    "is no adapter": ("adapter = object()", "mine:adapter", "an object isn't one: it lacks api, name and"),
     "another version": (ADAPTER + "Mine.api = 99\nadapter = Mine()", "mine:adapter", "speaks version 99"),
     "another name": (ADAPTER + "Mine.name = 'yours'\nadapter = Mine()", "mine:adapter", "is named 'yours'"),
     "modules of nonsense": (ADAPTER + "Mine.modules = 7\nadapter = Mine()", "mine:adapter", "its modules are 7"),

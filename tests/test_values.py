@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -337,3 +338,15 @@ def test_small_types_cast_to_each_other(source: str) -> None:
     a = np.ones(3, numpy_dtype(source))
     for target in [*SMALL, "float32", "int64", "complex64"]:
         assert interop.to_numpy(a, dtype=target).astype("c8").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("short", ["f4", "<i8" if sys.byteorder == "little" else ">i8", "=u2", "|b1", "c16", "f2"])
+def test_numpys_short_spellings_name_element_types(short: str) -> None:
+    assert interop.DType(short) is interop.DType(np.dtype(short))
+    assert interop.to_numpy(np.zeros(2), dtype=short).dtype == np.dtype(short) or short == "c16"
+
+
+@pytest.mark.parametrize("text", [">f4" if sys.byteorder == "little" else "<f4", "f3", "i4,i4", "U4", "V8", "f", ""])
+def test_what_is_no_element_type_to_exchange_is_no_spelling_of_one(text: str) -> None:
+    with pytest.raises(interop.DTypeError, match="'float32'"):
+        interop.DType(text)

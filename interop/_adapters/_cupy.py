@@ -166,7 +166,7 @@ class CupyAdapter(CupyStreams):
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Moves to the host; the routes that are shared with another framework on CUDA are :meth:`lends`."""
         # get() takes the stream of the device that is current before it makes the array's own device so.
-        return {(ndarray, "numpy@cpu"): ArrayMoveRoute(_PLAIN, device=runtime.getDevice, move=ndarray.get)}
+        return {(ndarray, "numpy@cpu"): ArrayMoveRoute(_PLAIN, device=runtime.getDevice, move=_get)}
 
     def lends(self) -> Mapping[type, ArrayLender]:
         """Arrays of device memory, not of managed."""
@@ -181,6 +181,13 @@ class CupyAdapter(CupyStreams):
         dtypes={triple: dtype for dtype, (_, triple) in _ROWS.items()},
         max_ndim=_limits.max_ndim,
     )
+
+
+def _get(a: Any) -> Any:
+    # A stream that is captured can't be waited for: the planner says so before anything is queued.
+    if runtime.streamIsCapturing(_cupy_cuda.STREAMS(runtime.getDevice())):
+        return NotImplemented
+    return a.get()
 
 
 adapter: Final = CupyAdapter()

@@ -161,6 +161,9 @@ def copy_values(dst: np.ndarray[Any, Any], src: np.ndarray[Any, Any]) -> None:
     A cast that overflows or meets NaN gives what the hardware gives, without a warning: the caller asked for
     the element type by name.
     """
+    if src.dtype == dst.dtype:
+        np.copyto(dst, src)
+        return
     with np.errstate(all="ignore"):
         if not np.can_cast(src.dtype, dst.dtype, "unsafe"):
             # ml_dtypes has no casts between some of its small types; float32 holds the values of each exactly.

@@ -18,7 +18,7 @@ from jax.dlpack import from_dlpack
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import without_odd_strides
-from interop._aligned import ALIGNMENT
+from interop._aligned import ALIGNMENT, aligned
 from interop._case import ALLOCATORS_ALIGN
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, DType, dtype_of_triple
@@ -105,6 +105,8 @@ class JaxAdapter(Drafting):
         """Read the facts off the array; nothing waits for its values."""
         if isinstance(x, Draft):
             return self.describe_draft(x)
+        if isinstance(x, Tracer):
+            return _describe_tracer(x)
         _refuse_unplain(x)
         row = BY_NUMPY.get(x.dtype)
         if row is None:
@@ -150,6 +152,8 @@ class JaxAdapter(Drafting):
 
     def fresh(self, x: Any, draft: Draft) -> Any:
         """Cast and move with jax's own operations; a plain copy is made in memory, since jax's own may alias."""
+        if isinstance(x, Tracer):
+            return x.astype(draft.dtype.numpy) if x.dtype != draft.dtype.numpy else jnp.array(x, copy=True)
         if draft.device.is_host and (x.dtype == draft.dtype.numpy or not draft.is_c):
             return super().fresh(x, draft) if draft.dtype.name not in _PACKED else jnp.array(x, copy=True)
         return jax.device_put(x.astype(draft.dtype.numpy), _native_device(draft.device))
@@ -176,21 +180,38 @@ class JaxAdapter(Drafting):
         return _pair(device) if isinstance(device, jax.Device) else None
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, to numpy, and from numpy where ``copy=False`` says that an alias is wanted."""
-        routes: dict[tuple[type, str], Callable[[Any], Any]] = {(np.ndarray, "jax"): CallRoute(_take, views_only=True)}
+        """To itself, to numpy, and from numpy: an alias where ``copy=False`` says that it is wanted, else a copy."""
+        routes: dict[tuple[type, str], Callable[[Any], Any]] = {(np.ndarray, "jax"): CallRoute(_take, copies=_copy)}
         for tp in _CONCRETE:
             routes[tp, "jax"] = IdentityRoute()
             routes[tp, "numpy"] = CallRoute(_show)
         return routes
 
 
+def _describe_tracer(x: Any) -> Facts:
+    """Say what is known of an array inside of a transformed function, where jax's own operations alone work on it."""
+    text = (
+        f"a jax tracer, {x.aval}, stands for an array inside jit, grad or vmap and has no values. Convert outside "
+        "of the transformed function, or call back out of it with jax.pure_callback."
+    )
+    row = BY_NUMPY.get(x.dtype)
+    if row is None:
+        raise UnsupportedError(text)
+    return Facts(
+        framework="jax",
+        dtype=dtype_of_triple(row.code, row.bits, row.lanes),
+        device=device_of_pair(*_pair(jax.local_devices()[0])),
+        shape=x.shape,
+        strides=_layout.c_strides(x.shape),
+        ptr=None,
+        extent=None,
+        readonly=True,
+        immutable=True,
+        traced=text,
+    )
+
+
 def _refuse_unplain(x: Any) -> None:
-    if isinstance(x, Tracer):
-        msg = (
-            f"a jax tracer, {x.aval}, stands for an array inside jit, grad or vmap and has no values. Convert outside "
-            "of the transformed function, or call back out of it with jax.pure_callback."
-        )
-        raise UnsupportedError(msg)
     if isinstance(x, _REFS):
         msg = "a jax reference is a box whose array is replaced when it is written. Pass x[...], the array in it now."
         raise UnsupportedError(msg)
@@ -272,6 +293,17 @@ def _take(a: np.ndarray[Any, Any]) -> Any:
     if view.ptr % ALIGNMENT or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
         return NotImplemented
     return adapter.wrap(view)
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    name = view.dtype.name
+    # What is readonly is taken as it is where it can be.
+    if view.readonly or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
+        return NotImplemented
+    made = aligned(view.shape, view.dtype, view.strides)
+    np.copyto(made, a)
+    return adapter.wrap(view_from_ndarray(made))
 
 
 adapter: Final = JaxAdapter()

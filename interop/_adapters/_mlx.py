@@ -150,8 +150,12 @@ class MlxAdapter(Drafting):
         return (CPU if kind == mx.cpu else METAL, 0)
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, and to numpy; what comes in is a copy, which no route makes."""
-        return {(mx.array, "mlx"): IdentityRoute(), (mx.array, "numpy"): CallRoute(_show)}
+        """To itself, and to numpy; what comes in is always a copy."""
+        return {
+            (mx.array, "mlx"): IdentityRoute(),
+            (mx.array, "numpy"): CallRoute(_show),
+            (np.ndarray, "mlx"): CallRoute(_no_view, copies=_copy),
+        }
 
 
 def _limits(dtypes: frozenset[str], lacking: dict[str, str]) -> Limits:
@@ -188,6 +192,18 @@ def _show(x: Any) -> Any:
     except InteropError:  # inside compile, which the planner names
         return NotImplemented
     return ndarray_from_view(view) if type(view) is View else NotImplemented
+
+
+def _no_view(_a: np.ndarray[Any, Any]) -> Any:
+    return NotImplemented
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    limits = adapter.limits(CPU)
+    if not view.contiguous or limits is None or view.dtype.name not in limits.dtypes:
+        return NotImplemented
+    return _array(view)
 
 
 adapter: Final = MlxAdapter()

@@ -11,7 +11,7 @@ from interop._adapters._host import HostOnly, copy_values
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import IdentityRoute, NdarrayViewRoute, View, ndarray_from_view, view_from_ndarray
-from interop.errors import DTypeError, UnsupportedError
+from interop.errors import DTypeError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class NumpyAdapter(HostOnly):
         if dtype.numpy is None:
             msg = f"numpy has no element type {dtype}"
             raise UnsupportedError(msg)
+        if strides == _layout.c_strides(shape):
+            return np.empty(shape, dtype.numpy)
         order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
         memory = np.empty([shape[axis] for axis in order], dtype.numpy)
         return memory.transpose(np.argsort(order)) if order else memory
@@ -193,8 +195,10 @@ def _subclass_text(x: Array) -> str:
     tp = type(x)
     name = f"{tp.__module__}.{tp.__qualname__}"
     if isinstance(x, np.ma.MaskedArray):
-        return f"a {name} has a mask, which no other library would see. Pass x.filled(value), or x.data to drop it."
-    return f"a {name} may mean more than its numbers (a unit, a mask). Pass numpy.asarray(x) if the numbers are all."
+        fix = "Pass x.filled(value), or x.data to drop it."
+        return f"{with_article(name)} has a mask, which no other library would see. {fix}"
+    fix = "Pass numpy.asarray(x) if the numbers are all."
+    return f"{with_article(name)} may mean more than its numbers (a unit, a mask). {fix}"
 
 
 _KINDS: Final = {

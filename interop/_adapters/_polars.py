@@ -1,16 +1,26 @@
-"""polars, as a source: a Series of one chunk without nulls is one block of memory, and readonly."""
+"""polars, as a source: a Series of one chunk without nulls is one block of memory, and readonly.
+
+Several chunks, and booleans, which it packs eight to a byte, are copied one chunk after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from interop._adapters._wrappers import Wrapper
-from interop._dtypes import BY_NUMPY
-from interop._native import CallRoute
+from interop._adapters._host import HostLibrary, copy_values
+from interop._adapters._numpy import adapter as host
+from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._devices import CPU, device_of_pair
+from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
+from interop._native import CallRoute, View, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
+from interop.protocols import Facts, Limits, Pending
+
+if TYPE_CHECKING:
+    from interop.protocols import Adapter
 
 _TABLES: Final = (pl.DataFrame, pl.LazyFrame)
 
@@ -49,7 +59,6 @@ _WIDE: Final = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasa
 _TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
     (lambda dtype: dtype.is_temporal(), "counts units of time. Pass x.to_physical(), the counts."),
     (lambda dtype: dtype in (pl.Categorical, pl.Enum), "holds codes of categories. Pass x.to_physical(), the codes."),
-    (lambda dtype: dtype == pl.Boolean, "packs eight values into a byte. Pass x.cast(polars.UInt8), a byte for each."),
     (lambda dtype: dtype.is_decimal(), "holds decimal numbers. Pass x.cast(polars.Float64)."),
     (lambda dtype: dtype == pl.List, "holds lists of any length. Pass x.explode(), or x.list.to_array(width)."),
     (lambda dtype: dtype in _WIDE, "holds integers of 128 bits. Pass x.cast(polars.Int64)."),
@@ -72,6 +81,85 @@ def _obstacle(x: Any) -> str:
     return f"lies in {x.n_chunks()} chunks. Pass x.rechunk()." if x.n_chunks() != 1 else ""
 
 
+#: Of a Series whose chunks are copied: the element types by polars' own.
+_NAMES: Final = {
+    tp: "bool" if tp is pl.Boolean else name.lower()
+    for name in ("Boolean", *(f"{kind}{bits}" for kind in ("Int", "UInt", "Float") for bits in (8, 16, 32, 64)))
+    if (tp := getattr(pl, name, None)) is not None
+}
+
+
+def _is_apart(x: Any) -> bool:
+    """Whether it is a Series of numbers or booleans without nulls that is no one block of elements."""
+    if not isinstance(x, pl.Series) or x.dtype.base_type() not in _NAMES or x.null_count():
+        return False
+    return bool(x.dtype == pl.Boolean or x.n_chunks() != 1)
+
+
+class _Apart(HostLibrary):
+    """A Series whose values can only be copied, and numpy's arrays that they are copied into."""
+
+    name = "polars"
+
+    def claims(self, _tp: type, /) -> bool:
+        """Which Series these are is for the adapter of polars to say."""
+        return False
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """What numpy holds."""
+        return host.limits(device_type)
+
+    def view(self, x: Any, /) -> View:
+        """Look at a copy."""
+        return view_from_ndarray(x)
+
+    def wrap(self, view: View, /) -> Any:
+        """Make an ndarray, for a step in the middle."""
+        return host.wrap(view)
+
+    def describe(self, x: Any, /) -> Facts:
+        """Tell what the copy will be."""
+        if not isinstance(x, pl.Series):
+            return super().describe(x)
+        row = BY_NAME[_NAMES[x.dtype.base_type()]]
+        pending: frozenset[Pending] = frozenset({"encoded" if x.dtype == pl.Boolean else "chunked"})
+        return Facts(
+            framework=self.name,
+            dtype=dtype_of_triple(row.code, row.bits, row.lanes),
+            device=device_of_pair(CPU),
+            shape=x.shape,
+            strides=(1,),
+            ptr=None,
+            extent=None,
+            readonly=True,
+            pending=pending,
+        )
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with numpy, chunk by chunk."""
+        if not isinstance(src, pl.Series):
+            super().assign(dst, src)
+            return
+        into = ndarray_from_view((dst if isinstance(dst, View) else self.view(dst)).with_readonly(False))
+        start = 0
+        for chunk in src.get_chunks():
+            copy_values(into[start : start + len(chunk)], chunk.to_numpy())
+            start += len(chunk)
+
+
+class PolarsAdapter(Wrapper):
+    """The adapter of polars: a Series is the array on its memory, or has none that could be taken as it is."""
+
+    def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
+        """The adapter of one Series."""
+        if _is_apart(x):
+            return Wrapped(self.name, self.modules, lambda same: same, _apart)
+        return super().adapter_of(x, adapter_for)
+
+
+_apart: Final = _Apart()
+
+
 def _show(x: Any) -> Any:
     if not x.dtype.is_numeric():
         return NotImplemented
@@ -80,4 +168,4 @@ def _show(x: Any) -> Any:
     return a if a.dtype in BY_NUMPY else NotImplemented
 
 
-adapter: Final = Wrapper("polars", ("polars",), _claims, unwrap, {(pl.Series, "numpy"): CallRoute(_show)})
+adapter: Final = PolarsAdapter("polars", ("polars",), _claims, unwrap, {(pl.Series, "numpy"): CallRoute(_show)})

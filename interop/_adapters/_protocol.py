@@ -25,7 +25,7 @@ from interop._native import (
     view_from_dlpack,
 )
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
-from interop.errors import DeviceError, UnsupportedError
+from interop.errors import DeviceError, UnsupportedError, with_article
 from interop.protocols import Facts
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class ProtocolAdapter(ViewAdapter):
         """Export an object through the protocol that it speaks."""
         found = opener(type(x))
         if found is None:
-            msg = f"a {type(x).__qualname__} speaks no exchange protocol."
+            msg = f"{with_article(type(x).__qualname__)} speaks no exchange protocol."
             raise UnsupportedError(msg)
         view = found[1](x, request)
         # A capsule should own its memory, and not every one does: onnxruntime's, of a numpy array that an OrtValue was

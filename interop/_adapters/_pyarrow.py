@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from interop._adapters._host import HostLibrary, without_odd_strides
+from interop._adapters._host import HostLibrary, copy_values, without_odd_strides
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_ndarray
@@ -79,11 +79,16 @@ class PyarrowAdapter(HostLibrary):
         return issubclass(tp, _OURS)
 
     def describe(self, x: Any, /) -> Facts:
-        """Read the facts off the buffers; those of booleans are encoded."""
-        if not _is_packed(x):
+        """Read the facts off the buffers; those of booleans are encoded, and chunks lie apart."""
+        if _is_split(x):
+            row = BY_NAME[_NAMES[x.type]]
+            pending: frozenset[Pending] = frozenset({"chunked"})
+            facts = super().describe(np.empty(0, row.numpy))
+        elif _is_packed(x):
+            pending = frozenset({"encoded"})
+            facts = super().describe(np.empty(0, bool))
+        else:
             return super().describe(x)
-        pending: frozenset[Pending] = frozenset({"encoded"})
-        facts = super().describe(np.empty(0, bool))
         return replace(facts, shape=(len(x),), strides=(1,), ptr=None, extent=None, readonly=True, pending=pending)
 
     def view(self, x: Any, /) -> View:
@@ -91,6 +96,17 @@ class PyarrowAdapter(HostLibrary):
         if isinstance(x, np.ndarray) or _is_packed(x):
             return view_from_ndarray(_unpacked(x))
         return _view(x)
+
+    def assign(self, dst: Any, src: Any, /) -> None:
+        """Write with numpy; what lies in chunks, chunk by chunk."""
+        if not _is_split(src):
+            super().assign(dst, src)
+            return
+        into = ndarray_from_view((dst if isinstance(dst, View) else self.view(dst)).with_readonly(False))
+        start = 0
+        for chunk in src.chunks:
+            copy_values(into[start : start + len(chunk)], ndarray_from_view(self.view(chunk)))
+            start += len(chunk)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Make a readonly tensor of a tensor; an array is readonly. Booleans that have been written are packed."""
@@ -156,17 +172,20 @@ def _take(a: np.ndarray[Any, Any]) -> Any:
 
 
 def _is_packed(x: Any) -> bool:
-    """Whether it is an array of bits, in one block and without nulls."""
-    if isinstance(x, pa.ChunkedArray) and x.num_chunks == 1:
-        x = x.chunk(0)
-    return isinstance(x, pa.BooleanArray) and x.null_count == 0
+    """Whether it is bits, without nulls: in one block or in several, it takes unpacking."""
+    return isinstance(x, (pa.Array, pa.ChunkedArray)) and x.type == pa.bool_() and x.null_count == 0
+
+
+def _is_split(x: Any) -> bool:
+    """Whether it is numbers without nulls, in no chunk or in several."""
+    return isinstance(x, pa.ChunkedArray) and x.num_chunks != 1 and x.type in _NAMES and x.null_count == 0
 
 
 def _unpacked(x: Any) -> np.ndarray[Any, Any]:
     """Booleans of a byte each: a copy of what pyarrow has packed."""
     if isinstance(x, np.ndarray):
         return x
-    return np.asarray(x.chunk(0) if isinstance(x, pa.ChunkedArray) else x, dtype=bool)
+    return np.asarray(x, dtype=bool)
 
 
 def _array(dtype: DType, length: int, memory: Any) -> Any:

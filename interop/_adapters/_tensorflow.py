@@ -14,11 +14,11 @@ import tensorflow as tf
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import without_odd_strides
-from interop._aligned import ALIGNMENT
+from interop._aligned import ALIGNMENT, aligned
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
-from interop.errors import InteropError, UnsupportedError
+from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
@@ -59,12 +59,17 @@ _from_capsule = tf.experimental.dlpack.from_dlpack
 #: The tensors that have values.
 _Eager: Final = tf.__internal__.EagerTensor
 
+_OUTSIDE: Final = (
+    "Convert outside of the function; inside of it tensorflow.cast and tensorflow.identity do what dtype= and "
+    "copy=True would."
+)
+
 #: What isn't one block of memory, or isn't there yet, and what to pass instead.
 _UNPLAIN: Final = (
     (tf.RaggedTensor, "has rows of several lengths", "Pass x.to_tensor(), or x.flat_values."),
     (tf.SparseTensor, "holds its non-zero elements only", "Pass tensorflow.sparse.to_dense(x)."),
     (tf.IndexedSlices, "holds some of its rows only", "Pass tensorflow.convert_to_tensor(x)."),
-    (tf.Tensor, "is a symbol inside a tensorflow.function and has no values", "Convert outside of the function."),
+    (tf.Tensor, "is a symbol inside a tensorflow.function and has no values", _OUTSIDE),
 )
 
 _WORDS: Final = {"string": "strings", "variant": "variants", "resource": "handles of resources"}
@@ -89,6 +94,8 @@ class TensorflowAdapter(Drafting):
         """Read the facts off the tensor, or refuse it before tensorflow is asked for what ends the process."""
         if isinstance(x, Draft):
             return self.describe_draft(x)
+        if isinstance(x, tf.Tensor) and not isinstance(x, _Eager):
+            return _describe_symbol(x)
         dtype = _dtype(x)
         pending: set[Pending] = set()
         ptr = None
@@ -175,7 +182,7 @@ class TensorflowAdapter(Drafting):
         return {
             (_Eager, "tensorflow"): IdentityRoute(),
             (_Eager, "numpy"): CallRoute(_show),
-            (np.ndarray, "tensorflow"): CallRoute(_take, views_only=True),
+            (np.ndarray, "tensorflow"): CallRoute(_take, copies=_copy),
         }
 
 
@@ -183,11 +190,35 @@ class TensorflowAdapter(Drafting):
 _copied: Any = tf.custom_gradient(lambda x: (tf.raw_ops.DeepCopy(x=x), lambda gradient: gradient))
 
 
+def _describe_symbol(x: Any) -> Facts:
+    """Say what is known of a tensor inside of a function, where tensorflow's own operations alone work on it."""
+    text, name = _unplain_text(x), _DTYPES.get(x.dtype)
+    if name is None or not x.shape.is_fully_defined():
+        raise UnsupportedError(text)
+    row = _ROWS[name]
+    shape = tuple(x.shape)
+    return Facts(
+        framework="tensorflow",
+        dtype=dtype_of_triple(row.code, row.bits, row.lanes),
+        device=device_of_pair(CPU),
+        shape=shape,
+        strides=_layout.c_strides(shape),
+        ptr=None,
+        extent=None,
+        readonly=True,
+        immutable=True,
+        traced=text,
+    )
+
+
+def _unplain_text(x: Any) -> str:
+    what, fix = next((what, fix) for kind, what, fix in _UNPLAIN if isinstance(x, kind))
+    return f"{with_article(type(x).__name__)} of tensorflow {what}. {fix}"
+
+
 def _dtype(x: Any) -> DType:
     if not isinstance(x, (_Eager, tf.Variable)):
-        what, fix = next((what, fix) for kind, what, fix in _UNPLAIN if isinstance(x, kind))
-        msg = f"a {type(x).__name__} of tensorflow {what}. {fix}"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(_unplain_text(x))
     name = _DTYPES.get(x.dtype)
     if name is None:
         kind = x.dtype.name
@@ -228,6 +259,16 @@ def _take(a: np.ndarray[Any, Any]) -> Any:
     if view.ptr % ALIGNMENT or not view.contiguous or view.dtype.name not in _EXCHANGED:
         return NotImplemented
     return adapter.wrap(view)
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    # What is readonly is taken as it is where it can be.
+    if view.readonly or not view.contiguous or view.dtype.name not in _EXCHANGED:
+        return NotImplemented
+    made = aligned(view.shape, view.dtype, view.strides)
+    np.copyto(made, a)
+    return adapter.wrap(view_from_ndarray(made))
 
 
 adapter: Final = TensorflowAdapter()

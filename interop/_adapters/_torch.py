@@ -23,7 +23,7 @@ from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
-from interop.errors import UnsupportedError
+from interop.errors import UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
@@ -293,7 +293,8 @@ def _overrides_dispatch(tp: type) -> bool:
 def _refuse_unplain(x: Any) -> None:
     tp = type(x)
     if isinstance(x, (UninitializedBuffer, UninitializedParameter)):
-        msg = f"a {tp.__qualname__} has no shape and no memory yet. Run the lazy module once, or materialise it."
+        name = with_article(tp.__qualname__)
+        msg = f"{name} has no shape and no memory yet. Run the lazy module once, or materialise it."
         raise UnsupportedError(msg)
     if x.layout != torch.strided:
         fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
@@ -307,7 +308,8 @@ def _refuse_unplain(x: Any) -> None:
         raise UnsupportedError(msg)
     if _overrides_dispatch(tp):
         msg = (
-            f"a {tp.__module__}.{tp.__qualname__} overrides __torch_dispatch__ (a fake, traced or wrapped tensor), so "
+            f"{with_article(tp.__module__)}.{tp.__qualname__} overrides __torch_dispatch__ "
+            "(a fake, traced or wrapped tensor), so "
             "that its memory isn't its values. Hand over the plain tensor that it wraps."
         )
         raise UnsupportedError(msg)

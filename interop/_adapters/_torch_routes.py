@@ -125,11 +125,16 @@ def _plain(api: ExchangeAPI, guards: Guards) -> PlainTensors:
     return PlainTensors(api, guards=guards, dtype=_Base.dtype, byte_dtypes=_BYTES)
 
 
+def _captured(_x: torch.Tensor) -> bool:
+    """Whether a graph is captured, which ends in an error where its stream is waited for: the planner says so first."""
+    return torch.cuda.is_current_stream_capturing()
+
+
 def move_to_host(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeMoveRoute:
     """From a CUDA device to numpy as torch does; what needs more than that is the planner's."""
     plain = [name for name in dtypes.values() if BY_NAME[name].numpy in NUMPYS_OWN]
     # numpy() itself refuses a conjugate or negative bit.
-    guards = Guards(attributes=((_Base.requires_grad, False),), cells=(_NO_TANGENT,))
+    guards = Guards(attributes=((_Base.requires_grad, False),), methods=((_captured, False),), cells=(_NO_TANGENT,))
     return ExchangeMoveRoute(_plain(api, guards), dtypes=triples(plain), calls=(_Base.cpu, _Base.numpy))
 
 

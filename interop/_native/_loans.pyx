@@ -24,8 +24,10 @@ cdef enum:
     # CUDA's number for the legacy default stream, which is also the null handle.
     LEGACY = 1
 
-# How often the process has been forked on the way to this one: asking for its number is a system call.
+# How often the process has been forked on the way to this one, since the first loan: asking for its number is a system
+# call.
 cdef long _forks = 0
+cdef bint _watching = False
 
 
 def _note_fork():
@@ -33,8 +35,14 @@ def _note_fork():
     _forks += 1
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
+cdef int watch_forks() except -1:
+    """Count forks from now on: a hook can't be taken out again, so a process that lends no device memory gets none."""
+    global _watching
+    if not _watching:
+        _watching = True
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_note_fork)
+    return 0
 
 
 # What a framework's streams are known by.
@@ -160,6 +168,8 @@ cdef class Loan:
         self.asks = homes is None
         self.homes = () if homes is None else homes
         self.readers = readers
+        if not _watching:
+            watch_forks()
         self.forks = _forks
         if len(_postponed):
             self.settle_postponed()
@@ -228,5 +238,7 @@ cdef object new_loan(type cls, object memory, object device, object streams, tup
     loan.asks = False
     loan.homes = there
     loan.readers = there
+    if not _watching:
+        watch_forks()
     loan.forks = _forks
     return loan

@@ -5,6 +5,7 @@ cdef class Route:
     cdef readonly bint views_only
 
     cdef object run(self, object x)
+    cdef object run_copy(self, object x)
 
 
 cdef class Guards:

@@ -1,7 +1,7 @@
 """Hot routes: what the doors try first, and the generic parts that adapters compose them from.
 
 A route is called with one object and returns the result, or NotImplemented where anything about the object is
-unusual; it never raises and never copies. No framework is known here: an adapter hands in the callables, and the
+unusual; it never raises, and copies only where the target's default is a copy whatever the object. No framework is known here: an adapter hands in the callables, and the
 answers that let an object pass.
 
 These parts run in some tens of nanoseconds, so they clear exceptions where others would catch them: a try statement
@@ -85,6 +85,10 @@ cdef class Route:
     cdef object run(self, object x):
         return NotImplemented
 
+    cdef object run_copy(self, object x):
+        """What it does where a view isn't asked for and it stands for views only."""
+        return NotImplemented
+
     def __call__(self, x, /):
         return self.run(x)
 
@@ -108,21 +112,37 @@ cdef class CallRoute(Route):
         Takes the object; returns the result or NotImplemented. What it raises counts as NotImplemented.
     views_only
         As :attr:`Route.views_only`.
+    copies
+        For a target whose default is a copy: makes it, as `function` makes a view.
     """
 
-    cdef object function
+    cdef object function, copies
 
-    def __cinit__(self, function, *, bint views_only=False):
-        if not callable(function):
-            raise TypeError(f"a route is called, and this can't be: {function!r}")
+    def __cinit__(self, function, *, bint views_only=False, copies=None):
+        for each in (function,) if copies is None else (function, copies):
+            if not callable(each):
+                raise TypeError(f"a route is called, and this can't be: {each!r}")
         self.function = function
-        self.views_only = views_only
+        self.copies = copies
+        self.views_only = views_only or copies is not None
 
     cdef object run(self, object x):
         try:
             return self.function(x)
         except Exception:
             return NotImplemented
+
+    cdef object run_copy(self, object x):
+        if self.copies is None:
+            return NotImplemented
+        try:
+            return self.copies(x)
+        except Exception:
+            return NotImplemented
+
+    def copy(self, x, /):
+        """The copy that it makes of an object, or NotImplemented."""
+        return self.run_copy(x)
 
 
 @cython.final
@@ -146,6 +166,11 @@ cdef class ChainRoute(Route):
     cdef object run(self, object x):
         between = self.first.run(x)
         return between if between is NotImplemented else self.second.run(between)
+
+    cdef object run_copy(self, object x):
+        # A view of a view: the copy is the second's alone.
+        between = NotImplemented if self.first.views_only else self.first.run(x)
+        return between if between is NotImplemented else self.second.run_copy(between)
 
 
 @cython.final
@@ -582,8 +607,10 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
 
 
 cdef inline object taken(object route, PyObject* x, bint view):
-    if not isinstance(route, Route) or (<Route> route).views_only and not view:
+    if not isinstance(route, Route):
         return NotImplemented
+    if (<Route> route).views_only and not view:
+        return (<Route> route).run_copy(<object> x)
     return (<Route> route).run(<object> x)
 
 

@@ -259,6 +259,31 @@ def test_pinned_memory_is_host_memory(torch: Any, cupy: Any) -> None:
     assert interop.to_cupy(pinned, device="cuda").get().tolist() == [0, 1, 2, 3]
 
 
+def test_managed_memory_is_on_the_device_that_was_named(torch: Any, cupy: Any) -> None:
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs two devices")
+    managed = cupy.ndarray((4,), "float32", cupy.cuda.malloc_managed(16))
+    managed.set(np.arange(4, dtype="float32"))
+    home = interop.device(managed).index
+    for index in (home, 1 - home):
+        there = interop.to_cupy(managed, device=f"cuda:{index}")
+        assert interop.device(there).index == index
+        assert there.get().tolist() == [0, 1, 2, 3]
+        assert interop.shares_memory(there, managed) == (index == home)
+    with pytest.raises(interop.CopyError, match=f"cuda:{1 - home}"):
+        interop.to_cupy(managed, device=f"cuda:{1 - home}", copy=False)
+
+
+def test_a_stream_of_another_device_is_refused_inside_one_framework_too(torch: Any) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two devices")
+    t = torch.zeros(3, device="cuda:0")
+    for options in ({}, {"copy": True}):
+        with pytest.raises(interop.DeviceError, match="cuda:1"):
+            interop.to_torch(t, stream=torch.cuda.Stream(device=1), **options)
+    assert interop.to_torch(t, stream=torch.cuda.Stream(device=0)) is t
+
+
 def test_managed_memory_is_both(torch: Any, cupy: Any) -> None:
     managed = cupy.ndarray((4,), "float32", cupy.cuda.malloc_managed(16))
     managed.set(np.arange(4, dtype="float32"))

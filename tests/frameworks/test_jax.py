@@ -175,6 +175,45 @@ def test_a_tracer_is_refused_by_name_and_is_itself_to_jax(transform: Any) -> Non
     assert "tracer" in seen[0]
 
 
+@pytest.mark.parametrize("transform", [jax.jit, jax.vmap, jax.grad, jax.make_jaxpr], ids=lambda each: each.__name__)
+def test_options_inside_a_traced_function_are_jax_operations(transform: Any) -> None:
+    def function(x: Any) -> Any:
+        assert interop.to_jax(x, copy=False, order="C", writable=False) is x
+        narrow = interop.to_jax(x, dtype="bfloat16", copy=True)
+        assert narrow.dtype == jnp.bfloat16
+        copied = interop.to_jax(x, copy=True)
+        assert copied is not x
+        for options in ({}, {"dtype": "int8"}, {"copy": True}, {"device": "cpu"}):
+            assert interop.explain(x, "jax", **options).ok
+        return (copied + narrow.astype("float32")).sum()
+
+    x = jnp.float32(3) if transform is jax.grad else jnp.ones((2, 3))
+    made = transform(function)(x)
+    if transform is jax.grad:
+        assert float(made) == 2  # the graph goes through both
+
+
+REFUSED_INSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"order": "F"}, interop.UnsupportedError, r"interop\.to_jax\(x\)"),
+    ({"device": (2, 0)}, interop.DeviceError, r"interop\.to_jax\(x\)"),
+    ({"dtype": "float64"}, interop.DTypeError, "x64"),
+    ({"dtype": "int8", "copy": False}, interop.CopyError, r"interop\.to_jax\(x, dtype='int8'\)"),
+    ({"writable": True}, interop.ReadOnlyError, r"interop\.to_jax\(x\)"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "fix"), REFUSED_INSIDE, ids=str)
+def test_what_no_traced_operation_gives_is_refused(options: dict[str, Any], kind: type[Exception], fix: str) -> None:
+    def function(x: Any) -> Any:
+        plan = interop.explain(x, "jax", **options)
+        with pytest.raises(kind, match=fix) as caught:
+            interop.to_jax(x, **options)
+        assert (type(plan.error), str(plan.error)) == (caught.type, str(caught.value))
+        return x
+
+    jax.jit(function)(jnp.ones((2, 3)))
+
+
 def test_a_constant_is_converted_inside_a_traced_function() -> None:
     a = aligned([1, 2, 3])
     assert float(jax.jit(lambda x: (x * interop.to_jax(a)).sum())(jnp.ones(3))) == 6
@@ -314,3 +353,16 @@ def test_what_jax_packs_is_compared_element_by_element(name: str) -> None:
 def test_an_integer_is_offered_an_integer() -> None:
     with jax.enable_x64(False), pytest.raises(interop.DTypeError, match="dtype='int32'"):
         interop.to_jax(np.arange(3))
+
+
+def test_a_switch_of_what_a_target_holds_is_seen() -> None:
+    a = np.zeros(3)
+    with pytest.raises(interop.DTypeError):
+        interop.to_jax(a, copy=True)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        assert interop.to_jax(a, copy=True).dtype == "float64"
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    with pytest.raises(interop.DTypeError):
+        interop.to_jax(a, copy=True)

@@ -76,8 +76,8 @@ REFUSED: list[tuple[Any, str]] = [
     (pa.array([{"a": 1}]), r"x\.field\(0\)"),
     (pa.array(["a"]).dictionary_encode(), r"x\.indices"),
     (pa.array([None]), r"x\.cast\('float64'\)"),
-    (pa.chunked_array([[1], [2]]), r"x\.combine_chunks\(\)"),
-    (pa.chunked_array([], pa.int8()), r"x\.combine_chunks\(\)"),
+    (pa.chunked_array([["a"], ["b"]]), r"x\.combine_chunks\(\)"),
+    (pa.chunked_array([[1], [None]]), r"x\.combine_chunks\(\)"),
     (pa.table({"a": [1]}), r"x\['name'\]\.combine_chunks\(\)"),
     (pa.record_batch({"a": pa.array([1])}), r"x\.to_tensor\(\)"),
     (pa.scalar(1), r"x\.as_py\(\)"),
@@ -119,6 +119,35 @@ def test_what_is_no_tensor_is_refused_with_what_makes_one(x: Any, fix: str) -> N
 )
 def test_what_a_refusal_names_works(x: Any, call: Any) -> None:
     assert interop.to_numpy(call(x)).size
+
+
+CHUNKED = [
+    (pa.chunked_array([[1, 2], [], [3]]), [1, 2, 3]),
+    (pa.chunked_array([pa.array([0, 1.5])[1:], pa.array([2.5])]), [1.5, 2.5]),
+    (pa.chunked_array([], pa.int8()), []),
+    (pa.chunked_array([[True], [False, True]]), [True, False, True]),
+]
+
+
+@pytest.mark.parametrize(("x", "values"), CHUNKED, ids=lambda value: str(len(value)))
+def test_chunks_are_copied_one_after_the_other(x: Any, values: list[Any]) -> None:
+    name = interop.dtype(x).name
+    for to in ("numpy", "torch", "mlx"):
+        plan = interop.explain(x, to)
+        assert plan.certain
+        assert not plan.zero_copy
+        assert plan.copied_bytes == interop.view(interop.to_numpy(x)).nbytes
+        made = interop.convert(x, to)
+        assert (interop.dtype(made), made.tolist()) == (name, values)
+        assert interop.convert(x, to, dtype="float32").tolist() == [float(value) for value in values]
+    if name != "bool":
+        assert interop.to_torch(x, dtype="bfloat16").tolist() == [float(value) for value in values]
+    assert interop.to_pyarrow(x) is x
+    copied = interop.to_pyarrow(x, copy=True)
+    assert (copied.type, copied.to_pylist()) == (x.type, values)
+    for call in (lambda: interop.to_numpy(x, copy=False), lambda: interop.view(x)):
+        with pytest.raises(interop.CopyError, match=r"interop\.(view\(interop\.)?to_numpy\(x"):
+            call()
 
 
 def test_a_chunked_array_of_one_chunk_is_its_chunk() -> None:

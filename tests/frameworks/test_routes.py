@@ -21,6 +21,7 @@ from interop._convert import _convert
 from interop._native import hot_routes
 from interop._options import DEFAULT
 from interop._targets import target_adapter
+from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
 
 TARGETS = ["pyarrow", "tvm_ffi", "warp", "array_api_strict"]
@@ -40,6 +41,30 @@ def test_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
     if by_route is NotImplemented:
         return
     assert described(by_route) == described(_convert(a, target_adapter(to), DEFAULT))
+
+
+@pytest.mark.parametrize("to", ["jax", "mlx"])
+@given(a=numpy_arrays())
+def test_a_copy_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
+    target = target_adapter(to)
+    by_route = hot_routes(to)[np.ndarray].copy(a)
+    if by_route is NotImplemented:
+        return
+    plan = interop.explain(a, to)
+    assert plan.ok
+    assert not plan.zero_copy
+    assert_identical(by_route, _convert(a, target, DEFAULT))
+    assert not interop.shares_memory(by_route, a)
+    # copy=False is never answered by a copy.
+    view = hot_routes(to)[np.ndarray](a)
+    assert view is NotImplemented or interop.shares_memory(view, a) or not a.size
+
+
+@pytest.mark.parametrize("to", ["jax", "mlx"])
+def test_an_ordinary_array_is_copied_by_the_route(to: str) -> None:
+    target_adapter(to)
+    for a in (np.zeros(3, "float32"), np.zeros((2, 3), "int32")):
+        assert hot_routes(to)[np.ndarray].copy(a) is not NotImplemented
 
 
 @pytest.mark.parametrize("to", TARGETS)

@@ -67,7 +67,6 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pd.MultiIndex.from_tuples([(1, 2)]), r"x\.get_level_values\(0\)", lambda x: x.get_level_values(0)),
     (pl.Series([1, None]), r"x\.fill_null\(0\)", lambda x: x.fill_null(0)),
     (pl.Series([1, None]), r"x\.drop_nulls\(\)", lambda x: x.drop_nulls()),
-    (pl.Series([True]), r"x\.cast\(polars\.UInt8\)", lambda x: x.cast(pl.UInt8)),
     (pl.Series(["a"]), "as numbers first", None),
     (pl.Series(["a"], dtype=pl.Categorical), r"x\.to_physical\(\)", lambda x: x.to_physical()),
     (pl.Series(["a"], dtype=pl.Enum(["a"])), r"x\.to_physical\(\)", lambda x: x.to_physical()),
@@ -75,7 +74,11 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pl.Series([1], dtype=pl.Decimal), r"x\.cast\(polars\.Float64\)", lambda x: x.cast(pl.Float64)),
     (pl.Series([1], dtype=pl.Int128), r"x\.cast\(polars\.Int64\)", lambda x: x.cast(pl.Int64)),
     (pl.Series([[1, 2]]), r"x\.list\.to_array\(width\)", lambda x: x.list.to_array(2)),
-    (pl.concat([pl.Series([1]), pl.Series([2])], rechunk=False), r"x\.rechunk\(\)", lambda x: x.rechunk()),
+    (
+        pl.concat([pl.Series([[1]], dtype=pl.Array(pl.Int8, 1))] * 2, rechunk=False),
+        r"x\.rechunk\(\)",
+        lambda x: x.rechunk(),
+    ),
     (
         pl.Series([[1.0, None]], dtype=pl.Array(pl.Float32, 2)),
         r"x\.explode\(\)\.fill_null\(0\)",
@@ -173,5 +176,37 @@ def test_another_byte_order_is_swapped_by_the_framework_of_what_is_wrapped() -> 
 
 def test_arrow_in_pandas_is_arrow() -> None:
     x = pd.Series(pa.chunked_array([[1], [2]]), dtype="int64[pyarrow]")
-    with pytest.raises(interop.UnsupportedError, match="combine_chunks"):
-        interop.to_numpy(x)
+    assert interop.to_numpy(x).tolist() == [1, 2]
+    with pytest.raises(interop.CopyError, match="several blocks"):
+        interop.to_numpy(x, copy=False)
+
+
+APART = [
+    (pl.Series([True, False, True]), "encoded", [True, False, True]),
+    (pl.concat([pl.Series([True]), pl.Series([False])], rechunk=False), "encoded", [True, False]),
+    (pl.concat([pl.Series([1, 2]), pl.Series([3])], rechunk=False), "several blocks", [1, 2, 3]),
+    (pl.concat([pl.Series([1.5]), pl.Series([2.5])], rechunk=False)[1:], None, [2.5]),
+]
+
+
+@pytest.mark.parametrize(("x", "why", "values"), APART, ids=["bool", "bools", "chunks", "sliced"])
+def test_what_polars_keeps_apart_is_copied(x: Any, why: str | None, values: list[Any]) -> None:
+    for to in ("numpy", "torch"):
+        made = interop.convert(x, to)
+        assert made.tolist() == values
+        assert interop.convert(x, to, dtype="float16").tolist() == [float(value) for value in values]
+        assert interop.dtype(made) == interop.dtype(x)
+    if why is None:
+        return
+    plan = interop.explain(x, "numpy")
+    assert plan.certain
+    assert plan.copied_bytes == interop.to_numpy(x).nbytes
+    for call in (lambda: interop.to_numpy(x, copy=False), lambda: interop.view(x)):
+        with pytest.raises(interop.CopyError, match=r"interop\.(view\(interop\.)?to_numpy\(x"):
+            call()
+
+
+@pytest.mark.parametrize("x", [pl.Series([1]), pl.Series([True])], ids=["plain", "bool"])
+def test_a_series_is_called_polars_where_it_cannot_be_written(x: Any) -> None:
+    with pytest.raises(interop.ReadOnlyError, match="a polars tensor"):
+        interop.copyto(x, np.zeros(1, "int64"))

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 import interop
+from interop._convert import _convert
+from interop._native import hot_routes
+from interop._options import DEFAULT
+from interop._targets import target_adapter
 from interop.testing import assert_identical
 
 # Any: what types there are for it leave out half of what its functions take.
@@ -63,6 +67,56 @@ def test_a_symbol_is_refused_by_name_and_is_itself_to_tensorflow() -> None:
 
     tf.function(traced)(tf.ones(3))
     assert "has no values" in seen[0]
+
+
+def test_options_inside_a_function_are_tensorflow_operations() -> None:
+    def traced(x: Any) -> Any:
+        assert interop.to_tensorflow(x, copy=False, order="C", writable=False) is x
+        narrow = interop.to_tensorflow(x, dtype="bfloat16", copy=True)
+        assert narrow.dtype == tf.bfloat16
+        copied = interop.to_tensorflow(x, copy=True)
+        assert copied is not x
+        assert interop.explain(x, "tensorflow", dtype="int8").ok
+        for options, kind in (
+            ({"order": "F"}, interop.UnsupportedError),
+            ({"device": "cpu"}, interop.DeviceError),
+            ({"dtype": "int8", "copy": False}, interop.CopyError),
+        ):
+            with pytest.raises(kind, match=r"interop\.to_tensorflow\(x"):
+                interop.to_tensorflow(x, **options)
+        return tf.reduce_sum(copied + tf.cast(narrow, tf.float32))
+
+    x = tf.ones((2, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.function(traced, autograph=False)(x)
+    assert float(y) == 12
+    assert tape.gradient(y, x).numpy().tolist() == [[2, 2, 2], [2, 2, 2]]
+
+
+def test_a_symbol_of_unknown_shape_is_refused_with_operations_that_work() -> None:
+    def traced(x: Any) -> Any:
+        with pytest.raises(interop.UnsupportedError, match=r"tensorflow\.cast"):
+            interop.to_tensorflow(x, dtype="float64")
+        return x
+
+    tf.function(traced, autograph=False, input_signature=[tf.TensorSpec((None,), tf.float32)])(tf.ones(3))
+
+
+def test_an_article_fits_its_word() -> None:
+    with pytest.raises(interop.UnsupportedError, match=r"^an IndexedSlices of"):
+        interop.to_numpy(tf.IndexedSlices(tf.ones((1, 2)), tf.constant([0])))
+
+
+def test_the_hot_copy_is_the_planned_one() -> None:
+    for a in (np.arange(6.0).reshape(2, 3), np.zeros((0, 2), "int8"), aligned([1, 2]), np.float32([1]).astype("c8")):
+        by_route = hot_routes("tensorflow")[np.ndarray].copy(a)
+        by_plan = _convert(a, target_adapter("tensorflow"), DEFAULT)
+        assert_identical(by_route, by_plan)
+        assert not interop.shares_memory(by_route, a)
+    readonly = aligned([1, 2])
+    readonly.flags.writeable = False
+    assert hot_routes("tensorflow")[np.ndarray].copy(readonly) is NotImplemented
 
 
 def test_unaligned_memory_never_reaches_it() -> None:

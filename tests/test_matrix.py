@@ -651,6 +651,10 @@ def test_the_readme_table_of_a_matrix() -> None:
     for way in pair.ours[1:]:
         pair.found[way] = {("float32", "c"): Found("Z" if "copy=False" in way else "C")}
     assert report.plain(matrix(pair)).splitlines()[2:] == ["| numpy | copy ¹ |", "| jax |  |"]
+    readme = f"{report._START}{report._END}"
+    assert "what is blank" in report.in_readme(readme, matrix(pair))
+    pair.source = "jax"
+    assert "what is blank" not in report.in_readme(readme, matrix(pair))
 
 
 def test_a_reason_that_was_cut_off_is_no_reason_of_its_own() -> None:

@@ -288,16 +288,18 @@ _START: Final = "<!-- measured: docs/refresh.py writes this table -->"
 _END: Final = "<!-- end -->"
 
 _NOTES: Final = """
-A plain tensor, C order, of an element type that both have; what is blank isn't measured yet. ¹ `copy=False` gives a
-view. ² `copy=False, writable=False`, a promise not to write, gives a view.
+A plain tensor, C order, of an element type that both have{blank}. ¹ `copy=False` gives a view. ² `copy=False,
+writable=False`, a promise not to write, gives a view.
 """
+_BLANK: Final = "; what is blank isn't measured yet"
 
 
 def in_readme(text: str, matrix: Matrix) -> str:
     """The README with its table of what is zero-copy as it was measured."""
     before, _, rest = text.partition(_START)
     _, _, after = rest.partition(_END)
-    return f"{before}{_START}\n{plain(matrix)}{_NOTES}{_END}{after}"
+    notes = _NOTES.format(blank=_BLANK if matrix.blanks() else "")
+    return f"{before}{_START}\n{plain(matrix)}{notes}{_END}{after}"
 
 
 def plain(matrix: Matrix) -> str:

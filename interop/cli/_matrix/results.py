@@ -182,6 +182,10 @@ class Matrix:
         met = {target for _, target in self.pairs}
         return [name for name in self.names() if name in met]
 
+    def blanks(self) -> bool:
+        """Tell whether a source and a target that were met weren't measured together."""
+        return len(self.pairs) < len(self.names()) * len(self.targets())
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         order = {name: number for number, name in enumerate(self.names())}

@@ -43,6 +43,8 @@ from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view
 from interop._native._view cimport MAX_AXES, View, new_view
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
+cdef PyObject* Py_None = <PyObject*> None
+
 # Target name -> exact type -> route.
 cdef dict _tables = {}
 
@@ -526,12 +528,13 @@ cdef class NdarrayRoute(Route):
 
 # Doors: functions of Python, behind a hot route.
 
-# By keyword, the values that change nothing for a route: it copies nothing, and is asked for nothing else.
+# By keyword, the values that change nothing for a route: it copies nothing, and is asked for nothing else. Only where
+# it is what makes the copy may one be asked for.
 cdef dict _OPTIONS = {
     "device": (None,),
     "dtype": (None,),
     "order": (None,),
-    "copy": (None, False),
+    "copy": (None, False, True),
     "writable": (None,),
     "detach": (False,),
     "stream": (None,),
@@ -583,7 +586,7 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
         if found != NULL:
             route = <object> found
             Py_DECREF(found)
-            result = taken(route, arguments[0], False)
+            result = taken(route, arguments[0], Py_None)
             if result is not NotImplemented:
                 Py_INCREF(result)
                 return <PyObject*> result
@@ -599,17 +602,17 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
             if found != NULL:
                 route = <object> found
                 Py_DECREF(found)
-                result = taken(route, arguments[0], names != NULL and asks_for_a_view(arguments + count, names))
+                result = taken(route, arguments[0], Py_None if names == NULL else copy_asked(arguments + count, names))
                 if result is not NotImplemented:
                     Py_INCREF(result)
                     return <PyObject*> result
     return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
 
 
-cdef inline object taken(object route, PyObject* x, bint view):
+cdef inline object taken(object route, PyObject* x, PyObject* copy):
     if not isinstance(route, Route):
         return NotImplemented
-    if (<Route> route).views_only and not view:
+    if copy == Py_True or (<Route> route).views_only and copy != Py_False:
         return (<Route> route).run_copy(<object> x)
     return (<Route> route).run(<object> x)
 
@@ -624,13 +627,13 @@ cdef bint says_cpu(PyObject** values, PyObject* names) noexcept:
     )
 
 
-cdef bint asks_for_a_view(PyObject** values, PyObject* names) noexcept:
-    """Whether the call says copy=False."""
+cdef PyObject* copy_asked(PyObject** values, PyObject* names) noexcept:
+    """What the call says of copy: None, True or False."""
     cdef Py_ssize_t index
     for index in range(PyTuple_GET_SIZE(names)):
-        if values[index] == Py_False and <str> PyTuple_GET_ITEM(names, index) == "copy":
-            return True
-    return False
+        if (values[index] == Py_False or values[index] == Py_True) and <str> PyTuple_GET_ITEM(names, index) == "copy":
+            return values[index]
+    return Py_None
 
 
 cdef bint changes_nothing(PyObject* options, PyObject** values, PyObject* names) noexcept:

@@ -55,6 +55,9 @@ def test_a_copy_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
     assert not plan.zero_copy
     assert_identical(by_route, _convert(a, target, DEFAULT))
     assert not interop.shares_memory(by_route, a)
+    made = interop.convert(a, to, copy=True)
+    assert_identical(made, by_route)
+    assert not interop.shares_memory(made, a)
     # copy=False is never answered by a copy.
     view = hot_routes(to)[np.ndarray](a)
     assert view is NotImplemented or interop.shares_memory(view, a) or not a.size

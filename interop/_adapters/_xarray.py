@@ -13,7 +13,7 @@ from interop.errors import UnsupportedError
 
 
 def _claims(tp: type) -> bool:
-    # Not by issubclass: a Dataset is an abstract base class, which looks the type up in a set, and not every type hashes.
+    # Not by issubclass: a Dataset is an abstract base class, which looks types up in a set, and not every type hashes.
     return any(base is known for base in tp.__mro__ for known in (xr.DataArray, xr.Variable, xr.Dataset))
 
 

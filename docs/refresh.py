@@ -1,6 +1,7 @@
 """Runs every example of the pages, and writes down what it gives now where that has changed: read the diff.
 
-Also makes the tables and pictures of the support matrix anew from `measured/matrix.json`, which `interop matrix` wrote.
+Also makes the tables and pictures of the support matrix anew from `measured/matrix.json`, which `interop matrix` wrote,
+and the table of supported versions from `measured/versions.json`, which `make versions ARGS=--record` wrote.
 
 What gives an error now and gave none before, or the other way round, is a fault and not a change: it is left as it is.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import doctest
 import itertools
+import json
 import re
 import textwrap
 import traceback
@@ -89,8 +91,29 @@ def support_matrix() -> None:
     pictures.draw_dtypes(found, DOCS / "_static" / "matrix-dtypes.png")
 
 
+def version_table(legs: dict[str, Any]) -> str:
+    """What `make versions` found, a line for each leg."""
+    libraries = ("python", "numpy", "ml-dtypes", "torch")
+    counted = ("passed", "failed", "skipped")
+    lines = [
+        "| leg | Python | numpy | ml_dtypes | torch | passed | failed | skipped | on |",
+        "|---|---|---|---|---|--:|--:|--:|---|",
+    ]
+    for name, leg in legs.items():
+        cells = [name, *(leg["versions"][each] for each in libraries), *(str(leg["counted"][each]) for each in counted)]
+        lines.append(f"| {' | '.join(cells)} | {leg['date']} |")
+    return "\n".join(lines) + "\n"
+
+
+def supported_versions() -> None:
+    measured = DOCS / "measured"
+    legs = json.loads((measured / "versions.json").read_text(encoding="utf-8"))
+    (measured / "versions.md").write_text(version_table(legs), encoding="utf-8")
+
+
 def main() -> None:
     support_matrix()
+    supported_versions()
     for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
         text = page.read_text(encoding="utf-8")
         new = refreshed(text, page.name)

@@ -143,6 +143,7 @@ def test_a_module_that_breaks_on_import_is_named(
         interop.convert(np.ones(2), name)
 
 
+@pytest.mark.usefixtures("types_die")
 def test_types_of_a_framework_can_die() -> None:
     import gc
     import weakref

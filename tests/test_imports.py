@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from pathlib import Path
 
@@ -203,6 +204,12 @@ print(*(name for name in before if before[name] != after[name]), sep=", ")
 
 def test_prints_nothing() -> None:
     assert run_fresh("import interop") == ""
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL always")
+def test_leaves_the_gil_off() -> None:
+    # One module that isn't declared ready for it would turn it on for the whole process.
+    assert run_fresh("import sys, interop; print(sys._is_gil_enabled())") == "False\n"
 
 
 def test_a_framework_that_was_asked_for_and_is_missing_fails_the_run() -> None:

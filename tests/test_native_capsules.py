@@ -658,6 +658,15 @@ def refused(call: Any) -> None:
     raise AssertionError(msg)
 
 
+def blocks_kept_by(call: Any, count: int) -> int:
+    gc.collect()
+    blocks = sys.getallocatedblocks()
+    for _ in range(count):
+        call()
+    gc.collect()
+    return sys.getallocatedblocks() - blocks
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the resident memory")
 @pytest.mark.parametrize("name", [*cycles()])
@@ -665,15 +674,14 @@ def test_a_hundred_thousand_cycles_leave_nothing(name: str) -> None:
     call = cycles()[name]
     # An error of torch's takes a millisecond, since it looks for its own stack; ctypes is slow too.
     count = CYCLES // 50 if name in ("what torch refuses", "what the View's API allocates") else CYCLES
+    if name == "what the View's API allocates" and blocks_kept_by(lambda: ctypes.cast(1, ctypes.c_void_p), count) > 200:
+        pytest.skip("ctypes.cast, by which it is called, leaks in this Python")  # 3.13 without the GIL
     for _ in range(count // 10):
         call()
     gc.collect()
-    before, blocks = resident(), sys.getallocatedblocks()
-    for _ in range(count):
-        call()
-    gc.collect()
+    before = resident()
     # An object leaked per cycle would be 100,000 blocks, a struct of DLPack's 10 MB.
-    assert sys.getallocatedblocks() - blocks < 200
+    assert blocks_kept_by(call, count) < 200
     assert resident() - before < 2 << 20
 
 

@@ -180,6 +180,7 @@ def test_types_that_a_dictionary_mistakes_or_refuses(meta: Any, table: Any) -> N
     assert made()(Pretends())[0] == "slow"
 
 
+@pytest.mark.usefixtures("types_die")
 def test_types_that_die_leave_no_route_to_their_successors(table: Any) -> None:
     """A new class often gets the address of one that has just died."""
     to_it = made()

@@ -183,6 +183,7 @@ def test_what_is_no_adapter_is_refused(flaw: str) -> None:
     assert dict(_registry._loaded) == before
 
 
+@pytest.mark.usefixtures("types_die")
 def test_types_that_nobody_claims_can_die() -> None:
     def use() -> weakref.ref[type]:
         class Passing:

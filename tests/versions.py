@@ -2,19 +2,23 @@
 
 Each leg has an environment of its own in ``.venv-versions``, with a wheel that was built once for its Python.
 What a leg that passed has made is removed. One whose Python is missing is left out; asked for by name, it fails.
+``--record`` keeps what came of each for the documentation, from which ``docs/refresh.py`` makes its table.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,28 +29,41 @@ ROOT = Path(__file__).parent.parent
 TABLE: dict[str, Any] = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))
 LEGS: dict[str, dict[str, Any]] = TABLE["legs"]
 FOLDER = ROOT / ".venv-versions"
+RECORD = ROOT / "docs" / "measured" / "versions.json"
 
 #: What the tests need.
 GROUP: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["test"]
 
-#: Prints what is in an environment.
+#: Tells what is in an environment, and whether threads run beside each other there, with everything imported.
 VERSIONS = """
-import platform
+import json, platform, sys
 from importlib import metadata
+import interop, torch
 found = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
-named = ("numpy", "ml-dtypes", "torch")
-print("Python", platform.python_version(), *(f"{each} {found[each]}" for each in named if each in found))
+named = ("numpy", "ml-dtypes", "array-api-compat", "optree", "torch")
+gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+python = platform.python_version() + ("" if gil else " without the GIL")
+print(json.dumps({"python": python} | {each: found[each] for each in named}))
 """
 
 
 @dataclass
 class Outcome:
-    """What came of a leg: how it ended, what pytest counted, in which versions, and how long it took."""
+    """What came of a leg: how it ended, what pytest counted, in which versions, how long it took, when and where."""
 
     ended: str
-    counted: str = ""
-    versions: str = ""
-    seconds: float = 0.0
+    counted: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: int = 0
+    date: str = field(default_factory=lambda: datetime.now(tz=UTC).date().isoformat())
+    machine: str = field(default_factory=platform.platform)
+
+    @property
+    def line(self) -> str:
+        """The rest of its line in the table."""
+        counted = ", ".join(f"{number} {what}" for what, number in self.counted.items())
+        versions = " ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"{self.ended:28} {counted:40} {self.seconds:5} s  {versions}"
 
 
 def interpreter(version: str) -> str | None:
@@ -71,8 +88,9 @@ def copy_source(into: Path) -> None:
 
 def pip(python: Path, *arguments: str | Path) -> None:
     """Run pip in an environment."""
-    quiet = ["-qq", "--disable-pip-version-check", "--no-input"]
-    subprocess.run([python, "-m", "pip", *arguments, *quiet], check=True, stdin=subprocess.DEVNULL)
+    # The newest that has a wheel for this Python: a source distribution of numpy may be newer, and takes long to build.
+    options = ["-qq", "--disable-pip-version-check", "--no-input", "--prefer-binary"]
+    subprocess.run([python, "-m", "pip", *arguments, *options], check=True, stdin=subprocess.DEVNULL)
 
 
 def wheel(python: Path, version: str) -> Path:
@@ -106,7 +124,10 @@ def environment(folder: Path, found: str, leg: dict[str, Any]) -> tuple[Path, di
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "torch_beside.pth").write_text(f"{torch}\n", encoding="utf-8")
     profile = {"HYPOTHESIS_PROFILE": "brief", "INTEROP_TEST_FRAMEWORKS": "numpy,torch"}
-    return python, {**os.environ, **profile, "LD_LIBRARY_PATH": str(torch / "standins")}
+    settings = {**os.environ, **profile, "LD_LIBRARY_PATH": str(torch / "standins")}
+    # Many tests start a process that imports torch, which takes seconds where it is compiled each time.
+    settings.pop("PYTHONDONTWRITEBYTECODE", None)
+    return python, settings
 
 
 def run(name: str, leg: dict[str, Any], workers: str) -> Outcome:
@@ -123,10 +144,12 @@ def run(name: str, leg: dict[str, Any], workers: str) -> Outcome:
     report = folder / "report.xml"
     options = ["-q", "-n", workers, "-p", "no:cacheprovider", f"--junitxml={report}"]
     tests = [f"tests/{each}" for each in TABLE["tests"]]
-    done = subprocess.run([python, "-m", "pytest", *options, *tests], cwd=folder / "source", env=settings, check=False)
-    versions = subprocess.run([python, "-c", VERSIONS], check=True, capture_output=True, text=True).stdout.strip()
+    source = folder / "source"
+    done = subprocess.run([python, "-m", "pytest", *options, *tests], cwd=source, env=settings, check=False)
+    command: list[Path | str] = [python, "-c", VERSIONS]
+    versions = subprocess.run(command, cwd=source, env=settings, check=True, stdout=subprocess.PIPE, text=True).stdout
     ended = f"failed ({done.returncode})" if done.returncode else "passed"
-    outcome = Outcome(ended, counts(report), versions, time.monotonic() - start)
+    outcome = Outcome(ended, counts(report), json.loads(versions), round(time.monotonic() - start))
     if ended == "passed":
         shutil.rmtree(folder)
     return outcome
@@ -139,13 +162,21 @@ def copy_tests(into: Path) -> None:
     shutil.copy2(ROOT / "pyproject.toml", into)
 
 
-def counts(report: Path) -> str:
+def counts(report: Path) -> dict[str, int]:
     """What pytest counted."""
     suite = ET.parse(report).getroot().find("testsuite") if report.exists() else None
     if suite is None:
-        return "no report"
+        return {}
     tests, failures, errors, skipped = (int(suite.attrib[key]) for key in ("tests", "failures", "errors", "skipped"))
-    return f"{tests - failures - errors - skipped} passed, {failures + errors} failed, {skipped} skipped"
+    return {"passed": tests - failures - errors - skipped, "failed": failures + errors, "skipped": skipped}
+
+
+def record(leg: str, came: Outcome) -> None:
+    """Keep what came of a leg, beside what came of others before."""
+    kept: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    kept[leg] = asdict(came)
+    text = json.dumps({name: kept[name] for name in LEGS if name in kept}, indent=1)
+    RECORD.write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -153,6 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("legs", nargs="*", metavar="LEG", help=f"one of {', '.join(LEGS)}; all of them by default")
     parser.add_argument("--workers", default="2", help="how many tests at a time")
+    parser.add_argument("--record", action="store_true", help=f"keep what came of them in {RECORD.relative_to(ROOT)}")
     asked = parser.parse_args()
     if unknown := sorted({*asked.legs} - {*LEGS}):
         parser.error(f"no such leg: {', '.join(unknown)}")
@@ -163,10 +195,13 @@ def main() -> int:
         try:
             outcomes[name] = run(name, LEGS[name], asked.workers)
         except subprocess.CalledProcessError as error:
-            outcomes[name] = Outcome(f"failed: {' '.join(map(str, error.cmd[:5]))} ... ended with {error.returncode}")
+            command = textwrap.shorten(" ".join(map(str, error.cmd)), 100, placeholder=" ...")
+            outcomes[name] = Outcome(f"failed: {command} ended with {error.returncode}")
+        if asked.record and outcomes[name].versions:
+            record(name, outcomes[name])
     print(f"\n== the supported versions, on {platform.platform()}")
     for name, came in outcomes.items():
-        print(f"{name:15} {came.ended:28} {came.counted:40} {came.seconds:5.0f} s  {came.versions}")
+        print(f"{name:20} {came.line}")
     number = {
         word: sum(came.ended.startswith(word) for came in outcomes.values()) for word in ("passed", "failed", "left")
     }

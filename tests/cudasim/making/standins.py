@@ -16,7 +16,7 @@ from cudasim.making import compiler, elf
 SIMULATED = {"libcudart.so.13", "libcuda.so.1"}
 
 #: What every system has, or torch's wheel itself.
-SYSTEM = re.compile(r"(lib(c|m|dl|rt|util|pthread|gcc_s|stdc\+\+)|ld-linux.*)\.so")
+SYSTEM = re.compile(r"(lib(c|m|dl|rt|util|pthread|gcc_s|stdc\+\+|z)|ld-linux.*)\.so")
 
 #: The libraries whose symbols have no version, by what their functions' names begin with.
 UNVERSIONED = {

@@ -303,7 +303,9 @@ def test_what_it_refuses_stays_the_callers(array: Array, flaw: str) -> None:
         ctypes.CFUNCTYPE(None, ctypes.c_void_p)(deleter)(address)
     else:
         view = ctypes.cast(out, ctypes.py_object).value
-        assert sys.getrefcount(view) == 3
+        # One more than the local name's, which Python 3.14 lends to the call.
+        alone = object()
+        assert sys.getrefcount(view) == sys.getrefcount(alone) + 1
         ctypes.pythonapi.Py_DecRef(ctypes.py_object(view))
         del view
     fake.assert_released()

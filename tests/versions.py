@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 TABLE: dict[str, Any] = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))
 LEGS: dict[str, dict[str, Any]] = TABLE["legs"]
 FOLDER = ROOT / ".venv-versions"
+SOURCE = FOLDER / "source"
 RECORD = ROOT / "docs" / "measured" / "versions.json"
 
 #: What the tests need.
@@ -67,23 +68,25 @@ class Outcome:
 
 
 def interpreter(version: str) -> str | None:
-    """A Python of this version that runs: on the path, or one of pyenv's."""
+    """A Python of this version that runs, without the GIL if that ends with t: on the path, or one of pyenv's."""
     root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    # A free-threaded one also installs itself as python3.x.
+    free = "import sys, sysconfig; sys.exit(bool(sysconfig.get_config_var('Py_GIL_DISABLED')) != (sys.argv[1] == 't'))"
     for found in (shutil.which(f"python{version}"), *sorted(root.glob(f"versions/*/bin/python{version}"))):
         # pyenv's own python3.x is on the path for every version that it knows, and runs for those that are chosen.
-        if found and subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
+        if found and subprocess.run([found, "-c", free, version[-1]], check=False, capture_output=True).returncode == 0:
             return str(found)
     return None
 
 
-def copy_source(into: Path) -> None:
-    """Copy what git knows or would take up: nothing that was compiled in another environment."""
-    shutil.rmtree(into, ignore_errors=True)
+def copy_source() -> None:
+    """Copy what git knows or would take up: nothing that was compiled elsewhere, and the same for every leg."""
+    shutil.rmtree(SOURCE, ignore_errors=True)
     command = ["git", "ls-files", "-co", "--exclude-standard"]
     for line in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
         if (ROOT / line).is_file():
-            (into / line).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / line, into / line)
+            (SOURCE / line).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / line, SOURCE / line)
 
 
 def pip(python: Path, *arguments: str | Path) -> None:
@@ -97,10 +100,7 @@ def wheel(python: Path, version: str) -> Path:
     """The wheel for this Python, built by the first leg that needs it."""
     folder = FOLDER / "wheels" / version
     if not folder.exists():
-        source = FOLDER / "source"
-        copy_source(source)
-        pip(python, "wheel", "--no-deps", "--wheel-dir", folder, source)
-        shutil.rmtree(source)
+        pip(python, "wheel", "--no-deps", "--wheel-dir", folder, SOURCE)
     return next(folder.glob("*.whl"))
 
 
@@ -158,8 +158,8 @@ def run(name: str, leg: dict[str, Any], workers: str) -> Outcome:
 def copy_tests(into: Path) -> None:
     """The tests and their configuration."""
     unwanted = shutil.ignore_patterns("__pycache__", ".hypothesis")
-    shutil.copytree(ROOT / "tests", into / "tests", ignore=unwanted)
-    shutil.copy2(ROOT / "pyproject.toml", into)
+    shutil.copytree(SOURCE / "tests", into / "tests", ignore=unwanted)
+    shutil.copy2(SOURCE / "pyproject.toml", into)
 
 
 def counts(report: Path) -> dict[str, int]:
@@ -190,6 +190,7 @@ def main() -> int:
         parser.error(f"no such leg: {', '.join(unknown)}")
     for made in ("wheels", "torch"):
         shutil.rmtree(FOLDER / made, ignore_errors=True)
+    copy_source()
     outcomes: dict[str, Outcome] = {}
     for name in asked.legs or LEGS:
         try:
@@ -199,6 +200,7 @@ def main() -> int:
             outcomes[name] = Outcome(f"failed: {command} ended with {error.returncode}")
         if asked.record and outcomes[name].versions:
             record(name, outcomes[name])
+    shutil.rmtree(SOURCE)
     print(f"\n== the supported versions, on {platform.platform()}")
     for name, came in outcomes.items():
         print(f"{name:20} {came.line}")

@@ -199,7 +199,7 @@ docs: $(STAMPS)/package $(STAMPS)/docs  ## the documentation, warnings as errors
 
 env: $(STAMPS)/package $(STAMPS)/test  ## the environment alone
 
-versions:  ## the tests in every supported version of numpy, torch and Python that is here: hours
+versions:  ## the tests in every supported version of numpy, torch and Python that is here: minutes each
 	$(call say,the supported versions)
 	$(or $(ASKED_PYTHON),$(DEFAULT_PYTHON)) tests/versions.py $(ARGS)
 

@@ -15,6 +15,7 @@ import itertools
 import json
 import re
 import textwrap
+import tomllib
 import traceback
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def support_matrix() -> None:
 
 
 def version_table(legs: dict[str, Any]) -> str:
-    """What `make versions` found, a line for each leg."""
+    """What `make versions` found, a line for each leg, and which legs it didn't run."""
     libraries = ("python", "numpy", "ml-dtypes", "torch")
     counted = ("passed", "failed", "skipped")
     lines = [
@@ -102,6 +103,9 @@ def version_table(legs: dict[str, Any]) -> str:
     for name, leg in legs.items():
         cells = [name, *(leg["versions"][each] for each in libraries), *(str(leg["counted"][each]) for each in counted)]
         lines.append(f"| {' | '.join(cells)} | {leg['date']} |")
+    listed = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))["legs"]
+    if missing := [name for name in listed if name not in legs]:
+        lines += ["", f"Not run, for want of such a Python: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 

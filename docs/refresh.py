@@ -105,7 +105,7 @@ def version_table(legs: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} | {leg['date']} |")
     listed = tomllib.loads((ROOT / "tests" / "versions.toml").read_text(encoding="utf-8"))["legs"]
     if missing := [name for name in listed if name not in legs]:
-        lines += ["", f"Not run, for want of such a Python: {', '.join(missing)}."]
+        lines += ["", f"Not run: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 

@@ -38,8 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     parser.add_argument(
         "--isolate",
         choices=("risky", "all", "none"),
-        default="risky",
-        help="which checks run in other processes (default: %(default)s, those that libraries have died of)",
+        default="all",
+        help="which checks run in other processes: all (the default), those that libraries have died of, or none",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60,
+        metavar="S",
+        help="what a check in another process may take; longer is a violation (default: 60 seconds)",
     )
     parser.add_argument("--list", action="store_true", help="list the checks, and run nothing")
     parser.add_argument("--json", action="store_true", help="write the whole report as JSON")
@@ -68,6 +75,7 @@ def run(arguments: argparse.Namespace, /) -> int:
                     readonly=arguments.readonly,
                     checks=arguments.checks,
                     isolate=arguments.isolate,
+                    timeout=arguments.timeout,
                     progress=advance,
                 )
         except (LookupError, ValueError) as error:
@@ -155,7 +163,7 @@ def _show(report: Report, *, verbose: bool) -> None:
     for result in shown:
         style = _STYLES[result.outcome.value]
         console.print(f"[bold {style}]{result.outcome.value}[/]  [bold]{result.name}[/]  {escape(result.seen)}")
-        if result.outcome.value == "not applicable":
+        if result.outcome.value in ("not applicable", "not tested"):
             continue
         rule = result.check.rule
         console.print(f"  [dim]the rule:[/] {escape(rule.text)}\n  [dim]{escape(str(rule))}[/]\n  [dim]{rule.url}[/]")
@@ -172,6 +180,7 @@ _STYLES = {
     "crash": "red",
     "discouraged": "yellow",
     "not applicable": "cyan",
+    "not tested": "cyan",
 }
 
 

@@ -7,13 +7,14 @@ from fnmatch import fnmatch
 import conformance.flawed_consumers as flawed
 import pytest
 from conformance.flawed_consumers import FLAWS, RIGHT, Flaw
+from conformance.reproducers import not_shown
 
-from interop.testing.conformance import CONSUMER_CHECKS, Outcome
+from interop.testing.conformance import CONSUMER_CHECKS, Outcome, Result
 from interop.testing.conformance._run import run_checks
 from interop.testing.conformance._subject import Subject
 
 
-def failures(flaw: Flaw) -> list[str]:
+def failures(flaw: Flaw) -> list[Result]:
     load = f"{flawed.__name__}.{flaw.load}.load"
     subject = Subject(name=flaw.load, imports=f"import {flawed.__name__}", from_dlpack=load, to_numpy="np.asarray")
     # Risky checks have a process of their own, which takes its time: a flaw meets those that it is about.
@@ -24,9 +25,7 @@ def failures(flaw: Flaw) -> list[str]:
         if not check.risky or not about or matches(check.name.removeprefix("import-"), about)
     ]
     return [
-        result.name.removeprefix("import-")
-        for result in run_checks(subject, checks)
-        if result.broken or result.outcome is Outcome.DISCOURAGED
+        result for result in run_checks(subject, checks) if result.broken or result.outcome is Outcome.DISCOURAGED
     ]
 
 
@@ -41,7 +40,9 @@ def test_a_right_consumer_passes_all(flaw: Flaw) -> None:
 
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.load)
 def test_a_flaw_is_caught_by_the_check_that_names_it(flaw: Flaw) -> None:
-    failed = failures(flaw)
+    found = failures(flaw)
+    assert not_shown(found) == {}
+    failed = [result.name.removeprefix("import-") for result in found]
     passed = [pattern for pattern in flaw.fails if not any(fnmatch(name, pattern) for name in failed)]
     assert passed == [], failed
     assert [name for name in failed if not matches(name, flaw.fails + flaw.besides)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     import cudasim
 
     cudasim.boot(arguments.mode)
+    # The processes that the program starts have it too.
+    os.environ.update(cudasim.environment())
     first, *rest = arguments.program
     status = 0
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
-from cudasim import control
-from cudasim.libraries import HERE, Libraries, libraries
+from cudasim import control, headers
+from cudasim.libraries import HERE, Libraries, cache, libraries
 from cudasim.making.cupy_runtime import NAME as CUPY_RUNTIME
 
 Mode = Literal["eager", "lazy", "thread"]
@@ -109,7 +109,17 @@ def environment(mode: Mode | None = None) -> dict[str, str]:
     '2\\n'
     """
     path = [str(HERE / "site"), str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {VARIABLE: mode or control.mode(), "PYTHONPATH": os.pathsep.join(path)}
+    return {**_toolkit(), **os.environ, VARIABLE: mode or control.mode(), "PYTHONPATH": os.pathsep.join(path)}
+
+
+def _toolkit() -> dict[str, str]:
+    """Say where CUDA's headers are, unless that is said already.
+
+    cupy asks cuda.pathfinder for them when it compiles a kernel, which starts a process to see where the runtime is. In
+    this environment that process has the simulated one, beside which there are no headers.
+    """
+    found = None if {"CUDA_HOME", "CUDA_PATH"} & set(os.environ) else headers.find(cache() / "headers")
+    return {"CUDA_PATH": str(found.parent)} if found else {}
 
 
 def boot_from_environment() -> None:

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from interop.testing.conformance._discover import find
+from interop.testing.conformance._execute import TIMEOUT
 from interop.testing.conformance._known import KNOWN
 from interop.testing.conformance._report import Report
 from interop.testing.conformance._run import CONSUMER_CHECKS, PRODUCER_CHECKS, Isolation, chosen, run_checks
@@ -49,6 +50,7 @@ def check_producer(
     imports: str = "",
     checks: Iterable[str] | None = None,
     isolate: Isolation = "risky",
+    timeout: float = TIMEOUT,
     name: str | None = None,
 ) -> Report:
     """Check what a library exports: its ``__dlpack__``, C exchange API, array interface and buffers.
@@ -73,6 +75,9 @@ def check_producer(
     isolate
         What runs in other processes: ``"risky"`` checks, of which libraries have died, ``"all"`` or ``"none"``.
         Other processes import `make`; pass a function of a module.
+    timeout
+        Seconds that a check in another process may take; one that takes longer is a violation. What hangs in this
+        process hangs it.
     name
         What the library is called in the report.
 
@@ -110,7 +115,7 @@ def check_producer(
         tricky=tuple((x, repr(list(values))) for x, values in (tricky or {}).items()),
     )
     subject = with_callable(with_callable(subject, "make", make), "readonly", readonly)
-    return _report(subject, chosen(PRODUCER_CHECKS, checks), isolate)
+    return _report(subject, chosen(PRODUCER_CHECKS, checks), isolate, timeout)
 
 
 def check_consumer(
@@ -120,6 +125,7 @@ def check_consumer(
     ndims: Sequence[int] | None = None,
     checks: Iterable[str] | None = None,
     isolate: Isolation = "risky",
+    timeout: float = TIMEOUT,
     name: str | None = None,
 ) -> Report:
     """Check what a library imports: what it asks of a producer, what it takes, how it reads it, when it lets go.
@@ -132,7 +138,7 @@ def check_consumer(
         From what `from_dlpack` gave to a numpy array of the same values; ``numpy.from_dlpack`` by default.
     ndims
         The numbers of dimensions that the library's arrays can have; all by default.
-    checks, isolate, name
+    checks, isolate, timeout, name
         See :func:`check_producer`.
 
     Returns
@@ -150,11 +156,11 @@ def check_consumer(
     """
     subject = Subject(name=name or _name_of(from_dlpack), ndims=None if ndims is None else tuple(ndims))
     subject = with_callable(with_callable(subject, "from_dlpack", from_dlpack), "to_numpy", to_numpy)
-    return _report(subject, chosen(CONSUMER_CHECKS, checks), isolate)
+    return _report(subject, chosen(CONSUMER_CHECKS, checks), isolate, timeout)
 
 
-def _report(subject: Subject, checks: Sequence[Check], isolate: Isolation) -> Report:
-    results = run_checks(subject, checks, isolate=isolate)
+def _report(subject: Subject, checks: Sequence[Check], isolate: Isolation, timeout: float) -> Report:
+    results = run_checks(subject, checks, isolate=isolate, timeout=timeout)
     return Report(subject=subject.name, version=_version_of(subject.name), results=results)
 
 
@@ -167,6 +173,7 @@ def check(
     readonly: Callable[..., Any] | str | None = None,
     checks: Iterable[str] | None = None,
     isolate: Isolation = "risky",
+    timeout: float = TIMEOUT,
     progress: Callable[[Check], None] = lambda _: None,
 ) -> Report:
     """Check a library as producer and as consumer, found from the name of its array type.
@@ -182,7 +189,7 @@ def check(
         Instead of what was found; see :func:`check_producer` and :func:`check_consumer`.
     checks
         Names of checks, which may be of both sides; all of them by default.
-    isolate
+    isolate, timeout
         See :func:`check_producer`.
     progress
         Called with each check that is about to run.
@@ -214,5 +221,5 @@ def check(
     if unknown:
         raise ValueError(f"no check is named {', '.join(sorted(unknown))}")
     upstream = {key: known.upstream for key, known in KNOWN.get(subject.name, {}).items()}
-    results = run_checks(subject, wanted, isolate=isolate, upstream=upstream, progress=progress)
+    results = run_checks(subject, wanted, isolate=isolate, timeout=timeout, upstream=upstream, progress=progress)
     return Report(subject=subject.name, version=_version_of(subject.name), results=results)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from interop.testing.conformance import _consuming, _describing, _producing
-from interop.testing.conformance._check import Check, Outcome, Result, Role, reproducer_of, script_of
-from interop.testing.conformance._execute import Ending, execute, execute_alone, execute_isolated
+from interop.testing.conformance._check import Check, Outcome, Result, Role
+from interop.testing.conformance._execute import TIMEOUT, Ending, execute, execute_alone, execute_isolated, unused
+from interop.testing.conformance._script import reproducer_of, script_of
 from interop.testing.conformance._subject import Subject, local
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ CONSUMER_CHECKS: Final = (
 #: Which checks run in a process of their own: those that libraries have died of, every one, or none.
 Isolation = Literal["risky", "all", "none"]
 
-_PRODUCER_PROBE: Final = 'make(np.ones(2, "float32")).__dlpack__(max_version=(1, 3))'
 #: A library may have one element type only, or one number of dimensions.
-_MAKE_PROBE: Final = """
+_MAKES: Final = """
 said = []
 for kind, shape in ("f4", 2), ("f4", (2, 2)), ("f8", 2), ("i4", 2), ("i8", 2), ("u1", 2):
     try: make(np.ones(shape, kind))
@@ -47,7 +47,10 @@ for kind, shape in ("f4", 2), ("f4", (2, 2)), ("f8", 2), ("i4", 2), ("i8", 2), (
     else: break
 else: raise AssertionError(said[0])
 """
-_CONSUMER_PROBE: Final = """
+_TAKES_VERSION: Final = 'make(np.ones(2, "float32")).__dlpack__(max_version=(1, 3))'
+_VERSIONED: Final = f'assert "versioned" in repr({_TAKES_VERSION})'
+_INDEXES: Final = 'make(np.ones(2, "float32"))[::2]'
+_ASKS_VERSION: Final = """
 asked = []
 class Producer:
     def __dlpack_device__(self): return (1, 0)
@@ -58,36 +61,42 @@ assert asked[-1] is not None and tuple(asked[-1]) >= (1, 0)
 """
 
 
-def _probed(subject: Subject) -> Subject:
-    """Find out how the subject exports, and whether it asks for versions."""
-    mine = local(subject)
+def _probed(subject: Subject, isolate: Isolation, seconds: float) -> Subject:
+    """Find out how the subject exports, whether its arrays can be sliced, and whether it asks for versions."""
+    probes = ([_MAKES, _TAKES_VERSION, _VERSIONED, _INDEXES] if subject.make else []) + (
+        [_ASKS_VERSION] if subject.from_dlpack else []
+    )
+    blank = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body="")
+    checks = [replace(blank, body=body) for body in probes]
+    if isolate == "all" and subject.portable:
+        endings = execute_isolated([script_of(check, subject) for check in checks], seconds)
+    else:
+        mine = local(subject)
+        endings = [execute(script_of(check, mine), subject.objects) for check in checks]
+    told = {body: ending for body, ending in zip(probes, endings, strict=True)}
+    right = {body: ending.outcome is Outcome.CONFORMANT for body, ending in told.items()}
     if subject.make:
-        probe = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body=_MAKE_PROBE)
-        outcome, said = execute(script_of(probe, mine), subject.objects)
-        if outcome is not Outcome.CONFORMANT:
+        if not right[_MAKES]:
             # Otherwise no rule would apply, and the report would be a clean one.
-            raise ValueError(f"{subject.make} makes no array of a numpy array ({said})")
-        probe = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body=_PRODUCER_PROBE)
-        outcome, _ = execute(script_of(probe, mine), subject.objects)
-        subject = subject if outcome is Outcome.CONFORMANT else replace(subject, export="")
+            raise ValueError(f"{subject.make} makes no array of a numpy array ({told[_MAKES].seen})")
+        export = subject.export if right[_TAKES_VERSION] else ""
+        subject = replace(subject, export=export, versioned=right[_VERSIONED], indexes=right[_INDEXES])
     if subject.from_dlpack:
-        probe = Check(name="", role=Role.CONSUMER, rule=CONSUMER_CHECKS[0].rule, body=_CONSUMER_PROBE)
-        outcome, _ = execute(script_of(probe, mine), subject.objects)
-        subject = replace(subject, asks_version=outcome is Outcome.CONFORMANT)
+        subject = replace(subject, asks_version=right[_ASKS_VERSION])
     return subject
 
 
 def _inapplicable(check: Check, subject: Subject, isolate: Isolation) -> str | None:
-    lacking = subject.lacks(f"{check.setup}\n{check.body}")
+    lacking = subject.lacks(f"{check.setup}\n{check.applies}\n{check.body}")
     if lacking:
-        return f"no {lacking}= was given"
+        return f"not tested: no {lacking}= was given"
     if check.versioned and not subject.asks_version:
         return "it asks for legacy capsules only"
     if check.ndim is not None and subject.ndims is not None and check.ndim not in subject.ndims:
         return f"it has no arrays of {check.ndim} dimensions"
     if _isolated(check, isolate) and not subject.portable:
         return (
-            "it runs in a process of its own, which can't import what was given: "
+            "not tested: it runs in a process of its own, which can't import what was given: "
             "pass a function of a module, or isolate='none'"
         )
     return None
@@ -102,42 +111,43 @@ def run_checks(
     checks: Sequence[Check],
     *,
     isolate: Isolation = "risky",
+    timeout: float = TIMEOUT,
     upstream: Mapping[str, str] | None = None,
     progress: Callable[[Check], None] = lambda _: None,
 ) -> list[Result]:
     """Run checks on a subject, and return their results in the same order."""
-    subject = _probed(subject)
+    subject = _probed(subject, isolate, timeout)
     mine = local(subject)
-    scripts = {check.name: script_of(check, subject) for check in checks}
     endings: dict[str, Ending] = {}
     apart: list[Check] = []
     for check in checks:
         reason = _inapplicable(check, subject, isolate)
         if reason is not None:
-            endings[check.name] = (Outcome.NOT_APPLICABLE, reason)
+            endings[check.name] = unused(reason)
         elif _isolated(check, isolate):
             apart.append(check)
         else:
             progress(check)
             endings[check.name] = execute(script_of(check, mine), subject.objects)
-    for check, ending in zip(apart, execute_isolated([scripts[check.name] for check in apart]), strict=True):
-        progress(check)
+    scripts = [script_of(check, subject) for check in apart]
+    ended = execute_isolated(scripts, timeout, lambda index: progress(apart[index]))
+    for check, script, ending in zip(apart, scripts, ended, strict=True):
         # Only the end of a process tells what the deleter does after it.
-        exits = check.at_exit and ending[0] is Outcome.CONFORMANT
-        endings[check.name] = execute_alone(scripts[check.name]) if exits else ending
+        exits = check.at_exit and ending.outcome is Outcome.CONFORMANT
+        endings[check.name] = execute_alone(script, timeout) if exits else ending
     return [_result(check, subject, endings[check.name], upstream) for check in checks]
 
 
 def _result(check: Check, subject: Subject, ending: Ending, upstream: Mapping[str, str] | None) -> Result:
-    outcome, seen = ending
+    outcome = ending.outcome
     if check.recommended and outcome is Outcome.VIOLATION:
         outcome = Outcome.DISCOURAGED
     return Result(
         check=check,
         subject=subject.name,
         outcome=outcome,
-        seen=seen,
-        reproducer=reproducer_of(check, subject).text,
+        seen=ending.seen,
+        reproducer=reproducer_of(check, subject, ending.line),
         upstream=(upstream or {}).get(check.name, ""),
     )
 

@@ -18,6 +18,14 @@ PARTS: Final = ("make", "small", "from_dlpack", "to_numpy", "readonly")
 
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w.]*")
 # export(x) and export(x, stream=1); what is exported may be a call without arguments.
+_VIEW: Final = re.compile(r"make\(a\)(\[[^\]]*\]|\.T)")
+#: What goes to a consumer, by what it asks for: numpy's export of `a`, where its structures are, and its version.
+_CAPSULES: Final = (
+    ("EXPORTED", "a.__dlpack__()", "a.__dlpack__(max_version=(1, 3))"),
+    ("TENSOR", 'pointer(capsule, b"dltensor")', 'pointer(capsule, b"dltensor_versioned") + 32'),
+    ("DELETER", 'pointer(capsule, b"dltensor") + 56', 'pointer(capsule, b"dltensor_versioned") + 16'),
+    ("HEAD", 'pointer(capsule, b"dltensor_versioned")', 'pointer(capsule, b"dltensor_versioned")'),
+)
 _EXPORT: Final = re.compile(r"(?<![\w.])export\((\w+(?:\(\))?)(?:, ([^()]+))?\)")
 
 
@@ -49,6 +57,10 @@ class Subject:
         The numbers of dimensions that the library's arrays can have; None for all.
     export
         The arguments of ``__dlpack__`` by which checks export.
+    versioned
+        Whether it exports versioned capsules; None where that isn't known.
+    indexes
+        Whether its arrays can be sliced.
     asks_version
         Whether the consumer asks for versioned capsules.
     objects
@@ -66,12 +78,20 @@ class Subject:
     tricky: tuple[tuple[str, str], ...] = ()
     ndims: tuple[int, ...] | None = None
     export: str = "max_version=(1, 3)"
+    versioned: bool | None = None
+    indexes: bool = True
     asks_version: bool = True
     objects: Mapping[str, Any] = field(default_factory=dict)
 
     def fill(self, script: str) -> str:
         """Put the subject's own text into a script."""
         text = _EXPORT.sub(self._exporting, script)
+        for word, legacy, versioned in _CAPSULES:
+            text = text.replace(word, versioned if self.asks_version else legacy)
+        text = text.replace("SLICED", str(self.indexes))
+        if not self.indexes:
+            # Of what can't be sliced, a view is made of numpy's.
+            text = _VIEW.sub(r"make(a\1)", text)
         text = text.replace("REFUSED", f"[{', '.join(self.refused)}]")
         text = text.replace("TRICKY", "[" + ", ".join(f"({x}, {values})" for x, values in self.tricky) + "]")
         if not self.small:
@@ -85,15 +105,14 @@ class Subject:
     def _exporting(self, found: re.Match[str]) -> str:
         return f"{found[1]}.__dlpack__({', '.join(filter(None, (self.export, found[2])))})"
 
-    def preamble(self, script: str) -> list[str]:
-        """Return the lines that a filled script of this subject needs before it."""
-        lines = [line for line in self.imports.splitlines() if line]
-        for part in PARTS:
-            own = getattr(self, part)
-            used = re.search(rf"(?<![\w.]){part}\(", script)
-            if used and own and not _DOTTED.fullmatch(own):
-                lines.append(f"{part} = {own}")
-        return lines
+    def definitions(self, script: str) -> list[str]:
+        """Return those of its parts that a filled script of this subject calls, as definitions."""
+        return [
+            f"{part} = {own}"
+            for part in PARTS
+            if (own := getattr(self, part)) and not _DOTTED.fullmatch(own)
+            if re.search(rf"(?<![\w.]){part}\(", script)
+        ]
 
     def function(self, part: str) -> Any:
         """Import what is needed, and return a part as the callable that it is."""

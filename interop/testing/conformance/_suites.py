@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from interop.testing.conformance._api import check_consumer, check_producer
 from interop.testing.conformance._check import Outcome
+from interop.testing.conformance._execute import TIMEOUT
 from interop.testing.conformance._run import CONSUMER_CHECKS, PRODUCER_CHECKS, Isolation
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class _Suite:
     known: ClassVar[Mapping[str, str]] = {}
     #: Which checks run in other processes: ``"risky"`` ones, ``"all"`` or ``"none"``.
     isolate: ClassVar[Isolation] = "risky"
+    #: Seconds that a check in another process may take.
+    timeout: ClassVar[float] = TIMEOUT
 
     _report: ClassVar[Report | None] = None
     _checks: ClassVar[Sequence[Check]] = ()
@@ -59,7 +62,7 @@ def _judge(result: Result, known: str | None) -> None:
         pytest.fail(str(result), pytrace=False)
     if known is not None:
         pytest.fail(f"{result.name} is known to fail ({known}), and doesn't", pytrace=False)
-    if result.outcome is Outcome.NOT_APPLICABLE:
+    if result.outcome in (Outcome.NOT_APPLICABLE, Outcome.NOT_TESTED):
         pytest.skip(result.seen)
 
 
@@ -93,6 +96,7 @@ class ProducerSuite(_Suite):
             tricky=cls.tricky,
             imports=cls.imports,
             isolate=cls.isolate,
+            timeout=cls.timeout,
         )
 
 
@@ -117,4 +121,6 @@ class ConsumerSuite(_Suite):
 
     @classmethod
     def _run(cls) -> Report:
-        return check_consumer(cls.from_dlpack, to_numpy=cls.to_numpy, ndims=cls.ndims, isolate=cls.isolate)
+        return check_consumer(
+            cls.from_dlpack, to_numpy=cls.to_numpy, ndims=cls.ndims, isolate=cls.isolate, timeout=cls.timeout
+        )

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,33 @@ def test_a_process_with_its_environment_has_it_and_so_have_its_children() -> Non
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
     done = python(code, **cudasim.environment("thread"))
     assert done.stdout == "True thread\n", done.stderr
+
+
+def test_what_a_program_starts_that_is_run_on_it_has_it_too() -> None:
+    child = "import cudasim; print(cudasim.booted(), cudasim.mode())"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    done = python(f"from cudasim.__main__ import main; main(['run', '--mode', 'eager', '-c', {code!r}])")
+    assert done.stdout == "True eager\n", done.stderr
+
+
+@pytest.mark.parametrize("started", ["with its environment", "by run"])
+def test_cupy_compiles_a_kernel_in_a_process_that(started: str) -> None:
+    # It asks for the headers in a process of its own, which has the simulated runtime, and found none beside that.
+    code = "import cupy; cupy.RawKernel('extern \"C\" __global__ void nothing() {}', 'nothing').compile(); print('compiled')"
+    if started == "by run":
+        done = python(f"from cudasim.__main__ import main; main(['run', '--mode', 'eager', '-c', {code!r}])")
+    else:
+        done = python(code, **cudasim.environment("eager"))
+    assert done.stdout == "compiled\n", done.stderr
+
+
+def test_the_headers_are_named_unless_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    named = Path(cudasim.environment()["CUDA_PATH"])
+    assert (named / "include" / "cuda_runtime_api.h").exists()
+    monkeypatch.setenv("CUDA_HOME", "/mine")
+    assert "CUDA_PATH" not in cudasim.environment()
 
 
 def test_cupy_calls_the_simulated_runtime() -> None:

@@ -19,7 +19,7 @@ from interop.testing.conformance import CHECKS, WORLD
 
 FOLDER = Path(__file__).parent / "measured"
 DATA, PAGE = FOLDER / "conformance.json", FOLDER / "conformance.md"
-OUTCOMES = ("conformant", "violation", "crash", "discouraged", "not applicable")
+OUTCOMES = ("conformant", "violation", "crash", "discouraged", "not applicable", "not tested")
 SHOWN = ("violation", "crash", "discouraged")
 
 
@@ -79,9 +79,9 @@ def page(reports: list[dict[str, Any]]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     reports = {each["subject"]: each for each in json.loads(DATA.read_text("utf-8"))} if DATA.exists() else {}
-    for name in sys.argv[1:] or installed():
+    for name in names or installed():
         reports[name] = measured(name)
         print(name, reports[name]["version"], reports[name]["counts"])
     ordered = [reports[name] for name in WORLD if name in reports]
@@ -90,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

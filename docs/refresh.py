@@ -1,11 +1,12 @@
-"""Runs every example of the pages, and writes down what it gives now where that has changed: read the diff.
+"""Writes down what the pages say of this machine, anew: read the diff.
 
-Also makes the tables and pictures of the support matrix anew from `measured/matrix.json`, which `interop matrix` wrote,
-and the table of supported versions from `measured/versions.json`, which `make versions ARGS=--record` wrote.
+- conformance: runs the kit on the libraries of this environment. Not all can live in one: run it in each.
+- matrix: makes the tables and pictures from `measured/matrix.json`, which `interop matrix` wrote.
+- versions: makes the table from `measured/versions.json`, which `make versions ARGS=--record` wrote.
+- examples: runs every example of the pages, and writes what it gives now. What gives an error now and gave none before,
+  or the other way round, is a fault and not a change: it is left as it is.
 
-What gives an error now and gave none before, or the other way round, is a fault and not a change: it is left as it is.
-
-python docs/refresh.py
+python docs/refresh.py [conformance] [matrix] [versions] [examples]    all of them by default
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import doctest
 import itertools
 import json
 import re
+import sys
 import textwrap
 import tomllib
 import traceback
@@ -115,15 +117,35 @@ def supported_versions() -> None:
     (measured / "versions.md").write_text(version_table(legs), encoding="utf-8")
 
 
-def main() -> None:
-    support_matrix()
-    supported_versions()
+def conformance() -> None:
+    """What the kit finds in the libraries of this environment."""
+    import conformance_report
+
+    conformance_report.main([])
+
+
+def examples() -> None:
+    """What the pages' examples give."""
     for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
         text = page.read_text(encoding="utf-8")
         new = refreshed(text, page.name)
         if new != text:
             page.write_text(new, encoding="utf-8")
             print(page.relative_to(ROOT))
+
+
+def main() -> None:
+    parts = {
+        "conformance": conformance,
+        "matrix": support_matrix,
+        "versions": supported_versions,
+        "examples": examples,
+    }
+    unknown = set(sys.argv[1:]) - set(parts)
+    if unknown:
+        sys.exit(f"no part is named {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

@@ -184,13 +184,11 @@ def _dtype(case: Case) -> InteropError | None:
 
 
 def _helpful_dtype(case: Case) -> str:
-    wanted = case.dtype
-    name = _HELPFUL.get(wanted.name)
-    if name not in case.room.dtypes:
-        name = "complex64" if case.facts.dtype.code == COMPLEX else "float32"
-    if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
-        return f"{_call(case, dtype=name)} converts the values."
-    if case.source_limits is None or "uint8" not in case.source_limits.dtypes:
+    wider = ("complex64", "complex128") if case.facts.dtype.code == COMPLEX else ("float32", "float64", "int64")
+    for name in (_HELPFUL.get(case.dtype.name), *wider):
+        if name in case.room.dtypes and (case.source_casts_to(name) or case.target_casts):
+            return f"{_call(case, dtype=name)} converts the values."
+    if case.source_limits is None or "uint8" not in case.source_limits.dtypes & case.room.dtypes:
         return f"Ask for one of {case.target}'s own: {', '.join(sorted(case.room.dtypes))}."
     raw = call_text(case.target, **case.spelled(dtype=None)).replace("(x", f"(x.view({case.facts.framework}.uint8)", 1)
     return f"No dtype= helps; {raw} hands over the raw bytes."

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_plugins import ADAPTER, install
+
+from interop.cli._doctor import show
+from interop.cli._doctor.findings import Findings
 
 TESTS = Path(__file__).parent
 
@@ -50,6 +55,42 @@ def test_a_pipe_gets_plain_text(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "entry point of their-package" in done.stdout
     assert done.stdout.rstrip().endswith("All is well: 4 conversions made, and every value came out as it went in.")
+
+
+def report(routes: Sequence[tuple[str, str, str]], problems: Sequence[str] = ()) -> Findings:
+    pairs = [{"source": x, "target": y, "route": route, "hot": True, "ok": True} for x, y, route in routes]
+    return Findings({"interop": "1"}, [], pairs, {"driver": ""}, list(problems))
+
+
+def test_the_words_of_the_pairs_are_explained_where_they_occur() -> None:
+    said = show.plain(report([("a", "a", "zero-copy"), ("a", "b", "refused")]))
+    row = next(line for line in said.splitlines() if line.startswith("a"))
+    # What is refused has no way without planning.
+    assert row.split() == ["a", "view*", "refused"]
+    assert "  view: the result is on the same memory" in said
+    assert "copy:" not in said
+    assert said.endswith("All is well: 1 conversion made, and every value came out as it went in.")
+    assert show.plain(report([], ["a: it broke"])).endswith("1 problem:\n  - a: it broke")
+
+
+def test_a_narrow_terminal_breaks_no_word() -> None:
+    console = pytest.importorskip("rich.console").Console(width=60, record=True, file=io.StringIO())
+    names = [f"library_{n}" for n in range(12)]
+    show.in_colour(report([(x, y, "zero-copy") for x in names for y in names]), console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert sum(line.count("view*") for line in lines) == len(names) ** 2
+    assert all(any(name in line.split() for line in lines) for name in names)
+
+
+def test_no_color_is_heeded() -> None:
+    pytest.importorskip("rich")
+    code = "import sys; sys.stdout.isatty = lambda: True; from interop.cli import main; main(['doctor', 'numpy'])"
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TERM": "xterm-256color", "FORCE_COLOR": "1"}
+    for variables, coloured in (({"NO_COLOR": "1"}, False), ({}, True)):
+        env = {**environment, **variables}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert ("\x1b[1;36m" in done.stdout) == coloured
 
 
 def test_what_isnt_installed_isnt_broken(tmp_path: Path) -> None:

@@ -407,3 +407,28 @@ def test_registering_again_mends(joined: Callable[..., None]) -> None:
     joined()
     assert interop.to_numpy(Cells(np.ones(2))).shape == (2,)
     assert interop.adapters()["cells"].problem == ""
+
+
+def test_the_advice_for_an_element_type_that_it_lacks_is_a_call_that_works() -> None:
+    class Cells:
+        def __init__(self, array: Any) -> None:
+            self.array = array
+
+    class Wide(HostAdapter):
+        name = "wide"
+        types = (Cells,)
+        room = Limits(frozenset({"float64", "int64"}))
+
+        def to_numpy(self, x: Any, /) -> Any:
+            return x.array
+
+        def from_numpy(self, array: Any, /) -> Any:
+            return Cells(array)
+
+    interop.register(Wide())
+    with pytest.raises(interop.DTypeError, match=r"interop.convert\(x, 'wide', dtype='float64'\) converts the values"):
+        interop.convert(np.ones(2, "float32"), "wide")
+    assert interop.convert(np.ones(2, "float32"), "wide", dtype="float64").array.dtype == "float64"
+    # It has no bytes either, so that isn't the way.
+    with pytest.raises(interop.DTypeError, match=r"Ask for one of wide's own: float64, int64"):
+        interop.convert(np.ones(2, "complex64"), "wide")

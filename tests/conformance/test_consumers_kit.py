@@ -24,9 +24,7 @@ def failures(flaw: Flaw) -> list[Result]:
         for check in CONSUMER_CHECKS
         if not check.risky or not about or matches(check.name.removeprefix("import-"), about)
     ]
-    return [
-        result for result in run_checks(subject, checks) if result.broken or result.outcome is Outcome.DISCOURAGED
-    ]
+    return [result for result in run_checks(subject, checks) if result.broken or result.outcome is Outcome.DISCOURAGED]
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -94,18 +94,10 @@ def test_a_type_that_nothing_makes_is_no_clean_report(capsys: pytest.CaptureFixt
     assert "nothing makes a fractions.Fraction of a numpy array" in capsys.readouterr().err
 
 
-def test_an_unknown_check_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no check is named nonsense"):
-        conformance.check_producer(np.asarray, checks=["nonsense"])
-
-
-def test_known_violations_are_strict() -> None:
-    report = conformance.check_producer(careless, checks=["export-copy-true", "export-device"])
-    with pytest.raises(AssertionError, match=r"copy=True gives the memory itself(.|\n)*the rule: (.|\n)*to reproduce:"):
-        report.assert_conformant()
-    report.assert_conformant(known={"export-copy-true": "careless#1"})
-    with pytest.raises(AssertionError, match=r"export-device is known to fail .*, and doesn't"):
-        report.assert_conformant(known={"export-copy-true": "careless#1", "export-device": "careless#2"})
+def test_a_type_that_only_an_adapter_speaks_for_is_told_so(toy: Path) -> None:
+    (toy / "toy_mute.py").write_text("class Tally:\n    def __init__(self, cells): self.cells = cells\n")
+    with pytest.raises(LookupError, match=r"a toy_mute.Tally has no __dlpack__, and that is what is checked"):
+        conformance.check("toy_mute:Tally")
 
 
 class Careless:
@@ -119,6 +111,93 @@ class Careless:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
+
+
+class Odd:
+    """What answers to everything, with itself."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        return Odd()
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return Odd()
+
+    def __repr__(self) -> str:
+        return "odd"
+
+
+class NoMethod:
+    __dlpack__ = 5
+
+    def __init__(self, _: Any) -> None: ...
+
+
+class Text(Careless):
+    def __dlpack__(self, **_: Any) -> Any:
+        return "dltensor"
+
+
+class Ends(Careless):
+    def __dlpack__(self, **_: Any) -> Any:
+        raise SystemExit(3)
+
+    def __repr__(self) -> str:
+        raise ValueError("not even this")
+
+
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (Odd, "odd"),
+        (NoMethod, "TypeError: 'int' object is not callable"),
+        (Text, "'dltensor'"),
+        (Ends, "SystemExit: 3"),
+    ],
+)
+def test_an_odd_producer_gets_the_rule(make: type, seen: str) -> None:
+    report = conformance.check_producer(make, isolate="none")
+    result = report["export-capsule-name"]
+    assert (result.outcome, result.seen) == (Outcome.VIOLATION, seen)
+    assert "Traceback" not in str(report)
+    assert json.loads(report.to_json())["counts"]["violation"] == len(report.violations)
+
+
+@pytest.mark.parametrize("made", [None, iter([1])], ids=["none", "iterator"])
+def test_what_has_no_dlpack_is_no_array(made: Any) -> None:
+    with pytest.raises(ValueError, match="has no __dlpack__"):
+        conformance.check_producer(lambda _: made, isolate="none")
+
+
+def swallows(x: Any, **_: Any) -> None:
+    try:
+        x.__dlpack__()
+    except BaseException:
+        return
+
+
+@pytest.mark.parametrize("consumer", [swallows, lambda *_, **__: Odd(), lambda x, **_: iter([x])])
+def test_an_odd_consumer_gets_the_rule(consumer: Any) -> None:
+    safe = [check.name for check in conformance.CONSUMER_CHECKS if not check.risky]
+    report = conformance.check_consumer(consumer, isolate="none", checks=safe)
+    assert report["import-takes"].outcome is Outcome.VIOLATION
+    assert report["import-no-protocol"].outcome is Outcome.VIOLATION
+    assert not report["import-stream-host"].broken or "stream" in report["import-stream-host"].seen
+
+
+def test_an_unknown_check_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no check is named nonsense"):
+        conformance.check_producer(np.asarray, checks=["nonsense"])
+
+
+def test_known_violations_are_strict() -> None:
+    report = conformance.check_producer(careless, checks=["export-copy-true", "export-device"])
+    with pytest.raises(AssertionError, match=r"copy=True gives the memory itself(.|\n)*the rule: (.|\n)*to reproduce:"):
+        report.assert_conformant()
+    report.assert_conformant(known={"export-copy-true": "careless#1"})
+    with pytest.raises(AssertionError, match=r"export-device is known to fail .*, and doesn't"):
+        report.assert_conformant(known={"export-copy-true": "careless#1", "export-device": "careless#2"})
 
 
 def careless(values: Any) -> Careless:
@@ -179,6 +258,62 @@ def test_a_process_that_dies_takes_nobody_with_it() -> None:
     assert endings[1].seen == "the process was killed by SIGSEGV"
     assert endings[2].seen == "wrong"
     assert endings[3].seen == "the process ended with status 7"
+
+
+HANGING = """
+import threading
+import numpy as np
+import toy_arrays
+
+class Array(toy_arrays.Array):
+    def __dlpack__(self, *, copy=None, **keywords):
+        if copy:
+            never()
+        return super().__dlpack__(copy=copy, **keywords)
+
+def never():
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+def asarray(values):
+    return Array(values)
+
+def from_dlpack(x, /, *, device=None, copy=None):
+    if copy is False:
+        never()
+    return Array(np.from_dlpack(x, copy=copy))
+"""
+
+
+@pytest.fixture
+def hanging(toy: Path) -> Any:
+    (toy / "hanging.py").write_text(HANGING)
+    yield toy
+    sys.modules.pop("hanging", None)
+
+
+def test_a_library_that_hangs_hangs_nobody(hanging: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["export-copy-false", "export-copied-flag", "export-device", "import-copy-false", "import-takes"]
+    checks = [part for name in wanted for part in ("--check", name)]
+    assert main(["conformance", "hanging:Array", "--json", "--timeout", "1", *checks]) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    seen = {each["check"]: (each["outcome"], each["seen"]) for each in report["results"]}
+    late = ("violation", "it does not return within 1 s")
+    assert seen == {
+        "export-copied-flag": late,
+        "export-copy-false": ("conformant", ""),
+        "export-device": ("conformant", ""),
+        "import-copy-false": late,
+        "import-takes": ("conformant", ""),
+    }
+
+
+def test_where_all_hangs_the_rest_isnt_waited_for(hanging: Path) -> None:
+    hangs = Script("import hanging", "", "hanging.never()")
+    endings = execute_isolated([hangs] * 5, 0.5)
+    assert [ending.outcome.value for ending in endings] == [*["violation"] * 3, *["not tested"] * 2]
+    assert endings[4].seen == "3 checks before it didn't return"
 
 
 class TestTheSuite(conformance.ProducerSuite):

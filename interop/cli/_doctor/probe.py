@@ -98,6 +98,8 @@ def _pair(source: str, target: str, x: Any) -> dict[str, Any]:
         # Nothing moves unless it is said where: so say it, and see whether that works.
         device = next((place for place in ("cpu", "cuda") if interop.explain(x, target, device=place).ok), None)
         plan = plan if device is None else interop.explain(x, target, device=device)
+    if isinstance(plan.error, interop.DeviceError):
+        return {**found, "route": "no device", "why": str(plan.error), "ok": True}
     if plan.error is not None:
         return {**found, "route": "refused", "why": str(plan.error), "ok": True}
     result = interop.convert(x, target, device=device)

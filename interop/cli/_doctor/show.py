@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from interop.cli._doctor.findings import Findings
+    from interop.cli._doctor.findings import Findings, Library
 
-#: How a route is written in the table of pairs, and its colour.
+#: How a route is written in the table of pairs, its colour, and what the word means.
 _ROUTES: Final = {
-    "zero-copy": ("view", "green"),
-    "copy": ("copy", "yellow"),
-    "transfer": ("move", "magenta"),
-    "refused": ("no", "dim"),
-    "no device": ("-", "dim"),
-    "failed": ("FAILED", "bold red"),
-    "crashed": ("CRASHED", "bold red"),
+    "zero-copy": ("view", "green", "the result is on the same memory"),
+    "copy": ("copy", "yellow", "the result is a copy"),
+    "transfer": ("move", "magenta", "to another device, which has to be named"),
+    "refused": ("refused", "dim", "can't be; interop.explain says why"),
+    "no device": ("-", "dim", "one of them has no device here"),
+    "failed": ("FAILED", "bold red", "see below"),
+    "crashed": ("CRASHED", "bold red", "see below"),
 }
+_MADE: Final = frozenset({"zero-copy", "copy", "transfer"})
 _STATES: Final = {"works": "green", "missing": "dim", "broken": "bold red"}
 
-#: One table: its title, its columns, its rows of cells, each a text and a style.
+#: One cell: a text and a style.
 Cell = tuple[str, str]
-Table = tuple[str, list[str], list[list[Cell]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: its title, its columns (without headings where these are empty), its rows, and what its words mean."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+    legend: list[Cell] = field(default_factory=list)
 
 
 def tables(found: Findings) -> list[Table]:
     """Return everything that is shown."""
-    libraries: list[list[Cell]] = []
-    for one in found.libraries:
-        note = one.error or (one.mend if one.state == "missing" else f"imported in {one.seconds:.1f} s")
-        libraries.append(
-            [(one.name, "bold"), (one.version, ""), (one.state, _STATES[one.state]), (one.origin, "dim"), (note, "")]
-        )
-    shown = [("here", ["", ""], [[(name, "bold"), (text, "")] for name, text in found.here.items()])]
-    shown.append(("libraries", ["name", "version", "state", "adapter", ""], libraries))
+    shown = [
+        Table("this installation", ["", ""], [[(name, "bold"), (text, "")] for name, text in found.here.items()]),
+        Table("libraries", ["name", "version", "state", "note"], [_library(one) for one in found.libraries]),
+    ]
     if found.pairs:
         shown.append(_pairs(found))
-    shown.append(("GPU", ["", ""], _gpu(found)))
+    shown.append(Table("GPU", ["", ""], _gpu(found)))
     return shown
+
+
+def _library(one: Library) -> list[Cell]:
+    note = one.error or (one.mend if one.state == "missing" else f"imported in {one.seconds:.1f} s")
+    if one.state == "broken" and one.mend:
+        note = f"{note.rstrip('.')}. Try: {one.mend}"
+    if one.origin != "built-in":
+        note = f"adapter: {one.origin}; {note}"
+    return [(one.name, "bold"), (one.version, ""), (one.state, _STATES[one.state]), (note, "")]
 
 
 def _pairs(found: Findings) -> Table:
@@ -48,15 +64,19 @@ def _pairs(found: Findings) -> Table:
     for source in sources:
         row: list[Cell] = [(source, "bold")]
         for target in targets:
-            one = at.get((source, target), {"route": ""})
-            word, style = _ROUTES.get(one["route"], ("", ""))
-            row.append((word + ("*" if one.get("hot") else ""), style))
+            one = at.get((source, target))
+            word, style, _ = _ROUTES[one["route"]] if one else ("", "", "")
+            row.append((word + ("*" if one and _fast(one) else ""), style))
         rows.append(row)
-    title = (
-        "float32, from (down) to (across): view is zero-copy, copy, move is to a device that was named, no is refused, "
-        "- has no device here; * is a call without planning"
-    )
-    return (title, ["", *targets], rows)
+    seen = {one["route"] for one in found.pairs}
+    legend = [(f"{word}: {meaning}", style) for route, (word, style, meaning) in _ROUTES.items() if route in seen]
+    if any(map(_fast, found.pairs)):
+        legend.append(("*: without planning", ""))
+    return Table("pairs, of float32: from (down) to (across)", ["", *targets], rows, legend)
+
+
+def _fast(one: dict[str, Any]) -> bool:
+    return bool(one.get("hot")) and one["route"] in _MADE
 
 
 def _gpu(found: Findings) -> list[list[Cell]]:
@@ -74,9 +94,10 @@ def _gpu(found: Findings) -> list[list[Cell]]:
 
 def verdict(found: Findings) -> list[str]:
     """Return what it comes to, one line each."""
-    checked = sum(one["route"] in {"zero-copy", "copy", "transfer"} for one in found.pairs)
+    checked = sum(one["route"] in _MADE for one in found.pairs)
     if not found.problems:
-        return [f"All is well: {checked} conversions made, and every value came out as it went in."]
+        made = f"{checked} conversion{'s' * (checked != 1)} made, and every value came out as it went in"
+        return [f"All is well: {made}." if checked else "Nothing is broken, and there was nothing to convert."]
     count = len(found.problems)
     return [f"{count} problem{'s' * (count != 1)}:", *(f"  - {problem}" for problem in found.problems)]
 
@@ -84,17 +105,40 @@ def verdict(found: Findings) -> list[str]:
 def plain(found: Findings) -> str:
     """Return the report as text, for a pipe or a file."""
     lines: list[str] = []
-    for title, columns, rows in tables(found):
-        lines += [title, "-" * len(title)]
-        cells = [[text for text, _ in row] for row in rows]
-        if any(columns):
-            cells.insert(0, columns)
-        widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
+    for table in tables(found):
+        lines += [table.title, "-" * len(table.title)]
+        cells = [[text for text, _ in row] for row in table.rows]
+        if any(table.columns):
+            cells.insert(0, table.columns)
+        widths = [max(len(row[place]) for row in cells) for place in range(len(table.columns))]
         lines += [
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
         ]
+        lines += [f"  {text}" for text, _ in table.legend]
         lines.append("")
     return "\n".join([*lines, *verdict(found)])
+
+
+def _fitting(table: Table, width: int) -> list[Table]:
+    """Split a table into several with as many columns as there is room for, each with the first column."""
+    needed = [
+        max(len(row[at][0]) for row in [[(name, "") for name in table.columns], *table.rows]) + 2
+        for at in range(len(table.columns))
+    ]
+    parts: list[list[int]] = [[]]
+    for at in range(1, len(needed)):
+        if parts[-1] and needed[0] + sum(needed[other] for other in (*parts[-1], at)) > width + 2:
+            parts.append([])
+        parts[-1].append(at)
+    return [
+        Table(
+            table.title,
+            [table.columns[at] for at in (0, *part)],
+            [[row[at] for at in (0, *part)] for row in table.rows],
+            table.legend,
+        )
+        for part in parts
+    ]
 
 
 def in_colour(found: Findings, console: Any) -> None:
@@ -102,13 +146,19 @@ def in_colour(found: Findings, console: Any) -> None:
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    for title, columns, rows in tables(found):
-        drawn = Drawn(title=title, title_justify="left", title_style="bold cyan", show_header=any(columns), box=None)
-        for column in columns:
-            drawn.add_column(column, no_wrap=column != "", overflow="fold")
-        for row in rows:
-            drawn.add_row(*(Text(text, style=style) for text, style in row))
-        console.print(drawn)
+    for table in tables(found):
+        console.print(Text(table.title, style="bold cyan"))
+        for part in _fitting(table, console.width) if table.legend else [table]:
+            drawn = Drawn(show_header=any(part.columns), header_style="dim", box=None, pad_edge=False)
+            for index, column in enumerate(part.columns):
+                # Words are whole; only a note, the last column of the other tables, may be broken.
+                note = index == len(part.columns) - 1 and not part.legend
+                drawn.add_column(column, no_wrap=not note, overflow="fold")
+            for row in part.rows:
+                drawn.add_row(*(Text(text, style=style) for text, style in row))
+            console.print(drawn)
+        for text, style in table.legend:
+            console.print(Text(f"  {text}", style=style))
         console.print()
     style = "bold red" if found.problems else "bold green"
     for line in verdict(found):

@@ -68,7 +68,7 @@ def _counted(*patches: str) -> str:
 
 
 def _poke(offset: int, value: str, kind: str = "c_int64", at: str = "TENSOR") -> str:
-    return f"ctypes.{kind}.from_address({at} + {offset}).value = {value}"
+    return f"ctypes.{kind}.from_address({at}{f' + {offset}' * (offset > 0)}).value = {value}"
 
 
 # Where the fields are in a DLTensor.
@@ -128,8 +128,7 @@ assert seen == {truth}, f"{truth} is taken, as {{seen}}"
 def _asked(keyword: str) -> str:
     """Return the text of an exchange that notes what the consumer passes as a keyword, and does without streams."""
     return f"""\
-asked = []
-{_A}
+asked, a = [], {_ROW}
 class Producer:
     def __dlpack_device__(self): return (1, 0)
     def __dlpack__(self, **keywords):
@@ -144,6 +143,7 @@ CALLS: Final = (
         rules.ASKS_VERSION,
         _asked("max_version"),
         'assert asked[-1] is not None and tuple(asked[-1]) >= (1, 0), f"max_version is {asked[-1]}"',
+        applies='assert asked, "it asks for no capsule"',
         must=False,
     ),
     _check(
@@ -151,6 +151,7 @@ CALLS: Final = (
         rules.CONSUMER_STREAM,
         _asked("stream"),
         'assert set(asked) == {None}, f"stream={asked[0]}"',
+        applies='assert asked, "it asks for no capsule"',
     ),
     _check(
         "old-producer",
@@ -434,7 +435,14 @@ assert a[0] == 0, "what is flagged READ_ONLY was written to"
     ),
 )
 
-_CUDA: Final = _patched(_poke(_DEVICE, "2  # kDLCUDA", "c_int32"), device="(2, 0)")
+# The capsule is nobody else's: one that refuses it may have freed what its destructor frees again.
+_CUDA: Final = f"""
+class Producer:
+    def __dlpack_device__(self): return (2, 0)
+    def __dlpack__(self, **_):
+        capsule = EXPORTED
+        {_poke(_DEVICE, "2  # kDLCUDA", "c_int32")}
+        return capsule""".strip()
 _NOWHERE: Final = _patched(_poke(_DEVICE, "99", "c_int32"), device="(99, 0)")
 
 TENSORS: Final = (
@@ -519,7 +527,7 @@ TENSORS: Final = (
         rules.UNSUPPORTED_DEVICE,
         f"""
 assert not os.path.exists("/dev/nvidiactl"), "there may be a CUDA device here"
-{_A}
+a = {_ROW}
 {_CUDA}
 """,
         """
@@ -532,7 +540,7 @@ assert "cuda" in str(getattr(y, "device", "")), "memory of a CUDA device is take
     _check(
         "device-error",
         rules.UNSUPPORTED_DEVICE,
-        f"{_A}\n{_NOWHERE}",
+        f"a = {_ROW}\n{_NOWHERE}",
         """
 try: from_dlpack(Producer())
 except BufferError: pass

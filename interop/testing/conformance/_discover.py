@@ -44,7 +44,7 @@ def find(target: str, *, given: bool = False) -> Subject:
         raise LookupError(f"can't import {module} ({error}): name a module, or module:Type") from error
     cls = _attribute(loaded, name) if colon else None
     if colon and not isinstance(cls, type):
-        raise LookupError(f"{module} has no type {name}: name one as module:Type")
+        raise LookupError(f"{module} has no type {name}: name one as module:Type, and what makes its arrays as make")
     subject = Subject(name=target.replace(":", "."), imports=f"import {module}")
     subject = _with_factory(subject, loaded, module, name, cls, given=given)
     return _with_consumer(subject, loaded, module, name, cls)
@@ -76,6 +76,7 @@ def _with_factory(subject: Subject, loaded: Any, module: str, name: str, cls: ty
     values = np.arange(6, dtype="float32")
     candidates = [f"{place}.{factory}" for place in _places(module, name, cls) for factory in _FACTORIES]
     candidates += [f"{module}.{name}"] if cls is not None else []
+    mute = False
     for text in candidates:
         make = _resolve(loaded, module, text)
         if not callable(make):
@@ -84,13 +85,20 @@ def _with_factory(subject: Subject, loaded: Any, module: str, name: str, cls: ty
             made = make(values)
         except Exception:  # noqa: S112 - not this one
             continue
-        if type(made).__dict__.get("__dlpack__") is None and not hasattr(made, "__dlpack__"):
+        if not hasattr(type(made), "__dlpack__"):
+            mute = mute or (cls is not None and isinstance(made, cls))
             continue
         if cls is None or isinstance(made, cls):
             return replace(subject, make=text)
     if cls is not None and not given:
         # Its consumer alone would be checked, and nobody would notice.
-        raise LookupError(f"nothing makes a {module}.{name} of a numpy array: name a function that does, as make")
+        raise LookupError(
+            f"a {module}.{name} has no __dlpack__, and that is what is checked: where an adapter speaks for it, "
+            f"`interop doctor` tries that"
+            if mute
+            else f"nothing makes a {module}.{name} of a numpy array: name a function that does, "
+            f"as make= or --make {module}:function"
+        )
     return subject
 
 

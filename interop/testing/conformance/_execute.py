@@ -163,7 +163,7 @@ def execute_isolated(
 ) -> list[Ending]:
     """Run scripts in other processes: as many in one as it survives.
 
-    A script that a process died in, or that didn't return, is run again, alone: what an earlier one has corrupted is not
+    A script that a process died in, or that didn't return, is run again, alone: what an earlier one has corrupted isn't
     its fault. Where several don't return, what is left isn't run: a library that hangs would take hours.
 
     Parameters
@@ -216,7 +216,7 @@ class _Worker:
 
     def __enter__(self) -> Self:
         self._stderr = TemporaryFile("w+", errors="replace")
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "interop.testing.conformance._worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

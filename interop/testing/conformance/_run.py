@@ -42,10 +42,11 @@ Isolation = Literal["risky", "all", "none"]
 _MAKES: Final = """
 said = []
 for kind, shape in ("f4", 2), ("f4", (2, 2)), ("f8", 2), ("i4", 2), ("i8", 2), ("u1", 2):
-    try: make(np.ones(shape, kind))
+    try: made = make(np.ones(shape, kind))
     except Exception as error: said.append(f"{type(error).__name__}: {error}")
     else: break
 else: raise AssertionError(said[0])
+assert hasattr(made, "__dlpack__"), f"a {type(made).__name__} has no __dlpack__"
 """
 _TAKES_VERSION: Final = 'make(np.ones(2, "float32")).__dlpack__(max_version=(1, 3))'
 _VERSIONED: Final = f'assert "versioned" in repr({_TAKES_VERSION})'
@@ -73,7 +74,7 @@ def _probed(subject: Subject, isolate: Isolation, seconds: float) -> Subject:
     else:
         mine = local(subject)
         endings = [execute(script_of(check, mine), subject.objects) for check in checks]
-    told = {body: ending for body, ending in zip(probes, endings, strict=True)}
+    told = dict(zip(probes, endings, strict=True))
     right = {body: ending.outcome is Outcome.CONFORMANT for body, ending in told.items()}
     if subject.make:
         if not right[_MAKES]:

@@ -66,6 +66,7 @@ _OF_KIND: Final[Mapping[bool | None, Mapping[str, str]]] = {
 _MODULES: Final = ("concurrent.futures", "ctypes", "gc", "ml_dtypes", "os", "struct", "sys", "threading", "weakref")
 _IMPORT: Final = re.compile(r"import ([\w., ]+)")
 _REFUSED: Final = re.compile(r"^try: (.*)\nexcept Exception: sys\.exit\(\).*$", re.MULTILINE)
+_ONLY_EXPORTED: Final = re.compile(r"^a = (np\..*)\ncapsule = a\.(__dlpack__)", re.MULTILINE)
 #: Longer lines are no easier to read than two.
 _WIDTH: Final = 140
 
@@ -86,7 +87,7 @@ def _helpers_of(text: str, helpers: Mapping[str, str]) -> list[str]:
 
 def _imports(text: str, own: list[str]) -> list[str]:
     """Return one line that imports what a script needs, and the subject's own lines that do more than import."""
-    modules = [name for name in _MODULES if re.search(rf"\b{re.escape(name)}\.", text)]
+    modules = [name for name in _MODULES if re.search(rf"(?<![\w.]){re.escape(name)}\.", text)]
     names = [*modules, *(["numpy as np"] if re.search(r"\bnp\.", text) else [])]
     others: list[str] = []
     for line in own:
@@ -132,7 +133,7 @@ def reproducer_of(check: Check, subject: Subject, line: int | None = None) -> st
     """
     body = _until(subject.fill(check.body.strip("\n")), line)
     setup = _without_tests(subject.fill(check.setup.strip("\n")), body)
-    text = "\n".join(part for part in (setup, body) if part)
+    text = _exported_at_once("\n".join(part for part in (setup, body) if part))
     kind = subject.versioned if check.role is Role.PRODUCER and _of_one_kind(text, subject) else None
     definitions = [*subject.definitions(text), *_helpers_of(text, _OF_KIND[kind])]
     definitions, text = _inlined(definitions, text)
@@ -185,6 +186,15 @@ def _lines(text: str) -> list[list[ast.stmt]]:
     return list(found.values())
 
 
+def _exported_at_once(text: str) -> str:
+    """Return a script with the array written where it is exported, if it is named nowhere else."""
+    found = _ONLY_EXPORTED.search(text)
+    named = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and node.id == "a"]
+    if found is None or len(named) != len(("bound", "exported")):
+        return text
+    return f"{text[: found.start()]}capsule = {found[1]}.{found[2]}{text[found.end() :]}"
+
+
 def _names(text: str) -> set[str]:
     return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
 
@@ -223,7 +233,7 @@ def _replaced(text: str, name: str, function: str) -> str | None:
         return None
     (call,) = calls
     strings = (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr))
-    if call.lineno != call.end_lineno or any(call in ast.walk(node) for node in strings):
+    if call.keywords or call.lineno != call.end_lineno or any(call in ast.walk(node) for node in strings):
         # Quotes within a string's braces are a syntax error before Python 3.12.
         return None
     parameter, argument = value.args.args[0].arg, ast.get_source_segment(text, call.args[0]) or ""
@@ -232,6 +242,8 @@ def _replaced(text: str, name: str, function: str) -> str | None:
         return None
     body = ast.get_source_segment(function, value.body) or ""
     body = re.sub(rf"(?<![\w.\"']){parameter}\b(?![\"'])", lambda _: argument, body)
+    if isinstance(value.body, ast.Compare | ast.BoolOp | ast.IfExp):
+        body = f"({body})"
     lines = text.splitlines()
     old = lines[call.lineno - 1]
     lines[call.lineno - 1] = old[: call.col_offset] + body + old[call.end_col_offset :]

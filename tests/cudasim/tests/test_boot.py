@@ -80,7 +80,8 @@ def test_what_a_program_starts_that_is_run_on_it_has_it_too() -> None:
 @pytest.mark.parametrize("started", ["with its environment", "by run"])
 def test_cupy_compiles_a_kernel_in_a_process_that(started: str) -> None:
     # It asks for the headers in a process of its own, which has the simulated runtime, and found none beside that.
-    code = "import cupy; cupy.RawKernel('extern \"C\" __global__ void nothing() {}', 'nothing').compile(); print('compiled')"
+    kernel = 'extern "C" __global__ void nothing() {}'
+    code = f"import cupy; cupy.RawKernel({kernel!r}, 'nothing').compile(); print('compiled')"
     if started == "by run":
         done = python(f"from cudasim.__main__ import main; main(['run', '--mode', 'eager', '-c', {code!r}])")
     else:

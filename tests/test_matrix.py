@@ -167,6 +167,20 @@ def test_sources_are_what_they_are_said_to_be(name: str) -> None:
             assert memory.bytes() == hands.read(x).data
 
 
+@pytest.mark.parametrize(
+    "layout", ["c", "1d", "fortran", "transposed", "stepped", "negative", "ones", "0d", "empty", "field"]
+)
+def test_where_memory_begins_is_no_luck(layout: str) -> None:
+    """jax and tensorflow take memory at multiples of 64 bytes as it is, and allocations are at such by chance."""
+    hands = hands_of("numpy")
+    for dtype in ("int8", "bfloat16", "complex128"):
+        cell = Cell(dtype, layout, False)
+        made = [hands.make(cell) for _ in range(20)]
+        assert {x.ctypes.data % 64 for x in made} == {0}
+        assert all(hands.read(x) == hands.expected(cell) for x in made)
+    assert {hands.make(Cell("int8", "offset", False)).ctypes.data % 64 for _ in range(20)}.isdisjoint({0})
+
+
 def test_values_tell_a_cast_from_a_copy() -> None:
     with np.errstate(all="ignore"):
         assert not np.array_equal(
@@ -428,6 +442,12 @@ def test_merging_keeps_the_first_of_each_pair_and_where_it_was_measured() -> Non
     assert merged.pairs["numpy", "torch"].found["interop"]["float32", "c"].letter == "Z"
     where = {key: merged.environments[pair.environment]["versions"]["numpy"] for key, pair in merged.pairs.items()}
     assert where == {("numpy", "torch"): "1", ("torch", "numpy"): "1", ("jax", "numpy"): "2"}
+
+
+def test_an_environment_is_listed_once() -> None:
+    merged = results.merge([matrix(made(), made("torch", "numpy")), matrix(made(), made("jax", "numpy"))])
+    assert len(merged.environments) == 1
+    assert [pair.environment for pair in merged.pairs.values()] == [0, 0, 0]
 
 
 def test_an_environment_that_adds_nothing_is_not_listed() -> None:

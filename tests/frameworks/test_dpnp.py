@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import interop
+from interop._adapters import _dpnp
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
 
@@ -127,6 +128,13 @@ def test_values_are_written_across() -> None:
     a = np.zeros((2, 3))
     interop.copyto(a, x)
     assert a.tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_memory_that_becomes_readonly_is_filled_first() -> None:
+    """pyarrow's arrays are: a copy by the queue into one of these was refused."""
+    memory = np.zeros(6, "float32")
+    _dpnp.adapter.assign(interop.view(memory).with_readonly(), dpnp.arange(6, dtype="float32"))
+    assert memory.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_its_device_objects_are_known() -> None:

@@ -186,7 +186,7 @@ def _shows(writer: Hands, written: Any, seen: Memory | None, read: Callable[[], 
 def _survives(target: Hands, result: Any, expected: Read, found: Verdict) -> Verdict:
     """Whether the result keeps its values now that the source is gone and its memory may be used again."""
     size = max(len(expected.data), 1)
-    litter = [np.full(size + 8 * more, 0xA5, np.uint8) for more in range(8)]
+    litter = [np.full(size + 8 * more, 0xA5, np.uint8) for more in range(16)]
     memory = target.memory(result)
     try:
         kept = target.read(result) == expected and (memory is None or memory.bytes() == found.raw)

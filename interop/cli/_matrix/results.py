@@ -247,8 +247,9 @@ def merge(matrices: Iterable[Matrix]) -> Matrix:
         kept = [pair for key, pair in matrix.pairs.items() if key not in merged.pairs]
         numbers: dict[int, int] = {}
         for old in sorted({pair.environment for pair in kept}):
-            numbers[old] = len(merged.environments)
-            merged.environments.append(matrix.environments[old])
+            if matrix.environments[old] not in merged.environments:
+                merged.environments.append(matrix.environments[old])
+            numbers[old] = merged.environments.index(matrix.environments[old])
         for pair in kept:
             pair.environment = numbers[pair.environment]
             merged.add(pair)

@@ -41,9 +41,9 @@ class ArrowArray(Hands):
         return (0,) if layout == "empty" else (24,)
 
     def build(self, values: Array, cell: Cell) -> Any:
-        """Let pyarrow copy them; the offset is that of a slice."""
+        """Have pyarrow take them; the offset is that of a slice."""
         if cell.layout != "offset":
-            return pa.array(values.copy())
+            return pa.array(laid_out(values, "1d"))
         return pa.array(np.concatenate([values[:3], values]))[3:]
 
     def holds(self, dtype: str, shape: tuple[int, ...]) -> bool:

@@ -92,7 +92,25 @@ def laid_out(values: Array, layout: str) -> Array:
         raise Impossible("every address is a multiple of one byte")
     if layout == "byteorder" and (values.itemsize == 1 or values.dtype.kind == "V"):
         raise Impossible("one byte has no order")
-    return NUMPY_LAYOUTS[BUILDERS[layout]].build(values)
+    built = NUMPY_LAYOUTS[BUILDERS[layout]].build(values)
+    return built if layout in ("offset", "unaligned") else on_boundary(built)
+
+
+#: What jax and tensorflow want of memory that they don't copy, and nobody else does.
+_BOUNDARY: Final = 64
+
+
+def on_boundary(array: Array) -> Array:
+    """Copy an array's memory as it is, gaps and all, so that the first element begins at a 64-byte boundary.
+
+    Where an allocation begins is luck: two calls on one cell would be compared by two different throws.
+    """
+    memory = memory_of_numpy(array)
+    low, high = memory.extent
+    room = np.empty(high - low + memory.itemsize + _BOUNDARY, np.uint8)
+    begins = -(room.ctypes.data + memory.ptr - low) % _BOUNDARY
+    room[begins : begins + high - low] = np.frombuffer(ctypes.string_at(low, high - low), np.uint8)
+    return np.ndarray(array.shape, array.dtype, room, begins + memory.ptr - low, array.strides)
 
 
 class Hands:
@@ -227,6 +245,11 @@ class Hands:
             except Exception:  # noqa: BLE001 - as above
                 self._works[dtype] = False
         return self._works[dtype]
+
+
+def memory_of_numpy(array: Array) -> Memory:
+    """Where the elements of a numpy array are."""
+    return Memory(array.__array_interface__["data"][0], array.shape, array.strides, array.itemsize)
 
 
 def read_numpy(array: Array) -> Read:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interop.cli._matrix.hands._base import BUILDERS, Array, Hands, Memory, Read, laid_out, read_numpy
+from interop.cli._matrix.hands._base import BUILDERS, Array, Hands, Memory, Read, laid_out, memory_of_numpy, read_numpy
 
 if TYPE_CHECKING:
     from interop.cli._matrix.cells import Cell
@@ -32,7 +32,7 @@ class Numpy(Hands):
 
     def memory(self, x: Any) -> Memory:
         """Its own address and strides."""
-        return Memory(x.__array_interface__["data"][0], x.shape, x.strides, x.itemsize)
+        return memory_of_numpy(x)
 
     def readonly(self, x: Any) -> bool:
         """Its flag."""

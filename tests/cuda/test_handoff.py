@@ -462,6 +462,17 @@ def test_copyto_writes_into_memory_that_exists(source: str, host_or_device: Call
     np.testing.assert_array_equal(interop.to_numpy(dst, device="cpu"), np.broadcast_to(src[0], (2, 3)))
 
 
+@pytest.mark.parametrize("layout", ["C", "transposed", "stepped"])
+def test_memory_that_becomes_readonly_is_filled_first(layout: str, cupy: Any) -> None:
+    """pyarrow's arrays are: their memory is readonly when cupy is to write into it."""
+    from interop._adapters import _cupy
+
+    x = LAYOUTS[layout](on("cupy", numbers()))
+    memory = np.zeros(x.shape, np.float32)
+    _cupy.adapter.assign(interop.view(memory).with_readonly(), x)
+    assert memory.tolist() == LAYOUTS[layout](numbers()).tolist()
+
+
 def test_copyto_between_devices(torch: Any, cupy: Any, two_devices: tuple[int, int]) -> None:
     here, there = two_devices
     for source in FRAMEWORKS:

@@ -221,7 +221,9 @@ def _reasons(pairs: Iterable[Pair]) -> str:
 def _whole(why: str) -> list[str]:
     """The reasons of a copy, but for a last one that was cut off when it was written down."""
     reasons = why.split("; ")
-    return reasons[:-1] if len(why) == LONGEST and len(reasons) > 1 else reasons
+    whole = reasons[:-1] if len(why) == LONGEST and len(reasons) > 1 else reasons
+    # That one says more of the reason before it.
+    return [each for each in whole if not each.startswith("few allocators")]
 
 
 def _general(why: str) -> str:
@@ -288,8 +290,8 @@ _START: Final = "<!-- measured: docs/refresh.py writes this table -->"
 _END: Final = "<!-- end -->"
 
 _NOTES: Final = """
-A plain tensor, C order, of an element type that both have{blank}. ¹ `copy=False` gives a view. ² `copy=False,
-writable=False`, a promise not to write, gives a view.
+A plain tensor, C order, of an element type that both have{blank}. ¹ `copy=False` gives a view of memory that begins at
+a multiple of 64 bytes. ² `copy=False, writable=False`, a promise not to write, gives a view.
 """
 _BLANK: Final = "; what is blank isn't measured yet"
 
@@ -299,7 +301,21 @@ def in_readme(text: str, matrix: Matrix) -> str:
     before, _, rest = text.partition(_START)
     _, _, after = rest.partition(_END)
     notes = _NOTES.format(blank=_BLANK if matrix.blanks() else "")
-    return f"{before}{_START}\n{plain(matrix)}{notes}{_END}{after}"
+    return f"{before}{_START}\n{plain(matrix)}{notes}\n{headline(matrix)}{_END}{after}"
+
+
+def headline(matrix: Matrix) -> str:
+    """What every call by hand does to all tensors, and what we do, in a few lines."""
+    pairs = list(matrix.pairs.values())
+    cells = sum(len(pair.found[pair.ways[0]]) for pair in pairs)
+    lines = [
+        f"All {len(pairs)} pairs with every element type and layout, {cells:,} kinds of tensors:",
+        "",
+        _row("what happens", "every call by hand", "the best call by hand of each", "interop"),
+        _row("---", "--:", "--:", "--:"),
+    ]
+    lines += [_row(outcome.word, *(f"{number:,}" for number in counts)) for outcome, *counts in summary(pairs)]
+    return "\n".join((*lines, ""))
 
 
 def plain(matrix: Matrix) -> str:

@@ -278,9 +278,9 @@ def test_a_stream_of_another_device_is_refused_inside_one_framework_too(torch: A
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two devices")
     t = torch.zeros(3, device="cuda:0")
-    for options in ({}, {"copy": True}):
+    for copy in (None, True):
         with pytest.raises(interop.DeviceError, match="cuda:1"):
-            interop.to_torch(t, stream=torch.cuda.Stream(device=1), **options)
+            interop.to_torch(t, stream=torch.cuda.Stream(device=1), copy=copy)
     assert interop.to_torch(t, stream=torch.cuda.Stream(device=0)) is t
 
 

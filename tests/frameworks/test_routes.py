@@ -18,7 +18,7 @@ from PIL import Image
 
 import interop
 from interop._convert import _convert
-from interop._native import hot_routes
+from interop._native import CallRoute, hot_routes
 from interop._options import DEFAULT
 from interop._targets import target_adapter
 from interop.testing import assert_identical
@@ -43,11 +43,17 @@ def test_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
     assert described(by_route) == described(_convert(a, target_adapter(to), DEFAULT))
 
 
+def copying(to: str) -> CallRoute:
+    route = hot_routes(to)[np.ndarray]
+    assert isinstance(route, CallRoute)
+    return route
+
+
 @pytest.mark.parametrize("to", ["jax", "mlx"])
 @given(a=numpy_arrays())
 def test_a_copy_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
     target = target_adapter(to)
-    by_route = hot_routes(to)[np.ndarray].copy(a)
+    by_route = copying(to).copy(a)
     if by_route is NotImplemented:
         return
     plan = interop.explain(a, to)
@@ -67,7 +73,7 @@ def test_a_copy_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
 def test_an_ordinary_array_is_copied_by_the_route(to: str) -> None:
     target_adapter(to)
     for a in (np.zeros(3, "float32"), np.zeros((2, 3), "int32")):
-        assert hot_routes(to)[np.ndarray].copy(a) is not NotImplemented
+        assert copying(to).copy(a) is not NotImplemented
 
 
 @pytest.mark.parametrize("to", TARGETS)

@@ -13,7 +13,7 @@ import pytest
 
 import interop
 from interop._convert import _convert
-from interop._native import hot_routes
+from interop._native import CallRoute, hot_routes
 from interop._options import DEFAULT
 from interop._targets import target_adapter
 from interop.testing import assert_identical
@@ -108,15 +108,21 @@ def test_an_article_fits_its_word() -> None:
         interop.to_numpy(tf.IndexedSlices(tf.ones((1, 2)), tf.constant([0])))
 
 
+def copying(to: str) -> CallRoute:
+    route = hot_routes(to)[np.ndarray]
+    assert isinstance(route, CallRoute)
+    return route
+
+
 def test_the_hot_copy_is_the_planned_one() -> None:
-    for a in (np.arange(6.0).reshape(2, 3), np.zeros((0, 2), "int8"), aligned([1, 2]), np.float32([1]).astype("c8")):
-        by_route = hot_routes("tensorflow")[np.ndarray].copy(a)
+    for a in (np.arange(6.0).reshape(2, 3), np.zeros((0, 2), "int8"), aligned([1, 2]), np.ones(1, "c8")):
+        by_route = copying("tensorflow").copy(a)
         by_plan = _convert(a, target_adapter("tensorflow"), DEFAULT)
         assert_identical(by_route, by_plan)
         assert not interop.shares_memory(by_route, a)
     readonly = aligned([1, 2])
     readonly.flags.writeable = False
-    assert hot_routes("tensorflow")[np.ndarray].copy(readonly) is NotImplemented
+    assert copying("tensorflow").copy(readonly) is NotImplemented
 
 
 def test_unaligned_memory_never_reaches_it() -> None:

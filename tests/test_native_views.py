@@ -45,6 +45,8 @@ into_torch: Any = torch_from_dlpack
 
 # numpy before 2.1 asks for legacy capsules, which can't say that memory is read-only.
 NUMPY_ASKS_FOR_VERSIONED = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+#: Those between ask nobody for the copy that they were asked for.
+NUMPY_ASKS_FOR_COPIES = np.lib.NumpyVersion(np.__version__) >= "2.2.5"
 
 
 @pytest.fixture
@@ -335,6 +337,7 @@ def test_readonly_is_said_or_refused(array: Array) -> None:
     assert fakes.read(view.__dlpack__(copy=True, max_version=(1, 0))).flags == fakes.IS_COPIED
     if NUMPY_ASKS_FOR_VERSIONED:
         assert not np.from_dlpack(view).flags.writeable
+    if NUMPY_ASKS_FOR_COPIES:
         assert np.from_dlpack(view, copy=True).flags.writeable
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="the documentation w
 
 def bounds() -> dict[str, str]:
     required = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["torch"]]
-    return dict(line.split(">=") for line in required)
+    return dict(line.partition(",")[0].split(">=") for line in required)
 
 
 def recorded() -> dict[str, Any]:

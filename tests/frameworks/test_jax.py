@@ -183,8 +183,8 @@ def test_options_inside_a_traced_function_are_jax_operations(transform: Any) -> 
         assert narrow.dtype == jnp.bfloat16
         copied = interop.to_jax(x, copy=True)
         assert copied is not x
-        for options in ({}, {"dtype": "int8"}, {"copy": True}, {"device": "cpu"}):
-            assert interop.explain(x, "jax", **options).ok
+        every: list[dict[str, Any]] = [{}, {"dtype": "int8"}, {"copy": True}, {"device": "cpu"}]
+        assert all(interop.explain(x, "jax", **options).ok for options in every)
         return (copied + narrow.astype("float32")).sum()
 
     x = jnp.float32(3) if transform is jax.grad else jnp.ones((2, 3))

@@ -77,11 +77,12 @@ def test_options_inside_a_function_are_tensorflow_operations() -> None:
         copied = interop.to_tensorflow(x, copy=True)
         assert copied is not x
         assert interop.explain(x, "tensorflow", dtype="int8").ok
-        for options, kind in (
+        refused: list[tuple[dict[str, Any], type[interop.InteropError]]] = [
             ({"order": "F"}, interop.UnsupportedError),
             ({"device": "cpu"}, interop.DeviceError),
             ({"dtype": "int8", "copy": False}, interop.CopyError),
-        ):
+        ]
+        for options, kind in refused:
             with pytest.raises(kind, match=r"interop\.to_tensorflow\(x"):
                 interop.to_tensorflow(x, **options)
         return tf.reduce_sum(copied + tf.cast(narrow, tf.float32))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
 
 import interop
 
@@ -155,13 +156,19 @@ def test_metadata(distributions: Distributions) -> None:
     assert fields["Name"] == "tensor-interop"
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.11"
-    required = [text for text in fields.get_all("Requires-Dist", []) if "extra ==" not in text]
-    assert sorted(text.partition(">=")[0] for text in required) == ["array-api-compat", "ml-dtypes", "numpy", "optree"]
+    assert sorted(each.name for each in required(fields)) == ["array-api-compat", "ml-dtypes", "numpy", "optree"]
+
+
+def required(fields: Message) -> list[Requirement]:
+    """What the package asks for without an extra."""
+    found = map(Requirement, fields.get_all("Requires-Dist", []))
+    return [each for each in found if each.marker is None]
 
 
 def oldest(fields: Message) -> list[str]:
     """Every requirement of the package, at the oldest version that it allows."""
-    return [text.replace(">=", "==") for text in fields.get_all("Requires-Dist", []) if "extra ==" not in text]
+    bounds = [(each.name, part) for each in required(fields) for part in each.specifier if part.operator == ">="]
+    return [f"{name}=={part.version}" for name, part in bounds]
 
 
 @pytest.mark.packaging

@@ -141,6 +141,21 @@ class Case:
         return self.source_casts_to(self.dtype.name)
 
     @property
+    def source_keeps_order(self) -> bool:
+        """Whether what the source's framework writes has the order that was asked for."""
+        limits = self.source_limits
+        if self.options.order != "F" or limits is None:
+            return True
+        return limits.strides != "c" and self.dtype.name not in limits.own
+
+    @property
+    def target_casts_better(self) -> bool:
+        """Whether the source's framework could cast, but to what it can't hand on: packed, or in another order."""
+        limits = self.source_limits
+        kept = limits is not None and self.dtype.name in limits.own
+        return self.target_casts and (kept or not self.source_keeps_order)
+
+    @property
     def target_casts(self) -> bool:
         """Whether the target's framework can read the source's elements, to cast them itself."""
         return not self.facts.pending & {"encoded", "scalar"} and self.facts.dtype.name in self.room.dtypes
@@ -195,7 +210,8 @@ class Case:
         if self.moves:
             yield f"device: {facts.device} to {self.device}"
         if options.order is not None and not self._in_order(options.order):
-            yield f"order={options.order!r} was asked for and the strides are {facts.strides}"
+            strides = "aren't known" if facts.strides is None else f"are {facts.strides}"
+            yield f"order={options.order!r} was asked for and the strides {strides}"
         if options.writable is True and facts.readonly:
             yield "writable=True was asked for and the source is readonly"
 

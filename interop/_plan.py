@@ -180,7 +180,8 @@ def _steps(case: Case) -> tuple[Step, ...]:
         return (*head, *_transfer(case), *_restrict(case))
     if case.reasons and case.same:
         return (*head, _fresh(case, "source"), *_restrict(case))
-    if case.reasons and (case.unsettled or case.turned or (case.casts and case.source_casts)):
+    cast_by_source = case.casts and case.source_casts and not case.target_casts_better
+    if case.reasons and (case.unsettled or case.turned or cast_by_source):
         return (*head, *_copy_by_source(case))
     if case.reasons:
         return (*head, _export(case), _fresh(case, "target"), *_restrict(case))
@@ -214,12 +215,14 @@ def _restrict(case: Case, *, already: bool = False) -> tuple[Step, ...]:
     return (Step("restrict", case.target, readonly=True),)
 
 
-def _fresh(case: Case, side: Literal["source", "target"], dtype: DType | None = None) -> Step:
-    """One pass over the data into a fresh array, cast on the way."""
+def _fresh(
+    case: Case, side: Literal["source", "target"], dtype: DType | None = None, *, after: DType | None = None
+) -> Step:
+    """One pass over the data into a fresh array, cast on the way; after a cast, from what that made."""
     by = case.facts.framework if side == "source" else case.target
     device = case.facts.device if side == "source" and not case.same else case.device
     dtype = dtype or case.dtype
-    do: Verb = "copy" if dtype.name == case.facts.dtype.name else "cast"
+    do: Verb = "copy" if dtype.name == (after or case.facts.dtype).name else "cast"
     return Step(do, by, dtype, case.fresh_strides, device, allocate=by)
 
 
@@ -229,6 +232,9 @@ def _copy_by_source(case: Case) -> tuple[Step, ...]:
         return (_fresh(case, "source", case.facts.dtype), _export(case), _fresh(case, "target"), *_restrict(case))
     if case.source_writes:
         return (replace(_fresh(case, "source"), allocate=case.target), *_restrict(case))
+    if not case.source_keeps_order:
+        plain = replace(_fresh(case, "source"), strides=_layout.c_strides(case.facts.shape))
+        return (plain, _export(case), _fresh(case, "target", after=case.dtype), *_restrict(case))
     return (
         _fresh(case, "source"),
         _export(case, readonly=case.fresh_readonly),

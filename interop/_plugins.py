@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from interop._devices import Device
 from interop._dtypes import DType
 from interop._native import CallRoute, Route, View
 from interop.errors import InteropError, UnsupportedError, with_article
-from interop.protocols import ADAPTER_API, Facts, Limits
+from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -292,6 +292,8 @@ def _numbers(value: Any) -> bool:
     return isinstance(value, tuple) and all(type(number) is int for number in value)
 
 
+_PENDING: Final = frozenset(get_args(Pending))
+
 #: What each field of the data may be.
 _LIMITS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "dtypes": lambda value: isinstance(value, frozenset) and all(isinstance(name, str) for name in value),
@@ -314,7 +316,8 @@ _FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "readonly": lambda value: type(value) is bool,
     "immutable": lambda value: type(value) is bool,
     "grad": lambda value: value in {"none", "reverse", "forward"},
-    "pending": lambda value: isinstance(value, frozenset),
+    # A word that nothing knows would be memory handed out for values.
+    "pending": lambda value: isinstance(value, frozenset) and value <= _PENDING,
     "certain": lambda value: type(value) is bool,
     "traced": lambda value: isinstance(value, str),
 }

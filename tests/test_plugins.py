@@ -316,6 +316,8 @@ NONSENSE: dict[str, dict[str, Any]] = {
     "a negative length": {"describe": lambda self, x: replace(CellsAdapter().describe(x), shape=(-2,), strides=(1,))},
     "strides of other axes": {"describe": lambda self, x: replace(CellsAdapter().describe(x), strides=(1, 1, 1))},
     "a dtype of nonsense": {"describe": lambda self, x: replace(CellsAdapter().describe(x), dtype="float32")},  # type: ignore[arg-type]
+    "a pending word of nonsense": {"pending": lambda self, x: frozenset({"encodedd"})},
+    "encoded, and nothing decodes": {"pending": lambda self, x: frozenset({"encoded"})},
     "export raises": {"export": fails},
     "export is no View": {"export": lambda self, x, facts, stream: x.array},
     "export of another shape": {"export": lambda self, x, facts, stream: view_from_ndarray(x.array[:1])},
@@ -325,6 +327,11 @@ NONSENSE: dict[str, dict[str, Any]] = {
         "export": lambda self, x, facts, stream: view_from_ndarray(x.array[::1, ::-1][:, ::-1].T.copy().T)
     },
 }
+
+
+def test_types_are_types() -> None:
+    with pytest.raises(TypeError, match="types holds 'Cells', no type"):
+        type("Worded", (HostAdapter,), {"name": "worded", "types": ("Cells",)})
 
 
 @pytest.mark.parametrize("kind", NONSENSE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -60,6 +60,10 @@ class HostAdapter(HostLibrary):
         super().__init_subclass__(**keywords)
         if not cls.modules and cls.name:
             cls.modules = (cls.name,)
+        for own in cast("tuple[object, ...]", cls.types):
+            if not isinstance(own, type):
+                msg = f"types holds {own!r}, no type"
+                raise TypeError(msg)
 
     def to_numpy(self, x: Any, /) -> np.ndarray[Any, Any]:
         """Return an ndarray on the memory of `x`, never a copy, that keeps the memory alive; readonly if `x` is."""
@@ -96,6 +100,10 @@ class HostAdapter(HostLibrary):
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the ndarray."""
         facts, pending = super().describe(x), self.pending(x)
+        if "encoded" in pending and type(self).values is HostAdapter.values:
+            # The memory would be handed out for the values.
+            msg = "pending() tells of encoded memory, and there is no values() that decodes it"
+            raise TypeError(msg)
         return replace(facts, pending=pending) if pending else facts
 
     def assign(self, dst: Any, src: Any, /) -> None:

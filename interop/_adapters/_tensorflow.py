@@ -105,11 +105,11 @@ class TensorflowAdapter(Drafting):
             pending.add("lazy")
         else:
             device = device_of_pair(*map(int, x.__dlpack_device__()))
-            if dtype.name in _OWN:
-                pending.add("encoded")
-            elif device.is_host:
+            if dtype.name not in _OWN and device.is_host:
                 # There is no other way to the address. The reference is given back at once.
                 ptr = view_from_dlpack(x).ptr
+        if dtype.name in _OWN:
+            pending.add("encoded")
         # Fully defined: _dtype has looked.
         shape = tuple(n for n in x.shape if n is not None)
         strides = _layout.c_strides(shape)

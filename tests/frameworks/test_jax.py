@@ -211,7 +211,8 @@ def test_what_no_traced_operation_gives_is_refused(options: dict[str, Any], kind
         assert (type(plan.error), str(plan.error)) == (caught.type, str(caught.value))
         return x
 
-    jax.jit(function)(jnp.ones((2, 3)))
+    with jax.enable_x64(False):
+        jax.jit(function)(jnp.ones((2, 3)))
 
 
 def test_a_constant_is_converted_inside_a_traced_function() -> None:
@@ -357,12 +358,21 @@ def test_an_integer_is_offered_an_integer() -> None:
 
 def test_a_switch_of_what_a_target_holds_is_seen() -> None:
     a = np.zeros(3)
-    with pytest.raises(interop.DTypeError):
-        interop.to_jax(a, copy=True)
-    jax.config.update("jax_enable_x64", True)
+    before = jax.config.jax_enable_x64
     try:
-        assert interop.to_jax(a, copy=True).dtype == "float64"
+        for on in (False, True, False):
+            jax.config.update("jax_enable_x64", on)
+            if on:
+                assert interop.to_jax(a, copy=True).dtype == "float64"
+            else:
+                with pytest.raises(interop.DTypeError):
+                    interop.to_jax(a, copy=True)
     finally:
-        jax.config.update("jax_enable_x64", False)
-    with pytest.raises(interop.DTypeError):
-        interop.to_jax(a, copy=True)
+        jax.config.update("jax_enable_x64", before)
+
+
+def test_what_its_dlpack_lacks_is_no_way_round() -> None:
+    x = jnp.arange(6).reshape(2, 3)
+    a, b = interop.to_numpy(x, dtype="int4"), interop.to_numpy(x, dtype="int4", order="F")
+    assert (a.strides, b.strides) == ((3, 1), (1, 2))
+    assert a.astype("int32").tolist() == b.astype("int32").tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -120,3 +120,15 @@ def test_devices() -> None:
     assert interop.Device(mx.cpu) == "cpu"
     assert interop.Device(mx.default_device()).type in ("cpu", "metal")
     assert interop.to_mlx(np.ones(2, np.float32), device=mx.cpu).tolist() == [1, 1]
+
+
+def test_an_order_is_kept_by_a_cast() -> None:
+    x = mx.arange(6).reshape(2, 3)
+    a = interop.to_numpy(x, dtype="float32", order="F")
+    assert a.strides == (4, 8)
+    assert a.tolist() == [[0, 1, 2], [3, 4, 5]]
+    strict = pytest.importorskip("array_api_strict")
+    b = interop.to_array_api_strict(x.astype(mx.bfloat16), dtype="float32", order="F")
+    assert b.dtype == strict.float32
+    assert interop.view(b).strides == (1, 2)
+    assert "the strides aren't known" in str(interop.explain(x, "numpy", order="F"))

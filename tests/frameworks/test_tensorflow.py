@@ -248,3 +248,24 @@ def test_a_variable_is_written_by_its_own_calls() -> None:
         interop.copyto(x, np.zeros(2, "float32"))
     x.assign(interop.to_tensorflow(np.array([3, 4], "float32")))
     assert x.numpy().tolist() == [3, 4]
+
+
+def test_an_order_is_kept_by_a_cast() -> None:
+    x = tf.reshape(tf.range(6), (2, 3))
+    for dtype in ("float32", "int32", "float64"):
+        a = interop.to_numpy(x, order="F", dtype=dtype)
+        assert a.flags.f_contiguous
+        assert a.tolist() == [[0, 1, 2], [3, 4, 5]]
+    packed = tf.constant(np.ones((2, 3), ml_dtypes.int4))
+    assert interop.to_torch(packed, dtype="bool", order="F").stride() == (1, 2)
+    assert interop.to_numpy(packed, order="F").flags.f_contiguous
+
+
+@pytest.mark.parametrize("dtype", ["int4", "float8_e4m3fn"])
+def test_what_its_dlpack_lacks_is_no_way_round(dtype: str) -> None:
+    """Its own cast would make what it can't export."""
+    x = tf.constant([0, 1, 2])
+    assert interop.explain(x, "numpy", dtype=dtype).ok
+    assert interop.to_numpy(x, dtype=dtype).astype("int32").tolist() == [0, 1, 2]
+    variable = tf.Variable(np.arange(3).astype(getattr(ml_dtypes, dtype)))
+    assert interop.to_numpy(variable).astype("int32").tolist() == [0, 1, 2]

@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.rows import Comparison, Source, Way
+from benchmarks.rows import NUMPY, TORCH, Comparison, Source, Way, a_copy, copies, shares
 
 #: The section of the report.
 OTHERS: Final = "other frameworks, small tensors"
 
-_T: Final = Source("t", "torch float32 3x4, a new one each call", "torch.rand(3, 4)", fresh=True)
-_A: Final = Source("a", "numpy float32 3x4", "np.random.default_rng(0).random((3, 4), np.float32)")
-_A_ALIGNED: Final = replace(_A, text="numpy float32 3x4, on a multiple of 64 bytes", code="aligned()")
-_A_LINE: Final = replace(_A, text="numpy float32 12", code="np.ones(12, np.float32)")
+_A_ALIGNED: Final = replace(NUMPY, text="numpy float32 3x4, on a multiple of 64 bytes", code="aligned()")
+_A_LINE: Final = replace(NUMPY, text="numpy float32 12", code="np.ones(12, np.float32)")
 _J: Final = Source("j", "jax float32 3x4", "jax.numpy.ones((3, 4))")
 _M: Final = Source("m", "mlx float32 3x4, evaluated", "mx.array(aligned())")
 _R: Final = Source("r", "pyarrow float32 12", "pa.array(np.ones(12, np.float32))")
@@ -32,39 +30,27 @@ _P: Final = Source("p", "paddle float32 3x4", "paddle.ones([3, 4])")
 _O: Final = Source("o", "dpnp float32 3x4 on an OpenCL CPU", "dpnp.ones((3, 4), dtype='float32')")
 
 
-def _shares(*codes: str) -> tuple[Way, ...]:
-    return tuple(Way(code) for code in codes)
-
-
-def _copies(*codes: str) -> tuple[Way, ...]:
-    return tuple(Way(code, shares=False) for code in codes)
-
-
-def _copy(code: str) -> Way:
-    return Way(code, shares=False)
-
-
 _TOGETHER: Final = (
-    Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), _shares("jax.dlpack.from_dlpack(a)")),
-    Comparison("copied to_jax", _A, _copy("to_jax(a)"), _copies("jax.numpy.array(a)")),
-    Comparison("to_mlx", _A, _copy("to_mlx(a)"), _copies("mx.array(a)", "mx.from_dlpack(a)")),
-    Comparison("to_tvm_ffi", _A, Way("to_tvm_ffi(a)"), _shares("tvm_ffi.from_dlpack(a)")),
-    Comparison("to_warp", _A, Way("to_warp(a)"), (*_shares("wp.from_dlpack(a)"), *_copies("wp.from_numpy(a)"))),
-    Comparison("to_array_api_strict", _A, Way("to_array_api_strict(a)"), _shares("xps.from_dlpack(a)")),
-    Comparison("torch to_jax", _T, Way("to_jax(t, copy=False)"), _shares("jax.dlpack.from_dlpack(t)")),
-    Comparison("torch to_tvm_ffi", _T, Way("to_tvm_ffi(t)"), _shares("tvm_ffi.from_dlpack(t)")),
-    Comparison("jax to_numpy", _J, Way("to_numpy(j)"), _shares("np.asarray(j)", "np.from_dlpack(j)")),
-    Comparison("jax to_torch", _J, Way("to_torch(j, writable=False)"), _shares("torch.from_dlpack(j)")),
-    Comparison("mlx to_numpy", _M, Way("to_numpy(m)"), _shares("np.asarray(m)", "np.from_dlpack(m)")),
-    Comparison("to_pyarrow", _A_LINE, Way("to_pyarrow(a)"), _shares("pa.array(a)")),
-    Comparison("pyarrow to_numpy", _R, Way("to_numpy(r)"), _shares("r.to_numpy()", "np.from_dlpack(r)")),
-    Comparison("tvm_ffi to_numpy", _F, Way("to_numpy(f)"), _shares("np.from_dlpack(f)")),
-    Comparison("tvm_ffi to_torch", _F, Way("to_torch(f)"), _shares("torch.from_dlpack(f)")),
-    Comparison("warp to_numpy", _W, Way("to_numpy(w)"), _shares("w.numpy()", "np.from_dlpack(w)")),
-    Comparison("array_api_strict to_numpy", _X, Way("to_numpy(x)"), _shares("np.from_dlpack(x)")),
-    Comparison("pandas to_numpy", _D, Way("to_numpy(d)"), _shares("d.to_numpy()")),
-    Comparison("polars to_numpy", _L, Way("to_numpy(s)"), _shares("s.to_numpy()")),
-    Comparison("xarray to_numpy", _N, Way("to_numpy(n)"), _shares("n.to_numpy()")),
+    Comparison("to_jax", _A_ALIGNED, Way("to_jax(a, copy=False)"), shares("jax.dlpack.from_dlpack(a)")),
+    Comparison("copied to_jax", NUMPY, a_copy("to_jax(a)"), copies("jax.numpy.array(a)")),
+    Comparison("to_mlx", NUMPY, a_copy("to_mlx(a)"), copies("mx.array(a)", "mx.from_dlpack(a)")),
+    Comparison("to_tvm_ffi", NUMPY, Way("to_tvm_ffi(a)"), shares("tvm_ffi.from_dlpack(a)")),
+    Comparison("to_warp", NUMPY, Way("to_warp(a)"), (*shares("wp.from_dlpack(a)"), *copies("wp.from_numpy(a)"))),
+    Comparison("to_array_api_strict", NUMPY, Way("to_array_api_strict(a)"), shares("xps.from_dlpack(a)")),
+    Comparison("torch to_jax", TORCH, Way("to_jax(t, copy=False)"), shares("jax.dlpack.from_dlpack(t)")),
+    Comparison("torch to_tvm_ffi", TORCH, Way("to_tvm_ffi(t)"), shares("tvm_ffi.from_dlpack(t)")),
+    Comparison("jax to_numpy", _J, Way("to_numpy(j)"), shares("np.asarray(j)", "np.from_dlpack(j)")),
+    Comparison("jax to_torch", _J, Way("to_torch(j, writable=False)"), shares("torch.from_dlpack(j)")),
+    Comparison("mlx to_numpy", _M, Way("to_numpy(m)"), shares("np.asarray(m)", "np.from_dlpack(m)")),
+    Comparison("to_pyarrow", _A_LINE, Way("to_pyarrow(a)"), shares("pa.array(a)")),
+    Comparison("pyarrow to_numpy", _R, Way("to_numpy(r)"), shares("r.to_numpy()", "np.from_dlpack(r)")),
+    Comparison("tvm_ffi to_numpy", _F, Way("to_numpy(f)"), shares("np.from_dlpack(f)")),
+    Comparison("tvm_ffi to_torch", _F, Way("to_torch(f)"), shares("torch.from_dlpack(f)")),
+    Comparison("warp to_numpy", _W, Way("to_numpy(w)"), shares("w.numpy()", "np.from_dlpack(w)")),
+    Comparison("array_api_strict to_numpy", _X, Way("to_numpy(x)"), shares("np.from_dlpack(x)")),
+    Comparison("pandas to_numpy", _D, Way("to_numpy(d)"), shares("d.to_numpy()")),
+    Comparison("polars to_numpy", _L, Way("to_numpy(s)"), shares("s.to_numpy()")),
+    Comparison("xarray to_numpy", _N, Way("to_numpy(n)"), shares("n.to_numpy()")),
     Comparison("Pillow to_numpy", _I, Way("to_numpy(i)", shares=None), (Way("np.asarray(i)", shares=None),)),
 )
 
@@ -73,25 +59,25 @@ _TENSORFLOW: Final = (
         "to_tensorflow",
         _A_ALIGNED,
         Way("to_tensorflow(a, copy=False)"),
-        _shares("tf.experimental.dlpack.from_dlpack(a.__dlpack__())"),
+        shares("tf.experimental.dlpack.from_dlpack(a.__dlpack__())"),
     ),
     Comparison(
-        "copied to_tensorflow", _A, _copy("to_tensorflow(a)"), _copies("tf.constant(a)", "tf.convert_to_tensor(a)")
+        "copied to_tensorflow", NUMPY, a_copy("to_tensorflow(a)"), copies("tf.constant(a)", "tf.convert_to_tensor(a)")
     ),
-    Comparison("tensorflow to_numpy", _E, Way("to_numpy(e)"), (*_copies("e.numpy()"), *_shares("np.from_dlpack(e)"))),
+    Comparison("tensorflow to_numpy", _E, Way("to_numpy(e)"), (*copies("e.numpy()"), *shares("np.from_dlpack(e)"))),
 )
 
 _PADDLE: Final = (
     Comparison(
-        "to_paddle", _A, Way("to_paddle(a)"), (*_shares("paddle.from_dlpack(a)"), *_copies("paddle.to_tensor(a)"))
+        "to_paddle", NUMPY, Way("to_paddle(a)"), (*shares("paddle.from_dlpack(a)"), *copies("paddle.to_tensor(a)"))
     ),
-    Comparison("torch to_paddle", _T, Way("to_paddle(t)"), _shares("paddle.from_dlpack(t)")),
-    Comparison("paddle to_numpy", _P, Way("to_numpy(p)"), (*_copies("p.numpy()"), *_shares("np.from_dlpack(p)"))),
-    Comparison("paddle to_torch", _P, Way("to_torch(p)"), _shares("torch.from_dlpack(p)")),
+    Comparison("torch to_paddle", TORCH, Way("to_paddle(t)"), shares("paddle.from_dlpack(t)")),
+    Comparison("paddle to_numpy", _P, Way("to_numpy(p)"), (*copies("p.numpy()"), *shares("np.from_dlpack(p)"))),
+    Comparison("paddle to_torch", _P, Way("to_torch(p)"), shares("torch.from_dlpack(p)")),
 )
 
 _ONEAPI: Final = (
-    Comparison("to_dpnp", _A, Way("to_dpnp(a, device='oneapi')", shares=None), (Way("dpnp.array(a)", shares=None),)),
+    Comparison("to_dpnp", NUMPY, Way("to_dpnp(a, device='oneapi')", shares=None), (Way("dpnp.array(a)", shares=None),)),
     Comparison("dpnp to host", _O, Way("to_numpy(o, device='cpu')", shares=None), (Way("o.asnumpy()", shares=None),)),
 )
 

@@ -88,11 +88,18 @@ class Comparison:
     section: str = SMALL
 
 
-def _copies(code: str, *, same: bool = True) -> Way:
+def a_copy(code: str, *, same: bool = True) -> Way:
+    """One way that copies."""
     return Way(code, shares=False, same=same)
 
 
-def _shares(*codes: str) -> tuple[Way, ...]:
+def copies(*codes: str) -> tuple[Way, ...]:
+    """Ways that copy."""
+    return tuple(map(a_copy, codes))
+
+
+def shares(*codes: str) -> tuple[Way, ...]:
+    """Ways that share the memory."""
     return tuple(Way(code) for code in codes)
 
 
@@ -100,25 +107,25 @@ def _answers(code: str) -> Way:
     return Way(code, shares=None)
 
 
-_T: Final = Source("t", "torch float32 3x4, a new one each call", "torch.rand(3, 4)", fresh=True)
-_T_AGAIN: Final = replace(_T, text="torch float32 3x4, the same each call", fresh=False)
+TORCH: Final = Source("t", "torch float32 3x4, a new one each call", "torch.rand(3, 4)", fresh=True)
+_T_AGAIN: Final = replace(TORCH, text="torch float32 3x4, the same each call", fresh=False)
 _T_GRAD: Final = Source("t", "torch float32 3x4 with grad, new", "torch.rand(3, 4, requires_grad=True)", fresh=True)
 _T_BF16: Final = Source("t", "torch bfloat16 3x4, new", "torch.rand(3, 4).bfloat16()", fresh=True)
 _T_BF16_AGAIN: Final = replace(_T_BF16, text="torch bfloat16 3x4, the same", fresh=False)
 _T_FP8: Final = Source("t", "torch float8_e4m3fn 3x4, new", "torch.rand(3, 4).to(torch.float8_e4m3fn)", fresh=True)
-_A: Final = Source("a", "numpy float32 3x4", "np.random.default_rng(0).random((3, 4), np.float32)")
-_A_FRESH: Final = replace(_A, text="numpy float32 3x4, a new one each call", fresh=True)
-_A_FROZEN: Final = replace(_A, text="numpy float32 3x4, readonly", code=f"frozen({_A.code})")
-_A_BF16: Final = replace(_A, text="numpy bfloat16 3x4", code=f"{_A.code}.astype(bfloat16)")
-_A_FP8: Final = replace(_A, text="numpy float8_e4m3fn 3x4", code=f"{_A.code}.astype(float8_e4m3fn)")
+NUMPY: Final = Source("a", "numpy float32 3x4", "np.random.default_rng(0).random((3, 4), np.float32)")
+_A_FRESH: Final = replace(NUMPY, text="numpy float32 3x4, a new one each call", fresh=True)
+_A_FROZEN: Final = replace(NUMPY, text="numpy float32 3x4, readonly", code=f"frozen({NUMPY.code})")
+_A_BF16: Final = replace(NUMPY, text="numpy bfloat16 3x4", code=f"{NUMPY.code}.astype(bfloat16)")
+_A_FP8: Final = replace(NUMPY, text="numpy float8_e4m3fn 3x4", code=f"{NUMPY.code}.astype(float8_e4m3fn)")
 
 
 _SMALL: Final = (
     Comparison(
         "to_numpy",
-        _T,
+        TORCH,
         Way("to_numpy(t)"),
-        _shares(
+        shares(
             "t.numpy()",
             "np.asarray(t)",
             "np.from_dlpack(t)",
@@ -126,24 +133,24 @@ _SMALL: Final = (
             "convert_memory(t, 'torch', 'numpy', HOST)",
         ),
     ),
-    Comparison("to_numpy again", _T_AGAIN, Way("to_numpy(t)"), _shares("t.numpy()", "np.from_dlpack(t)")),
-    Comparison("convert to numpy", _T, Way("convert(t, 'numpy')"), _shares("t.numpy()", "np.from_dlpack(t)")),
-    Comparison("convert_like numpy", _T, Way("convert_like(t, an_array)"), _shares("t.numpy()")),
-    Comparison("planned to_numpy", _T, Way("to_numpy(t, copy=False)"), _shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison("to_numpy again", _T_AGAIN, Way("to_numpy(t)"), shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison("convert to numpy", TORCH, Way("convert(t, 'numpy')"), shares("t.numpy()", "np.from_dlpack(t)")),
+    Comparison("convert_like numpy", TORCH, Way("convert_like(t, an_array)"), shares("t.numpy()")),
+    Comparison("planned to_numpy", TORCH, Way("to_numpy(t, copy=False)"), shares("t.numpy()", "np.from_dlpack(t)")),
     Comparison(
         "detached to_numpy",
         _T_GRAD,
         Way("to_numpy(t, detach=True)"),
-        _shares("t.detach().numpy()", "t.numpy(force=True)"),
+        shares("t.detach().numpy()", "t.numpy(force=True)"),
     ),
     Comparison(
-        "copied to_numpy", _T, _copies("to_numpy(t, copy=True)"), (_copies("t.numpy().copy()"), _copies("np.array(t)"))
+        "copied to_numpy", TORCH, a_copy("to_numpy(t, copy=True)"), (a_copy("t.numpy().copy()"), a_copy("np.array(t)"))
     ),
     Comparison(
         "to_torch",
-        _A,
+        NUMPY,
         Way("to_torch(a)"),
-        _shares(
+        shares(
             "torch.from_numpy(a)",
             "torch.as_tensor(a)",
             "torch.asarray(a)",
@@ -152,25 +159,25 @@ _SMALL: Final = (
             "convert_memory(a, 'numpy', 'torch', HOST)",
         ),
     ),
-    Comparison("to_torch once", _A_FRESH, Way("to_torch(a)"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")),
+    Comparison("to_torch once", _A_FRESH, Way("to_torch(a)"), shares("torch.from_numpy(a)", "torch.from_dlpack(a)")),
     Comparison(
-        "convert to torch", _A, Way("convert(a, 'torch')"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
+        "convert to torch", NUMPY, Way("convert(a, 'torch')"), shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
     ),
     Comparison(
-        "planned to_torch", _A, Way("to_torch(a, copy=False)"), _shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
+        "planned to_torch", NUMPY, Way("to_torch(a, copy=False)"), shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
     ),
     Comparison(
         "copied to_torch",
-        _A,
-        _copies("to_torch(a, copy=True)"),
-        (_copies("torch.from_numpy(a).clone()"), _copies("torch.tensor(a)")),
+        NUMPY,
+        a_copy("to_torch(a, copy=True)"),
+        (a_copy("torch.from_numpy(a).clone()"), a_copy("torch.tensor(a)")),
     ),
-    Comparison("readonly to_torch", _A_FROZEN, _copies("to_torch(a)"), (_copies("torch.from_numpy(a.copy())"),)),
+    Comparison("readonly to_torch", _A_FROZEN, a_copy("to_torch(a)"), (a_copy("torch.from_numpy(a.copy())"),)),
     Comparison(
         "view of torch",
-        _T,
+        TORCH,
         Way("view(t)"),
-        _shares(
+        shares(
             "t.numpy()",
             "tvm_ffi.from_dlpack(t)",
             "StridedMemoryView.from_dlpack(t, stream_ptr=-1)",
@@ -179,9 +186,9 @@ _SMALL: Final = (
     ),
     Comparison(
         "view of numpy",
-        _A,
+        NUMPY,
         Way("view(a)"),
-        _shares(
+        shares(
             "memoryview(a)",
             "tvm_ffi.from_dlpack(a)",
             "StridedMemoryView.from_dlpack(a, stream_ptr=-1)",
@@ -190,7 +197,7 @@ _SMALL: Final = (
     ),
     Comparison(
         "view of torch, read",
-        _T,
+        TORCH,
         _answers("read(view(t))"),
         (_answers("read(StridedMemoryView.from_dlpack(t, stream_ptr=-1))"),),
     ),
@@ -200,35 +207,35 @@ _SMALL: Final = (
         Way("to_numpy(t)"),
         (
             Way("t.view(torch.int16).numpy().view(bfloat16)"),
-            _copies("t.float().numpy()", same=False),
+            a_copy("t.float().numpy()", same=False),
         ),
     ),
     Comparison(
         "bfloat16 to_numpy again",
         _T_BF16_AGAIN,
         Way("to_numpy(t)"),
-        _shares("t.view(torch.int16).numpy().view(bfloat16)"),
+        shares("t.view(torch.int16).numpy().view(bfloat16)"),
     ),
     Comparison(
         "bfloat16 to_torch",
         _A_BF16,
         Way("to_torch(a)"),
-        _shares("torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)"),
+        shares("torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)"),
     ),
     Comparison(
-        "float8 to_numpy", _T_FP8, Way("to_numpy(t)"), _shares("t.view(torch.uint8).numpy().view(float8_e4m3fn)")
+        "float8 to_numpy", _T_FP8, Way("to_numpy(t)"), shares("t.view(torch.uint8).numpy().view(float8_e4m3fn)")
     ),
     Comparison(
         "float8 to_torch",
         _A_FP8,
         Way("to_torch(a)"),
-        _shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
+        shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
     ),
     Comparison(
         "copyto numpy", _T_AGAIN, _answers("copyto(an_array, t)"), (_answers("np.copyto(an_array, t.numpy())"),)
     ),
-    Comparison("numpy to itself", _A, Way("to_numpy(a)"), _shares("np.asarray(a)")),
-    Comparison("torch to itself", _T_AGAIN, Way("to_torch(t)"), _shares("torch.as_tensor(t)")),
+    Comparison("numpy to itself", NUMPY, Way("to_numpy(a)"), shares("np.asarray(a)")),
+    Comparison("torch to itself", _T_AGAIN, Way("to_torch(t)"), shares("torch.as_tensor(t)")),
 )
 
 _BIG_T: Final = Source("t", "torch float32 64 MiB", "torch.rand(4096, 4096)")
@@ -243,53 +250,53 @@ _BIG_A_SWAPPED: Final = replace(_BIG_A, text="numpy float32 64 MiB, other byte o
 _BIG_A_TURNED: Final = replace(_BIG_A, text="numpy float32 64 MiB, transposed", code=f"{_BIG_A.code}.T")
 
 _LARGE: Final = (
-    Comparison("large to_numpy", _BIG_T, Way("to_numpy(t)"), _shares("t.numpy()")),
-    Comparison("large to_torch", _BIG_A, Way("to_torch(a)"), _shares("torch.from_numpy(a)")),
-    Comparison("large copied to_numpy", _BIG_T, _copies("to_numpy(t, copy=True)"), (_copies("t.numpy().copy()"),)),
+    Comparison("large to_numpy", _BIG_T, Way("to_numpy(t)"), shares("t.numpy()")),
+    Comparison("large to_torch", _BIG_A, Way("to_torch(a)"), shares("torch.from_numpy(a)")),
+    Comparison("large copied to_numpy", _BIG_T, a_copy("to_numpy(t, copy=True)"), (a_copy("t.numpy().copy()"),)),
     Comparison(
         "large copied to_torch",
         _BIG_A,
-        _copies("to_torch(a, copy=True)"),
-        (_copies("torch.from_numpy(a).clone()"), _copies("torch.from_numpy(a.copy())")),
+        a_copy("to_torch(a, copy=True)"),
+        (a_copy("torch.from_numpy(a).clone()"), a_copy("torch.from_numpy(a.copy())")),
     ),
     Comparison(
         "large readonly to_torch",
         _BIG_A_FROZEN,
-        _copies("to_torch(a)"),
-        (_copies("torch.tensor(a)"), _copies("torch.from_numpy(a.copy())")),
+        a_copy("to_torch(a)"),
+        (a_copy("torch.tensor(a)"), a_copy("torch.from_numpy(a.copy())")),
     ),
     Comparison(
-        "large reversed to_torch", _BIG_A_FLIPPED, _copies("to_torch(a)"), (_copies("torch.from_numpy(a.copy())"),)
+        "large reversed to_torch", _BIG_A_FLIPPED, a_copy("to_torch(a)"), (a_copy("torch.from_numpy(a.copy())"),)
     ),
     Comparison(
         "large byte order to_torch",
         _BIG_A_SWAPPED,
-        _copies("to_torch(a)"),
-        (_copies("torch.from_numpy(a.astype(np.float32))"),),
+        a_copy("to_torch(a)"),
+        (a_copy("torch.from_numpy(a.astype(np.float32))"),),
     ),
     Comparison(
         "large order to_torch",
         _BIG_A_TURNED,
-        _copies("to_torch(a, order='C')"),
-        (_copies("torch.from_numpy(np.ascontiguousarray(a))"), _copies("torch.from_numpy(a).contiguous()")),
+        a_copy("to_torch(a, order='C')"),
+        (a_copy("torch.from_numpy(np.ascontiguousarray(a))"), a_copy("torch.from_numpy(a).contiguous()")),
     ),
-    Comparison("large conjugate to_numpy", _BIG_T_CONJ, _copies("to_numpy(t)"), (_copies("t.resolve_conj().numpy()"),)),
+    Comparison("large conjugate to_numpy", _BIG_T_CONJ, a_copy("to_numpy(t)"), (a_copy("t.resolve_conj().numpy()"),)),
     Comparison(
         "large cast to_numpy",
         _BIG_T_BF16,
-        _copies("to_numpy(t, dtype='float32')"),
+        a_copy("to_numpy(t, dtype='float32')"),
         (
-            _copies("t.float().numpy()"),
-            _copies("t.view(torch.int16).numpy().view(bfloat16).astype(np.float32)"),
+            a_copy("t.float().numpy()"),
+            a_copy("t.view(torch.int16).numpy().view(bfloat16).astype(np.float32)"),
         ),
     ),
     Comparison(
         "large cast to_torch",
         _BIG_A,
-        _copies("to_torch(a, dtype='bfloat16')"),
+        a_copy("to_torch(a, dtype='bfloat16')"),
         (
-            _copies("torch.from_numpy(a).bfloat16()"),
-            _copies("torch.from_numpy(a.astype(bfloat16).view(np.int16)).view(torch.bfloat16)"),
+            a_copy("torch.from_numpy(a).bfloat16()"),
+            a_copy("torch.from_numpy(a.astype(bfloat16).view(np.int16)).view(torch.bfloat16)"),
         ),
     ),
 )

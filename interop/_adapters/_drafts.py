@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from interop import _layout
 from interop._adapters._host import HostOnly, copy_on_host
 from interop._aligned import aligned
@@ -11,8 +13,6 @@ from interop._native import View, view_from_ndarray
 from interop.protocols import Facts
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from interop._devices import Device
     from interop._dtypes import DType
 
@@ -54,6 +54,29 @@ class Draft:
     def is_c(self) -> bool:
         """Whether the array is to be in C order."""
         return _layout.is_c(self.shape, self.strides)
+
+
+def copied(array: np.ndarray[Any, Any], view: View) -> View:
+    """Copy an ndarray, whose View is given, to memory that every framework takes."""
+    made = aligned(view.shape, view.dtype, view.strides)
+    np.copyto(made, array)
+    return view_from_ndarray(made)
+
+
+def traced_facts(framework: str, dtype: DType, device: Device, shape: tuple[int, ...], text: str) -> Facts:
+    """Say what is known of what only stands for an array inside of a compiled function."""
+    return Facts(
+        framework=framework,
+        dtype=dtype,
+        device=device,
+        shape=shape,
+        strides=_layout.c_strides(shape),
+        ptr=None,
+        extent=None,
+        readonly=True,
+        immutable=True,
+        traced=text,
+    )
 
 
 class Drafting(HostOnly):

@@ -16,9 +16,9 @@ from jax.core import Tracer
 from jax.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
-from interop._aligned import ALIGNMENT, aligned
+from interop._aligned import ALIGNMENT
 from interop._case import ALLOCATORS_ALIGN
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, DType, dtype_of_triple
@@ -197,18 +197,8 @@ def _describe_tracer(x: Any) -> Facts:
     row = BY_NUMPY.get(x.dtype)
     if row is None:
         raise UnsupportedError(text)
-    return Facts(
-        framework="jax",
-        dtype=dtype_of_triple(row.code, row.bits, row.lanes),
-        device=device_of_pair(*_pair(jax.local_devices()[0])),
-        shape=x.shape,
-        strides=_layout.c_strides(x.shape),
-        ptr=None,
-        extent=None,
-        readonly=True,
-        immutable=True,
-        traced=text,
-    )
+    dtype, device = dtype_of_triple(row.code, row.bits, row.lanes), device_of_pair(*_pair(jax.local_devices()[0]))
+    return traced_facts("jax", dtype, device, x.shape, text)
 
 
 def _refuse_unplain(x: Any) -> None:
@@ -301,9 +291,7 @@ def _copy(a: np.ndarray[Any, Any]) -> Any:
     # What is readonly is taken as it is where it can be.
     if view.readonly or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
         return NotImplemented
-    made = aligned(view.shape, view.dtype, view.strides)
-    np.copyto(made, a)
-    return adapter.wrap(view_from_ndarray(made))
+    return adapter.wrap(copied(a, view))
 
 
 adapter: Final = JaxAdapter()

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from interop import _layout
-from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
-from interop._aligned import ALIGNMENT, aligned
+from interop._aligned import ALIGNMENT
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
@@ -196,19 +196,8 @@ def _describe_symbol(x: Any) -> Facts:
     if name is None or not x.shape.is_fully_defined():
         raise UnsupportedError(text)
     row = _ROWS[name]
-    shape = tuple(x.shape)
-    return Facts(
-        framework="tensorflow",
-        dtype=dtype_of_triple(row.code, row.bits, row.lanes),
-        device=device_of_pair(CPU),
-        shape=shape,
-        strides=_layout.c_strides(shape),
-        ptr=None,
-        extent=None,
-        readonly=True,
-        immutable=True,
-        traced=text,
-    )
+    dtype = dtype_of_triple(row.code, row.bits, row.lanes)
+    return traced_facts("tensorflow", dtype, device_of_pair(CPU), tuple(x.shape), text)
 
 
 def _unplain_text(x: Any) -> str:
@@ -266,9 +255,7 @@ def _copy(a: np.ndarray[Any, Any]) -> Any:
     # What is readonly is taken as it is where it can be.
     if view.readonly or not view.contiguous or view.dtype.name not in _EXCHANGED:
         return NotImplemented
-    made = aligned(view.shape, view.dtype, view.strides)
-    np.copyto(made, a)
-    return adapter.wrap(view_from_ndarray(made))
+    return adapter.wrap(copied(a, view))
 
 
 adapter: Final = TensorflowAdapter()

@@ -81,6 +81,12 @@ class Check:
     ndim: int | None = None
 
 
+def check(role: Role, name: str, rule: Rule, setup: str, body: str, *, must: bool = True, **more: Any) -> Check:
+    """Make a check as the tables write it: named by its side, and a recommendation where it isn't a must."""
+    prefix = "export" if role is Role.PRODUCER else "import"
+    return Check(name=f"{prefix}-{name}", role=role, rule=rule, setup=setup, body=body, recommended=not must, **more)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How one check ended for one library.

@@ -6,40 +6,17 @@ consumer asks for.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from interop._dtypes import ROWS
 from interop.testing.conformance import _rules as rules
-from interop.testing.conformance._check import Check, Role
+from interop.testing.conformance._check import Check, Role, check
 
 if TYPE_CHECKING:
     from interop.testing.conformance._rules import Rule
 
-
-def _check(
-    name: str,
-    rule: Rule,
-    setup: str,
-    body: str,
-    *,
-    applies: str = "",
-    risky: bool = False,
-    must: bool = True,
-    versioned: bool = False,
-    ndim: int | None = None,
-) -> Check:
-    return Check(
-        name=f"import-{name}",
-        role=Role.CONSUMER,
-        rule=rule,
-        setup=setup,
-        applies=applies,
-        body=body,
-        risky=risky,
-        recommended=not must,
-        versioned=versioned,
-        ndim=ndim,
-    )
+_check: Final = partial(check, Role.CONSUMER)
 
 
 def _producer(device: str = "(1, 0)") -> str:

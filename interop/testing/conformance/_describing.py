@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from interop._dtypes import ROWS
 from interop.testing.conformance import _rules as rules
-from interop.testing.conformance._check import Check, Role
+from interop.testing.conformance._check import Check, Role, check
 
 if TYPE_CHECKING:
     from interop.testing.conformance._rules import Rule
 
-
-def _check(
-    name: str, rule: Rule, setup: str, body: str, *, applies: str = "", risky: bool = False, must: bool = True
-) -> Check:
-    return Check(
-        name=f"export-{name}",
-        role=Role.PRODUCER,
-        rule=rule,
-        setup=setup,
-        applies=applies,
-        body=body,
-        risky=risky,
-        recommended=not must,
-    )
-
+_check: Final = partial(check, Role.PRODUCER)
 
 _FLAT: Final = 'x = make(np.arange(6, dtype="float32"))'
 

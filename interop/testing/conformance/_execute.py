@@ -56,7 +56,7 @@ def _run(source: str, part: str, namespace: dict[str, Any]) -> tuple[str, int | 
     """Execute a part of a script; return what failed, and in which line."""
     file = f"<{part} of a conformance check>"
     try:
-        exec(compile(source, file, "exec"), namespace)  # noqa: S102 - our own scripts
+        exec(compile(source, file, "exec"), namespace)  # noqa: S102 - a check is a script, so that it is what it prints
     except KeyboardInterrupt:
         raise
     except SystemExit as ended:
@@ -137,7 +137,7 @@ def _endless(seconds: float) -> Ending:
 def execute_alone(script: Script, seconds: float = TIMEOUT) -> Ending:
     """Run a script as its reader would: its text, in a new process, without this library."""
     try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter
+        done = subprocess.run(  # noqa: S603 - no shell: this very interpreter, and a script of our tables
             [sys.executable, "-c", script.text],
             capture_output=True,
             stdin=subprocess.DEVNULL,

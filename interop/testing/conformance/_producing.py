@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from interop.testing.conformance import _rules as rules
-from interop.testing.conformance._check import Check, Role
+from interop.testing.conformance._check import Role, check
 
-if TYPE_CHECKING:
-    from interop.testing.conformance._rules import Rule
-
-
-def _check(
-    name: str,
-    rule: Rule,
-    setup: str,
-    body: str,
-    *,
-    applies: str = "",
-    risky: bool = False,
-    at_exit: bool = False,
-    must: bool = True,
-) -> Check:
-    return Check(
-        name=f"export-{name}",
-        role=Role.PRODUCER,
-        rule=rule,
-        setup=setup,
-        applies=applies,
-        body=body,
-        risky=risky,
-        at_exit=at_exit,
-        recommended=not must,
-    )
-
+_check: Final = partial(check, Role.PRODUCER)
 
 _X: Final = 'x = make(np.arange(6, dtype="float32"))'
 _CAPSULE: Final = f"{_X}\ncapsule = export(x)"

@@ -19,7 +19,7 @@ def main() -> None:
     scripts = [Script(*parts) for parts in json.load(sys.stdin)]
     # The library is imported first, which may take longer than a check: then comes the first line.
     with suppress(BaseException):
-        exec(scripts[0].preamble, {})  # noqa: S102 - our own scripts
+        exec(scripts[0].preamble, {})  # noqa: S102 - a check is a script: it comes from our own process
     os.write(out, f"{MARK}ready\n".encode())
     for script in scripts:
         ending = execute(script)

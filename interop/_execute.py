@@ -262,8 +262,6 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         into = result
         if allocator is not writer:
             into = allocator.export(result, allocator.describe(result), None)
-            # pyarrow's arrays are readonly: such memory is filled before anybody has it.
-            into = into.with_readonly(False) if into.readonly else into
         writer.assign(into, value)
     return allocator.settle(result, frozenset({"written"}))
 

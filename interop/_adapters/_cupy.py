@@ -148,7 +148,8 @@ class CupyAdapter(CupyStreams):
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write with cupy's own operations: ``set`` from the host, ``get`` to it, assignment between arrays."""
-        assign(self._array(dst), self._array(src))
+        # A target whose arrays are readonly has them filled first: pyarrow.
+        assign(self._array(dst.with_readonly(False) if isinstance(dst, View) else dst), self._array(src))
 
     def _array(self, x: Any) -> Any:
         if not isinstance(x, View):

@@ -126,7 +126,8 @@ class DpnpAdapter(HostOnly):
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write by an assignment on the device, or by a copy from or to the host."""
         if isinstance(dst, View) and dst.device.is_host:
-            _to_host(ndarray_from_view(dst), self._array(src))
+            # A target whose arrays are readonly has them filled first: pyarrow.
+            _to_host(ndarray_from_view(dst.with_readonly(False)), self._array(src))
         elif isinstance(src, View) and src.device.is_host:
             _to_device(self._array(dst), ndarray_from_view(src))
         else:

@@ -220,7 +220,8 @@ class Case:
         if facts.pending:
             yield from (PENDING[what] for what in sorted(facts.pending & PENDING.keys()))
         if facts.strides is not None and not _layout.fits(facts.shape, facts.strides, room.strides):
-            yield f"{self.target} can't hold {_STRIDES[room.strides]} such as {facts.strides}"
+            can = "can't" if room.certain else "may not"
+            yield f"{self.target} {can} hold {_STRIDES[room.strides]} such as {facts.strides}"
         if self.dtype.name in room.own:
             yield f"{self.target} keeps {self.dtype} in memory of its own only"
         if not self.is_aligned:

@@ -97,7 +97,8 @@ def convert(
     x
         An array of any framework, or an object that speaks DLPack, an array interface or the buffer protocol.
     to
-        A framework's name (``"numpy"``, ``"torch"``, ...), its module, or an array-api-compat namespace of it.
+        A framework's name (``"numpy"``, ``"torch"``, ...), its module, or an array-api-compat namespace of it, also a
+        copy that another package brings along.
     device
         None leaves the data where it is, and raises where the target can't live there. A device (``"cpu"``,
         ``"cuda"``, ``"cuda:1"``, a framework's own device object, a DLPack pair) moves it there if it isn't there.

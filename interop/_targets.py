@@ -13,20 +13,38 @@ from interop.errors import NotInstalledError, UnsupportedError
 if TYPE_CHECKING:
     from interop.protocols import Adapter
 
-#: Packages whose submodules are namespaces of the framework that the submodule is named after.
-_WRAPPERS: Final = ("array_api_compat",)
+#: Whose submodules are namespaces of the framework that they are named after: by itself, or inside of a package that
+#: brings a copy of it (``sklearn.externals.array_api_compat.torch``).
+_WRAPPER: Final = "array_api_compat"
 
 
 def target_name(to: object) -> str:
     """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
     name = to.__name__ if isinstance(to, ModuleType) else to
-    if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
-        root, _, inner = name.partition(".")
-        if root in _WRAPPERS and inner:
-            root = inner.partition(".")[0]
-        return root if root in _rows.rows() or _registry.loaded(root) else name
-    msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
+    if not (isinstance(name, str) and all(part.isidentifier() for part in name.split("."))):
+        msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
+        raise UnsupportedError(msg)
+    parts = name.split(".")
+    if _WRAPPER in parts:
+        return _wrapped_name(name, parts)
+    return parts[0] if _is_known(parts[0]) else name
+
+
+def _wrapped_name(name: str, parts: list[str]) -> str:
+    """The framework that a namespace wraps, which follows the wrapper's own name."""
+    after = len(parts) - parts[::-1].index(_WRAPPER)
+    if after < len(parts) and _is_known(parts[after]):
+        return parts[after]
+    namespace = ".".join([*parts[:after], "torch"])
+    msg = (
+        f"{name!r} is no namespace of a framework that is known here. Pass one, such as {namespace!r}, or the "
+        "framework itself, such as 'torch'."
+    )
     raise UnsupportedError(msg)
+
+
+def _is_known(name: str) -> bool:
+    return name in _rows.rows() or _registry.loaded(name) is not None
 
 
 def target_adapter(to: object) -> Adapter:

@@ -9,7 +9,7 @@ import sys
 import types
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch
 import ml_dtypes
@@ -19,6 +19,9 @@ import torch
 
 import interop
 from interop._targets import target_adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize("to", ["numpy", np])
@@ -30,6 +33,42 @@ def test_a_target_is_a_name_or_a_module(to: Any) -> None:
 def test_a_target_is_an_array_api_compat_namespace() -> None:
     assert isinstance(interop.convert(np.ones(2), array_api_compat.torch), torch.Tensor)
     assert isinstance(interop.convert(np.ones(2), torch), torch.Tensor)
+
+
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [
+        ("array_api_compat.torch", "torch"),
+        ("array_api_compat.torch.linalg", "torch"),
+        # As scikit-learn and scipy bring it; scipy is a framework that is known, and not the one that is meant.
+        ("some.externals.array_api_compat.torch", "torch"),
+        ("some.externals.array_api_compat.numpy.fft", "numpy"),
+        ("scipy._lib.array_api_compat.torch", "torch"),
+        ("array_api_compat.common.array_api_compat.numpy", "numpy"),
+        ("torch.utils.dlpack", "torch"),
+        ("torch.nn", "torch"),
+    ],
+)
+def test_a_namespace_is_its_framework_wherever_its_module_lies(name: str, framework: str) -> None:
+    module = types.ModuleType(name)
+    # What the process has been seen to end by: torch's own, given a negative stride.
+    module.from_dlpack = lambda _: pytest.fail("the framework has an adapter")  # type: ignore[attr-defined]
+    for to in (name, module):
+        assert target_adapter(to).name == framework
+        made = interop.convert(np.arange(3)[::-1], to)
+        assert interop.framework(made) == framework
+        assert made.tolist() == [2, 1, 0]
+        assert interop.explain(np.arange(3)[::-1], to).target == framework
+
+
+@pytest.mark.parametrize("name", ["array_api_compat", "some.array_api_compat", "array_api_compat.common"])
+def test_what_makes_namespaces_is_none_itself(name: str) -> None:
+    module = types.ModuleType(name)
+    module.from_dlpack = lambda _: pytest.fail("it is no namespace")  # type: ignore[attr-defined]
+    for to in (name, module):
+        for call in (interop.convert, interop.explain):
+            with pytest.raises(interop.UnsupportedError, match=r"Pass one, such as '[a-z_.]*array_api_compat\.torch'"):
+                call(np.ones(2), to)
 
 
 @pytest.mark.parametrize(("to", "says"), [("nunpy", "numpy"), ("no_such_framework", "Known are"), (3, "its name")])
@@ -408,6 +447,52 @@ def test_an_array_api_module_without_an_adapter_is_a_target() -> None:
     finally:
         del sys.modules["small_library"]
     assert target_adapter("numpy").name == "numpy"
+
+
+@pytest.fixture
+def unknown_library() -> Iterator[types.ModuleType]:
+    """A module with ``from_dlpack`` that copies what it is handed and what it exports, and takes no negative stride."""
+
+    class Array:
+        def __init__(self, view: interop.View) -> None:
+            assert min(view.strides, default=0) >= 0
+            self.array = np.array(np.asarray(view))
+
+        def __dlpack__(self, **keywords: Any) -> Any:
+            return interop.view(self.array.copy()).__dlpack__(**keywords)
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return (1, 0)
+
+    module = types.ModuleType("unknown_library")
+    module.from_dlpack = Array  # type: ignore[attr-defined]
+    Array.__module__ = "unknown_library"
+    sys.modules["unknown_library"] = module
+    yield module
+    del sys.modules["unknown_library"]
+
+
+def test_an_unknown_library_sees_no_negative_strides(unknown_library: types.ModuleType) -> None:
+    for turned in (np.arange(6.0)[::-1], np.arange(6.0).reshape(2, 3)[:, ::-1]):
+        plan = interop.explain(turned, unknown_library)
+        assert plan.ok
+        assert not plan.zero_copy
+        assert plan.copied_bytes == turned.nbytes
+        assert f"may not hold negative strides such as {interop.view(turned).strides}" in str(plan)
+        assert interop.convert(turned, unknown_library).array.tolist() == turned.tolist()
+        with pytest.raises(interop.CopyError, match="negative strides"):
+            interop.convert(turned, unknown_library, copy=False)
+    # They mean nothing here, so that nothing has to be copied.
+    for meaningless in (np.arange(3.0)[:1][::-1], np.ones((0, 3))[::-1, ::-1]):
+        assert interop.explain(meaningless, unknown_library).zero_copy
+        assert interop.convert(meaningless, unknown_library).array.tolist() == meaningless.tolist()
+
+
+def test_what_is_copied_for_an_unknown_library_is_there_before_it_takes_it(unknown_library: types.ModuleType) -> None:
+    a = np.arange(4096.0)
+    for options in ({"copy": True}, {"dtype": "float32"}, {"order": "F"}):
+        made = interop.convert(a.reshape(64, 64), unknown_library, **options)
+        assert made.array.tolist() == a.reshape(64, 64).tolist()
 
 
 @pytest.mark.parametrize("stream", [0, -2, True, "x", object(), 1.5])

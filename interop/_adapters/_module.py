@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._host import copy_on_host
+from interop._adapters._drafts import Draft, Drafting
+from interop._adapters._host import without_odd_strides
 from interop._adapters._protocol import ProtocolAdapter
 from interop._devices import HOST_ACCESSIBLE
-from interop._dtypes import BY_NAME, DType
-from interop._native import View, view_from_dlpack, view_from_ndarray
+from interop._dtypes import BY_NAME
+from interop._native import View, view_from_dlpack
 from interop.protocols import Facts, Limits
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from interop._devices import Device
 
-
-class ModuleAdapter(ProtocolAdapter):
+class ModuleAdapter(Drafting, ProtocolAdapter):
     """A library known only by its ``from_dlpack``: what it can hold shows when it is asked."""
 
-    # Whether its arrays can say readonly can't be known, so readonly memory is copied for it.
-    _limits = Limits(dtypes=frozenset(BY_NAME), readonly="drops", certain=False)
+    # Whether its arrays can say readonly can't be known, so readonly memory is copied for it. A negative stride ends
+    # the process in torch's from_dlpack (pytorch#188023), which other libraries lead to.
+    _limits = Limits(dtypes=frozenset(BY_NAME), strides="nonnegative", readonly="drops", certain=False)
 
     def __init__(self, module: ModuleType) -> None:
         super().__init__(module.__name__.partition(".")[0])
@@ -34,22 +34,24 @@ class ModuleAdapter(ProtocolAdapter):
 
     def describe(self, x: Any, /) -> Facts:
         """Export the array to see what it is: only results are described here."""
+        if isinstance(x, Draft):
+            return self.describe_draft(x)
         return super().describe(x if isinstance(x, View) else view_from_dlpack(x))
 
     def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
         """Export through ``__dlpack__``."""
+        if isinstance(x, Draft):
+            return x.view
         return x if isinstance(x, View) else view_from_dlpack(x)
 
     def wrap(self, view: View, /) -> Any:
         """Hand the View to the library's own ``from_dlpack``."""
-        return self._from_dlpack(view)
+        return self._from_dlpack(without_odd_strides(view))
 
-    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
-        """Allocate with numpy and hand that over."""
-        from interop._adapters._numpy import adapter as host
+    def settle(self, x: Any, what: frozenset[str], /) -> Any:
+        """Make the array of a draft: a library that copies what it is handed, and what it exports, can't be written."""
+        return self.written(x) if "written" in what else super().settle(x, what)
 
-        return self.wrap(view_from_ndarray(host.empty(dtype, shape, strides, device)))
-
-    def assign(self, dst: Any, src: Any, /) -> None:
-        """Write through the exported memory."""
-        copy_on_host(dst if isinstance(dst, View) else view_from_dlpack(dst), src)
+    def finish(self, draft: Draft) -> Any:
+        """Hand over memory that has its values."""
+        return self.wrap(draft.view)

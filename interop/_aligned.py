@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
 import numpy as np
 
 from interop import _layout
-from interop._dtypes import DType
+from interop._dtypes import DType, says_swapped
 from interop._native import view_from_ndarray
+from interop._options import parse_order
+from interop._words import exact_int, shown
 from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -63,14 +65,15 @@ def empty_aligned(
     ((2, 3), dtype(bfloat16), 0)
     """
     wanted = DType(dtype)
+    if says_swapped(dtype):
+        msg = f"memory that every framework takes is in this machine's byte order. Pass dtype={wanted.name!r}."
+        raise DTypeError(msg)
     if wanted.numpy is None:
         msg = f"numpy has no element type {wanted}, so there is no array of it. Pass dtype='uint8' for the raw bytes."
         raise DTypeError(msg)
-    if order not in ("C", "F"):
-        msg = f"order={order!r} is not a value of this argument: pass 'C' or 'F'."
-        raise UnsupportedError(msg)
     sides = _sides(shape)
-    return aligned(sides, wanted, _strides(sides, order), _power_of_two(alignment))
+    strides = _strides(sides, parse_order(order, "'C' or 'F'"))
+    return aligned(sides, wanted, strides, _power_of_two(alignment))
 
 
 def _strides(shape: tuple[int, ...], order: Literal["C", "F"]) -> tuple[int, ...]:
@@ -80,18 +83,22 @@ def _strides(shape: tuple[int, ...], order: Literal["C", "F"]) -> tuple[int, ...
 def _sides(shape: object) -> tuple[int, ...]:
     try:
         sides = tuple(map(operator.index, shape if isinstance(shape, Sequence) else (shape,)))
-    except TypeError:
-        sides = (-1,)
+    except Exception as err:
+        raise UnsupportedError(_no_shape_text(shape)) from err
     if any(side < 0 for side in sides):
-        msg = f"shape={shape!r} is not a shape: pass a length or a tuple of lengths, such as (2, 3)."
-        raise UnsupportedError(msg)
+        raise UnsupportedError(_no_shape_text(shape))
     return sides
 
 
+def _no_shape_text(shape: object) -> str:
+    return f"shape={shown(shape)} is not a shape: pass a length or a tuple of lengths, such as (2, 3)."
+
+
 def _power_of_two(alignment: object) -> int:
-    if isinstance(alignment, int) and alignment > 0 and alignment.bit_count() == 1:
-        return alignment
-    msg = f"alignment={alignment!r} is not a power of two: pass 64, or the size of a page."
+    number = exact_int(alignment)
+    if number is not None and number > 0 and number.bit_count() == 1:
+        return number
+    msg = f"alignment={shown(alignment)} is not a power of two: pass 64, or the size of a page."
     raise UnsupportedError(msg)
 
 
@@ -103,6 +110,10 @@ def aligned(
         msg = f"numpy has no element type {dtype}"
         raise UnsupportedError(msg)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + alignment, np.uint8)
+    try:
+        memory = np.empty(size + alignment, np.uint8)
+    except (ValueError, OverflowError) as err:
+        msg = f"no memory is as large as {dtype} {shown(shape)}. Pass a smaller shape."
+        raise UnsupportedError(msg) from err
     start = -view_from_ndarray(memory).ptr % alignment
     return np.ndarray(shape, dtype.numpy, memory, start, tuple([step * dtype.itemsize for step in strides]))

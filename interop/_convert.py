@@ -16,7 +16,8 @@ from interop._plan import Plan, Step, make_plan
 from interop._plans import plan_of
 from interop._registry import adapter_for, describe, framework_of
 from interop._targets import target_adapter
-from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError
+from interop._words import name_of
+from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_tracebacks
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -185,7 +186,8 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     try:
         target = target_adapter(name)
     except UnsupportedError as err:
-        msg = f"{name} can't be a target: no array is like a {type(ref).__qualname__}. Pass an array of a framework."
+        like = with_article(name_of(type(ref)))
+        msg = f"{name} can't be a target: no array is like {like}. Pass an array of a framework."
         raise UnsupportedError(msg) from err
     options.setdefault("device", describe(reference, ref).device)
     return _convert(x, target, _options.parse(**options))
@@ -232,14 +234,14 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
     except InteropError as err:
-        return Plan(type(x).__qualname__, target.name, ok=False, error=err.with_traceback(None))
+        return Plan(name_of(type(x)), target.name, ok=False, error=without_tracebacks(err))
     case = case_of(facts, source, target, parsed)
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:
             carrier = carrier_of(case, source, target)
         except InteropError as err:
-            return Plan(source.name, target.name, ok=False, error=err.with_traceback(None))
+            return Plan(source.name, target.name, ok=False, error=without_tracebacks(err))
         if carrier is not None:
             plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
     # Of a lazy array all but its strides is known.

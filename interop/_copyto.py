@@ -10,10 +10,11 @@ import numpy as np
 from interop._adapters._wrappers import Wrapped
 from interop._convert import convert
 from interop._doors import to_numpy
-from interop._dtypes import castable
+from interop._dtypes import castable, parse_casting
 from interop._inspect import shares_memory
 from interop._native import View
-from interop._registry import adapter_for, describe
+from interop._registry import adapter_for, asked, describe
+from interop._words import first_line_of
 from interop.errors import (
     CopyError,
     DTypeError,
@@ -64,10 +65,11 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     array([[1., 2.],
            [1., 2.]])
     """
+    rule = parse_casting(casting)
     wrapper = adapter_for(dst)
     if isinstance(wrapper, Wrapped):
-        dst = wrapper.unwrap(dst)
-    if not describe(adapter_for(dst), dst).certain or isinstance(dst, View):
+        dst = asked(wrapper, dst, wrapper.unwrap, dst)
+    if not describe(adapter_for(dst), dst).certain or type(dst) is View:
         # No operation of its own to write with: its memory is written as an ndarray.
         dst = to_numpy(dst, copy=False)
     into, source = adapter_for(dst), adapter_for(src)
@@ -78,12 +80,12 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         named = replace(there, framework=wrapper.name) if isinstance(wrapper, Wrapped) else there
         raise ReadOnlyError(message(f"can't write into {describe_facts(named)}", "it is readonly", fix))
     if here.certain:
-        _check(there, here, casting)
+        _check(there, here, rule)
     if here.framework != into.name:
         src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
         now = describe(into, src)
         if not here.certain:
-            _check(there, now, casting)
+            _check(there, now, rule)
         here = now
     if shares_memory(dst, src) and (there.ptr, there.strides) != (here.ptr, here.strides):
         src = convert(src, into.name, copy=True)
@@ -92,15 +94,14 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
     except MemoryError as err:
         what = f"not enough memory to write {describe_facts(here)} into {describe_facts(there)}"
         fix = f"Free memory on {there.device}, or write it part by part."
-        raise CopyError(message(what, str(err).rstrip("."), fix)) from err
+        raise CopyError(message(what, first_line_of(err), fix)) from err
     except Exception as err:
         what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
         if there.grad != "none":
             fix = "Write into x.detach(), which shares its memory."
-            raise GradientError(message(what, str(err).splitlines()[0].rstrip("."), fix)) from err
-        raise UnsupportedError(
-            message(what, str(err).splitlines()[0].rstrip("."), "Write into a fresh array and convert that.")
-        ) from err
+            raise GradientError(message(what, first_line_of(err), fix)) from err
+        fix = "Write into a fresh array and convert that."
+        raise UnsupportedError(message(what, first_line_of(err), fix)) from err
 
 
 def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
@@ -109,7 +110,7 @@ def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
     return None if limits is None or here.dtype.name in limits.dtypes else there.dtype
 
 
-def _check(there: Facts, here: Facts, casting: Casting) -> None:
+def _check(there: Facts, here: Facts, casting: str) -> None:
     what = f"can't write {describe_facts(here)} into {describe_facts(there)}"
     if here.grad != "none" and here.framework != there.framework:
         why = f"the source takes part in automatic differentiation, and {there.framework} knows nothing of its graph"

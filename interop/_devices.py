@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, final
 
+from interop._words import exact_int, exact_str, is_a, shown
+from interop.errors import DeviceError
+
 # DLDeviceType, dlpack.h 1.3 and what was added after it; unknown numbers are met in the wild and stay numbers.
 NAMES: Final[dict[int, str]] = {
     1: "cpu",
@@ -75,17 +78,14 @@ class Device:
     index: int
 
     def __new__(cls, device: object, /) -> Device:
-        if isinstance(device, Device):
+        if is_a(device, Device):
             return device
-        pair = parse_device(device)
+        try:
+            pair = _parse(device)
+        except Exception as err:
+            raise DeviceError(_no_device_text(device)) from err
         if pair is None:
-            from interop.errors import DeviceError  # noqa: PLC0415 - errors names Device in its messages
-
-            msg = (
-                f"{device!r} is not a device. Pass 'cpu', 'cuda', 'cuda:1', a DLPack pair such as (2, 1), or the "
-                "device object of a framework that is loaded."
-            )
-            raise DeviceError(msg)
+            raise DeviceError(_no_device_text(device))
         return device_of_pair(*pair)
 
     @property
@@ -114,9 +114,9 @@ class Device:
         return f"Device({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Device):
+        if is_a(other, Device):
             return self.dlpack == other.dlpack
-        return str(self) == other if isinstance(other, str) else NotImplemented
+        return str(self) == other if is_a(other, str) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -139,20 +139,46 @@ def device_of_pair(type_code: int, index: int = 0) -> Device:
     return found
 
 
+def _no_device_text(device: object) -> str:
+    return (
+        f"{shown(device)} is not a device. Pass 'cpu', 'cuda', 'cuda:1', a DLPack pair such as (2, 1), or the device "
+        "object of a framework that is loaded."
+    )
+
+
+#: DLPack's device type and index are 32-bit.
+_INT32: Final = 1 << 31
+
+
+def is_pair(kind: int, index: int) -> bool:
+    """Whether two numbers are a device type and an index that DLPack can name."""
+    return 0 < kind < _INT32 and 0 <= index < _INT32
+
+
 def parse_device(device: object) -> tuple[int, int] | None:
     """The DLPack pair that `device` spells, or None where it spells none; never raises."""
-    if isinstance(device, Device):
+    try:
+        return _parse(device)
+    except Exception:  # noqa: BLE001 - what can't be asked is no device
+        return None
+
+
+def _parse(device: object) -> tuple[int, int] | None:
+    """The same, but for what an object raises that is asked."""
+    if is_a(device, Device):
         return device.dlpack
-    if isinstance(device, str):
-        match = _PATTERN.fullmatch(device)
+    text = exact_str(device)
+    if text is not None:
+        match = _PATTERN.fullmatch(text)
         if match is None:
             return None
         name, index = match.groups()
         number = int(name[6:]) if name.startswith("device") else NUMBERS.get(name)
-        return None if number is None else (number, int(index or 0))
-    match device:
-        case (int() as kind, int() as index):
-            # Enums are ints too; what is kept is the number.
-            return (int(kind), int(index))
-        case _:
-            return foreign_device(device)
+        pair = None if number is None else (number, int(index or 0))
+    elif (is_a(device, tuple) or is_a(device, list)) and len(device) == 2:  # noqa: PLR2004 - a pair
+        # Enums are ints too; what is kept is the number.
+        kind, place = map(exact_int, device)
+        pair = None if kind is None or place is None else (kind, place)
+    else:
+        return foreign_device(device)
+    return pair if pair is not None and is_pair(*pair) else None

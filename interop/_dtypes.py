@@ -13,6 +13,9 @@ from typing import Any, Final, NamedTuple, final
 import ml_dtypes
 import numpy as np
 
+from interop._words import exact_str, is_a, module_of, shown
+from interop.errors import DTypeError, UnsupportedError
+
 
 class Row(NamedTuple):
     """One element type: its name, its DLPack triple, and numpy's dtype where numpy can hold it."""
@@ -126,17 +129,14 @@ class DType:
     lanes: int
 
     def __new__(cls, dtype: object, /) -> DType:
-        if isinstance(dtype, DType):
+        if is_a(dtype, DType):
             return dtype
-        found = parse_dtype(dtype)
+        try:
+            found = _parse(dtype)
+        except Exception as err:
+            raise DTypeError(_no_dtype_text(dtype)) from err
         if found is None:
-            from interop.errors import DTypeError  # noqa: PLC0415 - errors names DType in its messages
-
-            msg = (
-                f"{dtype!r} is not an element type that tensors can be exchanged in. Pass a name such as "
-                "'float32' or 'bfloat16', or the dtype object of numpy or of a framework that is loaded."
-            )
-            raise DTypeError(msg)
+            raise DTypeError(_no_dtype_text(dtype))
         return found
 
     @property
@@ -161,9 +161,9 @@ class DType:
         return f"DType({self.name!r})"
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, DType):
+        if is_a(other, DType):
             return self.name == other.name
-        return self.name == other if isinstance(other, str) else NotImplemented
+        return self.name == other if is_a(other, str) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -196,33 +196,52 @@ def opaque_dtype(name: str, bits: int) -> DType:
     return made
 
 
+def _no_dtype_text(dtype: object) -> str:
+    name = exact_str(dtype)
+    swapped = name is not None and _SHORT.fullmatch(name)
+    return (
+        f"{shown(dtype)} is not an element type that tensors can be exchanged in. Pass a name such as 'float32' or "
+        "'bfloat16', or the dtype object of numpy or of a framework that is loaded."
+        + (f" numpy.dtype({name!r}) asks a conversion to numpy for the other byte order." if swapped else "")
+    )
+
+
 def parse_dtype(dtype: object) -> DType | None:
     """The DType that `dtype` spells, or None where it spells none; never raises."""
-    if isinstance(dtype, DType):
-        return dtype
     try:
-        name = _PYTHON.get(dtype)
-    except TypeError:  # unhashable: no spelling of a dtype is
-        name = None
-    if name is None and isinstance(dtype, str):
-        name = str(dtype)
-        if _SHORT.fullmatch(name):
-            name = _numpy_name(np.dtype(name)) if np.dtype(name).isnative else None
-            if name is None:
-                return None
-    if name is None and isinstance(dtype, tuple):
-        return dtype_of_triple(*dtype) if dtype in BY_TRIPLE else None
-    if name is None:
-        name = _numpy_name(dtype) or foreign_dtype(dtype)
-    row = BY_NAME.get(name) if name is not None else None
+        return _parse(dtype)
+    except Exception:  # noqa: BLE001 - what can't be hashed or compared is no spelling of a dtype
+        return None
+
+
+def _parse(dtype: object) -> DType | None:
+    """The same, but for what an object raises that is asked."""
+    if is_a(dtype, DType):
+        return dtype
+    name = exact_str(dtype)
+    if name is not None and _SHORT.fullmatch(name):
+        name = _numpy_name(np.dtype(name)) if np.dtype(name).isnative else None
+        if name is None:
+            return None
+    if is_a(dtype, tuple):
+        row = BY_TRIPLE.get(dtype)
+    else:
+        if name is None:
+            name = _python_name(dtype) or _numpy_name(dtype) or foreign_dtype(dtype)
+        row = BY_NAME.get(name) if name is not None else None
     return None if row is None else dtype_of_triple(row.code, row.bits, row.lanes)
 
 
+def _python_name(dtype: object) -> str | None:
+    # Not looked up: what isn't one of them may raise when it is hashed.
+    return next((name for tp, name in _PYTHON.items() if tp is dtype), None)
+
+
 def _numpy_name(dtype: object) -> str | None:
-    if isinstance(dtype, np.dtype):
+    if is_a(dtype, np.dtype):
         row = BY_NUMPY.get(dtype if dtype.isnative else dtype.newbyteorder("="))
         return None if row is None else row.name
-    if isinstance(dtype, type) and (issubclass(dtype, np.generic) or dtype.__module__.startswith("ml_dtypes")):
+    if is_a(dtype, type) and _is_scalar_type(dtype):
         try:
             row = BY_NUMPY.get(np.dtype(dtype))
         except TypeError:  # an abstract scalar type such as np.floating
@@ -231,23 +250,49 @@ def _numpy_name(dtype: object) -> str | None:
     return None
 
 
+def _is_scalar_type(tp: type) -> bool:
+    return issubclass(tp, np.generic) or module_of(tp).startswith("ml_dtypes")
+
+
+def says_swapped(dtype: object) -> bool | None:
+    """Whether the spelling of an element type names the other byte order, True, or the machine's; None for neither.
+
+    numpy's dtype objects name one, and so do its scalar types and Python's, which mean such; a name doesn't.
+    """
+    if is_a(dtype, np.dtype):
+        return None if dtype.itemsize == 1 else not dtype.isnative
+    if is_a(dtype, type):
+        named = _python_name(dtype) is not None or _is_scalar_type(dtype)
+        return says_swapped(np.dtype(dtype)) if named else None
+    text = exact_str(dtype)
+    return says_swapped(np.dtype(text)) if text and text[0] in "=<>" else None
+
+
 #: The kinds in numpy's order of "same_kind": a cast to the same or a later one keeps the kind of number.
 _RANK: Final = {BOOL: 0, UINT: 1, INT: 2, FLOAT: 3, BFLOAT: 3, COMPLEX: 4}
 
 
-def castable(source: DType, target: DType, casting: str) -> bool:
-    """Tell whether numpy's rule `casting` allows a cast; complex to real is never allowed.
+#: numpy's rules of casting.
+RULES: Final = ("no", "equiv", "safe", "same_kind", "unsafe")
+
+
+def parse_casting(casting: object) -> str:
+    """The rule that is named.
 
     Raises
     ------
     UnsupportedError
-        If `casting` is none of numpy's rules.
+        If it is none of numpy's rules.
     """
-    if casting not in ("no", "equiv", "safe", "same_kind", "unsafe"):
-        from interop.errors import UnsupportedError  # noqa: PLC0415 - errors names DType in its messages
-
-        msg = f"casting={casting!r} is not a rule: pass 'no', 'equiv', 'safe', 'same_kind' or 'unsafe'."
+    rule = exact_str(casting)
+    if rule not in RULES:
+        msg = f"casting={shown(casting)} is not a rule: pass 'no', 'equiv', 'safe', 'same_kind' or 'unsafe'."
         raise UnsupportedError(msg)
+    return rule
+
+
+def castable(source: DType, target: DType, casting: str) -> bool:
+    """Tell whether numpy's rule `casting` allows a cast; complex to real is never allowed."""
     if source.name == target.name:
         return True
     if casting in ("no", "equiv") or (source.code == COMPLEX and target.code != COMPLEX):

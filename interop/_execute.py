@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
 from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
+from interop._words import first_line_of, said
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -100,11 +101,11 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
             raise
         except MemoryError as err:
             what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
-            raise CopyError(message(what, f"{step.text} ({str(err).rstrip('.')})", _memory_fix(case))) from err
+            raise CopyError(message(what, f"{step.text} ({first_line_of(err)})", _memory_fix(case))) from err
         except Exception as err:
             msg = (
                 f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
-                f"{step.text}: {type(err).__name__}: {err}. Pass a plain copy of it, made by its own framework."
+                f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
             )
             raise UnsupportedError(msg) from err
     if not case.same:

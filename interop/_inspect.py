@@ -14,7 +14,7 @@ from interop._execute import probe
 from interop._native import view_door
 from interop._opening import worker_on
 from interop._refusals import refusal
-from interop._registry import adapter_for, describe, framework_of
+from interop._registry import adapter_for, asked, describe, framework_of
 from interop._streams import ORDERED, parse_stream
 from interop.protocols import Limits
 
@@ -67,7 +67,8 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     if not facts.certain and isinstance(source, ProtocolAdapter):
         worker = worker_on(facts, source) if stream is not None else None
         with worker.using(facts.device, None) if worker is not None else nullcontext():
-            return source.open(x, Request(stream=stream, worker=worker))
+            opened: View = asked(source, x, source.open, x, Request(stream=stream, worker=worker))
+            return opened
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
     case = Case(
         facts=facts,
@@ -86,7 +87,7 @@ def view(x: Any, /, *, stream: Any = None) -> View:
             del error
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
-    made = source.export(x, facts, stream)
+    made: View = asked(source, x, source.export, x, facts, stream)
     if stream is not None and stream != ORDERED and isinstance(made.owner, Loan):
         made.owner.read_by(stream)
     return made
@@ -158,12 +159,12 @@ def _placed(x: Any) -> Facts:
     if facts.extent is not None or "lazy" not in facts.pending:
         return facts
     source = adapter_for(x)
-    return describe(source, source.settle(x, frozenset({"lazy"})))
+    return describe(source, asked(source, x, source.settle, x, frozenset({"lazy"})))
 
 
 def _facts(x: Any) -> Facts:
     source = adapter_for(x)
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return source.describe(source.open(x))
+        return describe(source, asked(source, x, source.open, x))
     return facts

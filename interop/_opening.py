@@ -11,8 +11,9 @@ from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
 from interop._devices import NAMES, device_of_pair
 from interop._plan import make_plan
-from interop._registry import describe, loaded_adapters
+from interop._registry import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
+from interop._words import name_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
             message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix)
         )
     if not isinstance(source, ProtocolAdapter):
-        settled = source.settle(x, frozenset({"lazy"}))
+        settled = asked(source, x, source.settle, x, frozenset({"lazy"}))
         return settled, describe(source, settled)
     # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
     copy = False if options.copy is False else None
@@ -71,7 +72,7 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
     request = Request(to_host, options.stream if has_streams(facts.device) else None, copy, worker)
     # Producers have been seen to refuse, or to order another device's stream, while another device is current.
     with worker.using(facts.device, None) if worker is not None else nullcontext():
-        view = source.open(x, request)
+        view = asked(source, x, source.open, x, request)
     if view.copied and options.copy is False:
         what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
         fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
@@ -84,7 +85,7 @@ def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:
     count = None if limits is None else limits.devices
     if count is not None and facts.device.index >= count:
         msg = (
-            f"{with_article(type(x).__qualname__)} says that it is on {facts.device}, and {worker.name} sees {count} "
+            f"{with_article(name_of(type(x)))} says that it is on {facts.device}, and {worker.name} sees {count} "
             f"device{'s' * (count != 1)}. This is a bug of the producer."
         )
         raise DeviceError(msg)
@@ -117,10 +118,10 @@ def carrier_of(case: Case, source: Adapter, target: Adapter) -> Adapter | None:
 def carried(x: Any, facts: Facts, source: Adapter, carrier: Adapter, stream: int | None) -> tuple[Any, Facts]:
     """Have a framework take the memory as its own array, to read it with its own operations."""
     reader = current_stream_of(carrier, facts.device)
-    view = source.export(x, facts, ORDERED if stream == ORDERED else reader)
+    view = asked(source, x, source.export, x, facts, ORDERED if stream == ORDERED else reader)
     if isinstance(view.owner, Loan) and reader is not None:
         view.owner.read_by(reader)
-    taken = carrier.wrap(view)
+    taken = asked(carrier, x, carrier.wrap, view)
     return taken, describe(carrier, taken)
 
 

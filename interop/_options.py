@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from interop._devices import CUDA, Device
-from interop._dtypes import DType
+from interop._dtypes import DType, says_swapped
 from interop._streams import Stream, parse_stream
+from interop._words import exact_str, shown
 from interop.errors import UnsupportedError
 
 Order = Literal["C", "F"]
@@ -15,10 +16,14 @@ Order = Literal["C", "F"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller asked for; ``None`` everywhere means "as it is"."""
+    """What the caller asked for; ``None`` everywhere means "as it is".
+
+    `swapped` is what `dtype` says of the order of bytes: True for the one that isn't this machine's, False for its own.
+    """
 
     device: tuple[int, int | None] | None = None
     dtype: DType | None = None
+    swapped: bool | None = None
     order: Order | None = None
     copy: bool | None = None
     writable: bool | None = None
@@ -46,30 +51,44 @@ def parse(
     stream: object = None,
 ) -> Options:
     """Check every argument and bring it to its one internal form, or raise with what to pass instead."""
-    if order is not None and order not in ("C", "F"):
-        raise _wrong("order", order, "'C', 'F', or None to keep the strides as they are")
-    if copy is not None and not isinstance(copy, bool):
-        raise _wrong("copy", copy, "True (a fresh allocation), False (a view or an error) or None (a view if possible)")
-    if writable is not None and not isinstance(writable, bool):
-        raise _wrong("writable", writable, "True (copy if readonly), False (a promise not to write) or None (as it is)")
-    if not isinstance(detach, bool):
-        raise _wrong("detach", detach, "True (the values, without the graph) or False")
     return Options(
         device=None if device is None else _device(device),
         dtype=None if dtype is None else DType(dtype),
-        order=order,
-        copy=copy,
-        writable=writable,
-        detach=detach,
+        swapped=None if dtype is None else says_swapped(dtype),
+        order=None if order is None else parse_order(order, "'C', 'F', or None to keep the strides as they are"),
+        copy=None if copy is None else _bool("copy", copy, _COPY),
+        writable=None if writable is None else _bool("writable", writable, _WRITABLE),
+        detach=_bool("detach", detach, "True (the values, without the graph) or False"),
         stream=parse_stream(stream),
     )
 
 
+_COPY: Final = "True (a fresh allocation), False (a view or an error) or None (a view if possible)"
+_WRITABLE: Final = "True (copy if readonly), False (a promise not to write) or None (as it is)"
+
+
+# By type first: an array compares element by element, and what compares may raise.
+
+
+def parse_order(order: object, accepted: str) -> Order:
+    """The order that is named, of the two that there are."""
+    name = exact_str(order)
+    if name not in ("C", "F"):
+        raise _wrong("order", order, accepted)
+    return cast("Order", name)
+
+
+def _bool(name: str, value: object, accepted: str) -> bool:
+    if value is not True and value is not False:
+        raise _wrong(name, value, accepted)
+    return value
+
+
 def _wrong(name: str, value: object, accepted: str) -> UnsupportedError:
-    return UnsupportedError(f"{name}={value!r} is not a value of this argument: pass {accepted}.")
+    return UnsupportedError(f"{name}={shown(value)} is not a value of this argument: pass {accepted}.")
 
 
 def _device(device: object) -> tuple[int, int | None]:
-    if isinstance(device, str) and device == "cuda":
+    if exact_str(device) == "cuda":
         return (CUDA, None)
     return Device(device).dlpack

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from interop._devices import Device
 from interop._dtypes import DType
 from interop._native import CallRoute, Route, View
+from interop._words import exact_int, exact_str, is_a, name_of, said, short_name_of, shown
 from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -110,23 +111,31 @@ _VERBS: Final = (
 
 def problem(adapter: Any) -> str | None:
     """What keeps an object from being an adapter, in words that go on "... : ", or None."""
-    if isinstance(adapter, type):
-        return f"{adapter.__qualname__} is a class: offer an object of it, {adapter.__qualname__}()"
+    try:
+        return _problem(adapter)
+    except Exception as err:  # noqa: BLE001 - whatever it raises is what keeps it
+        return f"{with_article(name_of(type(adapter)))} isn't one: asked for its parts it raised {said(err)}"
+
+
+def _problem(adapter: Any) -> str | None:
+    if is_a(adapter, type):
+        return f"{name_of(adapter)} is a class: offer an object of it, {short_name_of(adapter)}()"
     missing = [name for name in ("api", "name", "modules") if not hasattr(adapter, name)]
     missing += [name for name in _VERBS if not callable(getattr(adapter, name, None))]
     if missing:
         more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""  # noqa: PLR2004 - two show what kind
         return (
-            f"{with_article(type(adapter).__qualname__)} isn't one: it lacks {', '.join(missing[:2])}{more} of what "
+            f"{with_article(name_of(type(adapter)))} isn't one: it lacks {', '.join(missing[:2])}{more} of what "
             "interop.protocols.Adapter lists. Derive from interop.protocols.HostAdapter, which has defaults"
         )
-    if adapter.api != ADAPTER_API:
-        return f"the adapter {adapter.name!r} speaks version {adapter.api} of the protocol, this release {ADAPTER_API}"
-    if not (isinstance(adapter.name, str) and adapter.name):
-        return f"its name is {adapter.name!r}, and has to be that of its library"
-    modules: Any = adapter.modules
-    if not isinstance(modules, (tuple, list)) or not all(isinstance(module, str) for module in modules):
-        return f"its modules are {modules!r}, and have to be a tuple of names"
+    name, api, modules = adapter.name, adapter.api, adapter.modules
+    if exact_int(api) != ADAPTER_API:
+        spoken = f"version {shown(api)} of the protocol, this release {ADAPTER_API}"
+        return f"the adapter {shown(name)} speaks {spoken}"
+    if not exact_str(name):
+        return f"its name is {shown(name)}, and has to be that of its library"
+    if not (is_a(modules, tuple) or is_a(modules, list)) or not all(is_a(module, str) for module in modules):
+        return f"its modules are {shown(modules)}, and have to be a tuple of names"
     return None
 
 
@@ -160,7 +169,7 @@ class Checked:
         return getattr(self._adapter, name)
 
     def _bug(self, what: str, err: Exception | None = None) -> UnsupportedError:
-        raised = "" if err is None else f" raised {type(err).__name__}: {err}"
+        raised = "" if err is None else f" raised {said(err)}"
         text = f"the adapter {self.name!r} ({self.origin}) is broken: {what}{raised}. This is a bug of the adapter."
         return UnsupportedError(note(self.name, text))
 
@@ -184,7 +193,7 @@ class Checked:
         told = self._ask({}, "native_dtypes")
         if isinstance(told, dict) and all(isinstance(name, str) for name in told.values()):
             return told
-        self._bug(f"its native_dtypes() are {told!r}, no dictionary of names")
+        self._bug(f"its native_dtypes() are {shown(told)}, no dictionary of names")
         return {}
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
@@ -192,7 +201,7 @@ class Checked:
         pair = self._ask(None, "native_device", device)
         if pair is None or (isinstance(pair, tuple) and [type(number) for number in pair] == [int, int]):
             return pair
-        self._bug(f"its native_device() answered {pair!r}, no DLPack pair")
+        self._bug(f"its native_device() answered {shown(pair)}, no DLPack pair")
         return None
 
     def native_stream(self, stream: object, /) -> int | None:
@@ -204,14 +213,14 @@ class Checked:
         """Those that are routes."""
         told, routes = self._ask({}, "fast"), {}
         if not isinstance(told, dict):
-            self._bug(f"its fast() returned {told!r}, no dictionary")
+            self._bug(f"its fast() returned {shown(told)}, no dictionary")
             return {}
         for key, route in told.items():
             if callable(route) and isinstance(key, tuple) and [isinstance(key[0], type), type(key[-1])] == [True, str]:
                 # The doors call a Route's own C function; an author may have given any function.
                 routes[key] = route if isinstance(route, Route) else CallRoute(route)
             else:
-                self._bug(f"its fast() has {key!r}: {route!r}, no (type, target) with a function")
+                self._bug(f"its fast() has {shown(key)}: {shown(route)}, no (type, target) with a function")
         return routes
 
     def limits(self, device_type: int, /) -> Limits | None:
@@ -228,7 +237,7 @@ class Checked:
 
     def describe(self, x: Any, /) -> Facts:
         """Checked field by field."""
-        kind = f"{type(x).__module__}.{type(x).__qualname__}"
+        kind = name_of(type(x))
         try:
             told: Any = self._adapter.describe(x)
         except InteropError:
@@ -250,9 +259,9 @@ class Checked:
         except (InteropError, MemoryError):
             raise
         except Exception as err:
-            raise self._bug(f"its export() of a {type(x).__qualname__}", err) from err
+            raise self._bug(f"its export() of a {name_of(type(x))}", err) from err
         if not isinstance(view, View):
-            raise self._bug(f"its export() returned {view!r}, no View")
+            raise self._bug(f"its export() returned {shown(view)}, no View")
         said, made = (facts.dtype.name, facts.shape), (view.dtype.name, view.shape)
         if facts.certain and said != made:
             raise self._bug(f"its export() made {made[0]} {made[1]} of what its describe() called {said[0]} {said[1]}")
@@ -267,7 +276,7 @@ class Checked:
         """An array of its own."""
         made = self._adapter.wrap(view)
         if not self.claims(type(made)):
-            raise self._bug(f"its wrap() made a {type(made).__qualname__}, which it doesn't claim")
+            raise self._bug(f"its wrap() made a {name_of(type(made))}, which it doesn't claim")
         return made
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
@@ -284,7 +293,7 @@ class Checked:
         """A number."""
         index = self._ask(None, "current_device", device_type)
         if type(index) is not int:
-            raise self._bug(f"its current_device({device_type}) answered {index!r}")
+            raise self._bug(f"its current_device({device_type}) answered {shown(index)}")
         return index
 
 
@@ -304,6 +313,7 @@ _LIMITS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "readonly": lambda value: value in {"keeps", "drops"},
     "immutable": lambda value: type(value) is bool,
     "certain": lambda value: type(value) is bool,
+    "swapped": lambda value: type(value) is bool,
 }
 _FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "framework": lambda value: isinstance(value, str),
@@ -325,14 +335,14 @@ _FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 def _flaw(told: Any, kind: type, fields: Mapping[str, Callable[[Any], bool]]) -> str | None:
     """What is wrong with data, or None."""
-    if not isinstance(told, kind):
-        return f"{told!r}, no {kind.__name__}"
+    if not is_a(told, kind):
+        return f"{shown(told)}, no {short_name_of(kind)}"
     for name, is_right in fields.items():
         value = getattr(told, name)
         try:
             right = is_right(value)
-        except TypeError:  # unhashable
+        except Exception:  # noqa: BLE001 - what can't be hashed or compared isn't right
             right = False
         if not right:
-            return f"{kind.__name__} with {name}={value!r}"
+            return f"{short_name_of(kind)} with {name}={shown(value)}"
     return None

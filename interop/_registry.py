@@ -16,12 +16,23 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._wrappers import Wrapper
-from interop._native import CallRoute, ChainRoute, HandoverRoute, NdarrayRoute, Route, clear_hot_routes, hot_routes
+from interop._native import (
+    CallRoute,
+    ChainRoute,
+    HandoverRoute,
+    NdarrayRoute,
+    Route,
+    clear_hot_routes,
+    find,
+    hot_routes,
+)
+from interop._unclaimed import no_tensor_text
+from interop._words import is_a, name_of, said, shown
 from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import Facts, SupportsLending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from interop.protocols import Adapter
 
@@ -109,14 +120,14 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
-    if isinstance(adapter, _plugins.Checked):
+    if is_a(adapter, _plugins.Checked):
         adapter = adapter.unchecked
     flaw = _plugins.problem(adapter)
     if flaw is not None:
         msg = f"no adapter can be registered: {flaw}."
         raise UnsupportedError(msg)
     _plugins.forget(adapter.name)
-    checked = _plugins.Checked(adapter, f"registered, a {type(adapter).__module__}.{type(adapter).__qualname__}")
+    checked = _plugins.Checked(adapter, f"registered, a {name_of(type(adapter))}")
     with _lock:
         _install(checked.adapter)
         _registered.add(adapter.name)
@@ -202,7 +213,7 @@ def _load_entry(row: _rows.Row, entry: _plugins.Entry) -> Adapter:
     try:
         adapter = _load(row.adapter)
     except (Exception, SystemExit) as err:
-        text = _entry_text(entry, f"it can't be imported ({type(err).__name__}: {err})")
+        text = _entry_text(entry, f"it can't be imported ({said(err)})")
         raise UnsupportedError(_plugins.note(row.name, text)) from err
     flaw = _plugins.problem(adapter)
     if flaw is None and adapter.name != row.name:
@@ -239,16 +250,23 @@ def adapter_for_type(tp: type) -> Adapter | None:
 def _is_itself_alone(tp: type) -> bool:
     """Whether a type equals nothing but itself: a metaclass may say otherwise, and a dictionary would believe it."""
     meta = type(tp)
-    return meta.__eq__ is type.__eq__ and meta.__hash__ is type.__hash__
+    return meta is type or all(find(meta, name) is find(type, name) for name in ("__eq__", "__hash__"))
 
 
 def _resolve(tp: type) -> tuple[Adapter | None, bool]:
     """Find the adapter of a type, and whether it is a framework's that claims it."""
     with _lock:
         for adapter in loaded_adapters():
-            if adapter.claims(tp):
+            if _claims(adapter, tp):
                 return adapter, True
         return next((adapter for path in _SOURCES if (adapter := _load(path)(tp)) is not None), None), False
+
+
+def _claims(adapter: Adapter, tp: type) -> bool:
+    try:
+        return adapter.claims(tp)
+    except Exception:  # noqa: BLE001 - abstract base classes hash a type, which a metaclass may forbid
+        return False
 
 
 def adapter_for(x: Any) -> Adapter:
@@ -261,32 +279,11 @@ def adapter_for(x: Any) -> Adapter:
     """
     found = adapter_for_type(type(x))
     if found is None:
-        raise UnsupportedError(_no_tensor(x))
+        raise UnsupportedError(no_tensor_text(x))
     if not isinstance(found, Wrapper):
         return found
     # What a wrapper holds is known of each object only.
-    try:
-        return found.adapter_of(x, adapter_for)
-    except InteropError:
-        raise
-    except Exception as err:
-        raise UnsupportedError(_broken_text(found, x, err)) from err
-
-
-def _no_tensor(x: Any) -> str:
-    tp = type(x)
-    name = tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
-    fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
-    spoken = [name for name in ("__cuda_array_interface__", "__array_interface__", "__dlpack__") if hasattr(x, name)]
-    if spoken and not isinstance(x, type):
-        # One look at a type tells of all its objects, as Python itself looks special methods up.
-        fix = f"It has {spoken[0]} as an attribute of its own: make it a property, or a method, of its class."
-    elif isinstance(x, (bool, int, float, complex, list, tuple)) or hasattr(tp, "__array__"):
-        fix = "Pass numpy.asarray(x), if its numbers are all that it means."
-    broken = _plugins.faults().get(tp.__module__.partition(".")[0]) or _plugins.silent()
-    if broken:
-        fix = f"But {broken}"
-    return f"{with_article(name)} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
+    return cast("Adapter", asked(found, x, found.adapter_of, x, adapter_for))
 
 
 def _foreign_dtype(dtype: object) -> str | None:
@@ -326,20 +323,25 @@ def _try_row(row: _rows.Row) -> None:
             load_row(row)
 
 
+def asked(adapter: Adapter, x: Any, verb: Callable[..., Any], /, *arguments: Any) -> Any:
+    """What an adapter's verb answers of an object, or one of our errors: what either of them raises is its cause."""
+    try:
+        return verb(*arguments)
+    except InteropError:
+        raise
+    except Exception as err:
+        raise UnsupportedError(_broken_text(adapter, x, err)) from err
+
+
 def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
     """The facts of an object, or one of our errors: what an adapter or an object raises is its cause.
 
     What only stands for values is refused unless `traced` says that it is going to be handled.
     """
-    try:
-        # Any: what a third party's adapter returns is looked at, not believed.
-        facts: Any = adapter.describe(x)
-    except InteropError:
-        raise
-    except Exception as err:
-        raise UnsupportedError(_broken_text(adapter, x, err)) from err
+    # Any: what a third party's adapter returns is looked at, not believed.
+    facts: Any = asked(adapter, x, adapter.describe, x)
     if not isinstance(facts, Facts):
-        msg = f"the adapter {adapter.name!r} described a {type(x).__qualname__} by {facts!r}, not by Facts: its bug."
+        msg = f"the adapter {adapter.name!r} described a {name_of(type(x))} by {shown(facts)}, not by Facts: its bug."
         raise UnsupportedError(msg)
     if facts.traced and not traced:
         raise UnsupportedError(facts.traced)
@@ -347,18 +349,17 @@ def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
 
 
 def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:
-    name = f"{type(x).__module__}.{type(x).__qualname__}"
     return (
-        f"{with_article(name)} can't be looked at: {type(err).__name__}: {err}. This is a bug of its type, or of the "
+        f"{with_article(name_of(type(x)))} can't be looked at: {said(err)}. This is a bug of its type, or of the "
         f"adapter {adapter.name!r}."
     )
 
 
 def framework_of(adapter: Adapter, x: Any) -> str:
     """The name of an object's framework, as `to` takes it where the framework can be a target."""
-    if hasattr(type(x), "__array_namespace__") and adapter.name not in _rows.rows():
+    if adapter.name not in _rows.rows() and find(type(x), "__array_namespace__") is not None:
         # The array API's own answer: a type's module may be an inner one, such as jaxlib.
-        return str(x.__array_namespace__().__name__)
+        return str(asked(adapter, x, lambda: x.__array_namespace__().__name__))
     return str(getattr(adapter, "family", adapter.name))
 
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, Protocol, Self
 
 from interop._devices import CUDA, Device, device_of_pair
+from interop._native import find
+from interop._words import exact_int, exact_str, is_a, name_of, said, shown
 from interop.errors import DeviceError, InteropError
 
 #: "The data is ordered already": no wait is made.
@@ -89,50 +91,52 @@ def parse_stream(stream: Any) -> Stream | None:
     DeviceError
         If it is 0, which DLPack disallows as ambiguous, or is no stream.
     """
-    if stream is None or isinstance(stream, Stream):
+    if stream is None or is_a(stream, Stream):
         return stream
-    if isinstance(stream, bool) or not isinstance(stream, int):
-        found = _handle(stream)
-        if found is None:
-            msg = (
-                f"stream={stream!r} is no stream. Pass a framework's stream, an object with __cuda_stream__, a handle, "
-                "-1 for data that is ordered already, or None for the current stream."
-            )
-            raise DeviceError(msg)
-        return found
-    if stream > HIGHEST:
-        msg = f"stream={stream:#x} is no handle of a stream: it is no address. Pass the framework's stream object."
+    number = exact_int(stream)
+    if number is None:
+        return _handle(stream)
+    if number > HIGHEST:
+        msg = f"stream={shown(number)} is no handle of a stream: it is no address. Pass the framework's stream object."
         raise DeviceError(msg)
-    if stream == 0 or stream < ORDERED:
+    if number == 0 or number < ORDERED:
         msg = (
-            f"stream={stream} names no stream: 0 could be the legacy default stream or the thread's own. Pass 1 for "
+            f"stream={number} names no stream: 0 could be the legacy default stream or the thread's own. Pass 1 for "
             "the legacy default stream, a framework's stream object, or -1 for data that is ordered already."
         )
         raise DeviceError(msg)
-    return Stream(stream)
+    return Stream(number)
 
 
-def _handle(stream: Any) -> Stream | None:
+def _handle(stream: Any) -> Stream:
     # A framework knows the device of its own streams, which their __cuda_stream__ doesn't tell.
-    found = foreign_stream(stream)
+    try:
+        found = foreign_stream(stream)
+    except Exception as err:
+        raise DeviceError(_no_stream_text(stream)) from err
     if found is not None:
         return found if isinstance(found, Stream) else Stream(found, owner=stream)
-    if not hasattr(type(stream), "__cuda_stream__"):
-        return None
+    if find(type(stream), "__cuda_stream__") is None:
+        raise DeviceError(_no_stream_text(stream))
     try:
         # (version of the protocol, handle), as cuda.core defines it.
         _, handle = stream.__cuda_stream__()
         found = Stream(int(handle), owner=stream)
     except Exception as err:
-        msg = f"the __cuda_stream__ of a {type(stream).__qualname__} failed: {type(err).__name__}: {err}"
+        msg = f"the __cuda_stream__ of a {name_of(type(stream))} failed: {said(err)}"
         raise DeviceError(msg) from err
     if not 0 < found <= HIGHEST:
         # -1 would be taken for "ordered already".
-        msg = (
-            f"the __cuda_stream__ of a {type(stream).__qualname__} gives {int(found)}, which is no handle of a stream."
-        )
+        msg = f"the __cuda_stream__ of a {name_of(type(stream))} gives {int(found)}, which is no handle of a stream."
         raise DeviceError(msg)
     return found
+
+
+def _no_stream_text(stream: object) -> str:
+    return (
+        f"stream={shown(stream)} is no stream. Pass a framework's stream, an object with __cuda_stream__, a handle, "
+        "-1 for data that is ordered already, or None for the current stream."
+    )
 
 
 def current_stream_of(adapter: SupportsStreams, device: Device) -> Stream | None:
@@ -170,7 +174,7 @@ def current_stream(framework: object, device: object = None) -> Stream:
     from interop._targets import target_adapter  # noqa: PLC0415 - which needs the registry, which looks streams up here
 
     adapter = target_adapter(framework)
-    anywhere = device is None or device == "cuda"
+    anywhere = device is None or exact_str(device) == "cuda"
     place = device_of_pair(CUDA, adapter.current_device(CUDA)) if anywhere else Device(device)
     limits = adapter.limits(place.type_code)
     if limits is not None and limits.devices is not None and place.index >= limits.devices:
@@ -218,7 +222,8 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
 
     parsed = parse_stream(stream)
     if parsed is None or parsed == ORDERED:
-        msg = f"stream={stream!r} names no stream that could be made current. Pass a framework's stream, or a handle."
+        what = f"stream={shown(stream)} names no stream that could be made current"
+        msg = f"{what}. Pass a framework's stream, or a handle."
         raise DeviceError(msg)
     adapters = [adapter for adapter in loaded_adapters() if adapter.limits(CUDA) is not None]
     if not adapters:
@@ -235,8 +240,6 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
             except InteropError:
                 raise
             except Exception as err:
-                msg = (
-                    f"{adapter.name} can't work on {parsed!r}: {type(err).__name__}: {err}. Pass a stream that exists."
-                )
+                msg = f"{adapter.name} can't work on {parsed!r}: {said(err)}. Pass a stream that exists."
                 raise DeviceError(msg) from err
         yield parsed

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from interop import _plugins, _registry, _rows
+from interop._words import exact_str, is_a, said, shown
 from interop.errors import NotInstalledError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -20,14 +21,20 @@ _WRAPPER: Final = "array_api_compat"
 
 def target_name(to: object) -> str:
     """The name of the framework that `to` names: a string, a module, or an array-api-compat namespace of it."""
-    name = to.__name__ if isinstance(to, ModuleType) else to
-    if not (isinstance(name, str) and all(part.isidentifier() for part in name.split("."))):
-        msg = f"{to!r} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
-        raise UnsupportedError(msg)
-    parts = name.split(".")
+    try:
+        name = exact_str(to.__name__ if is_a(to, ModuleType) else to)
+    except Exception as err:
+        raise UnsupportedError(_no_target_text(to)) from err
+    parts = [] if name is None else name.split(".")
+    if name is None or not all(map(str.isidentifier, parts)):
+        raise UnsupportedError(_no_target_text(to))
     if _WRAPPER in parts:
         return _wrapped_name(name, parts)
     return parts[0] if _is_known(parts[0]) else name
+
+
+def _no_target_text(to: object) -> str:
+    return f"{shown(to)} names no framework: pass its name, such as 'numpy' or 'torch', or its module."
 
 
 def _wrapped_name(name: str, parts: list[str]) -> str:
@@ -55,7 +62,7 @@ def target_adapter(to: object) -> Adapter:
     UnsupportedError
         If no framework of that name is known; an ImportError too where it isn't installed.
     """
-    if isinstance(to, str):
+    if type(to) is str:
         found = _registry.loaded(to)
         if found is not None and _can_be_target(to):
             return found
@@ -84,7 +91,7 @@ def _import_framework(row: _rows.Row) -> None:
     try:
         importlib.import_module(row.module)
     except (Exception, SystemExit) as err:
-        msg = f"{row.name} can't be imported ({type(err).__name__}: {err}). Install it: pip install {row.install}"
+        msg = f"{row.name} can't be imported ({said(err)}). Install it: pip install {row.install}"
         raise NotInstalledError(msg, name=row.module) from err
 
 
@@ -97,7 +104,7 @@ def _module_adapter(name: str) -> Adapter:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as err:
         if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
-            msg = f"the module {name!r} can't be imported: {type(err).__name__}: {err}. Mend that, then convert to it."
+            msg = f"the module {name!r} can't be imported: {said(err)}. Mend that, then convert to it."
             raise NotInstalledError(msg, name=name) from err
         known = sorted(_rows.rows().keys() | {adapter.name for adapter in _registry.loaded_adapters()})
         from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
@@ -106,7 +113,11 @@ def _module_adapter(name: str) -> Adapter:
         hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
         msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
         raise NotInstalledError(msg, name=name) from err
-    if not callable(getattr(module, "from_dlpack", None)):
-        msg = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
-        raise UnsupportedError(msg)
+    missing = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
+    try:
+        takes = callable(getattr(module, "from_dlpack", None))
+    except Exception as err:
+        raise UnsupportedError(missing) from err
+    if not takes:
+        raise UnsupportedError(missing)
     return ModuleAdapter(module)

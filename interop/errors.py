@@ -77,6 +77,19 @@ def with_article(name: str) -> str:
     return f"{'an' if vowel else 'a'} {name}"
 
 
+def without_tracebacks(error: InteropError) -> InteropError:
+    """The error for somebody to keep: the frames of a traceback, its causes' too, hold what was passed."""
+    left: list[BaseException | None] = [error]
+    met: set[int] = set()
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in met:
+            met.add(id(each))
+            each.__traceback__ = None
+            left += [each.__cause__, each.__context__]
+    return error
+
+
 def describe_facts(facts: Facts, *, layout: bool = False) -> str:
     """One line on a tensor for a message: ``a torch tensor, float32 (2, 3) on cpu``."""
     tensor = with_article(f"{facts.framework} tensor")

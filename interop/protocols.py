@@ -74,6 +74,8 @@ class Limits:
         Whether the framework works on CUDA's per-thread default stream, 2, which is another stream in each thread.
     vectors
         The limits of arrays of one dimension, where they are another kind of object; None where they aren't.
+    swapped
+        Whether its arrays can hold elements in the other byte order.
     """
 
     dtypes: frozenset[str]
@@ -90,6 +92,7 @@ class Limits:
     devices: int | None = None
     per_thread_stream: bool = True
     vectors: Limits | None = None
+    swapped: bool = False
 
     def of(self, ndim: int) -> Limits:
         """The limits of arrays of this many dimensions."""
@@ -217,6 +220,9 @@ class Adapter(Protocol):
 
         "written": what :meth:`empty` returned has its values now. A framework whose arrays can't be written returned
         a draft there, and makes the array of it here.
+
+        "swapped": what :meth:`empty` returned, to be read and written in the other byte order. It is asked of a
+        framework whose limits say that it has such arrays.
 
         With "queued" the host waits until what is queued on the memory has been done: managed memory that the host
         is going to read.

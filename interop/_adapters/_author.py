@@ -10,6 +10,7 @@ import numpy as np
 from interop._adapters._host import HostLibrary, copy_values
 from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
+from interop._words import name_of, short_name_of, shown
 from interop.protocols import Facts, Limits, Pending
 
 
@@ -62,7 +63,7 @@ class HostAdapter(HostLibrary):
             cls.modules = (cls.name,)
         for own in cast("tuple[object, ...]", cls.types):
             if not isinstance(own, type):
-                msg = f"types holds {own!r}, no type"
+                msg = f"types holds {shown(own)}, no type"
                 raise TypeError(msg)
 
     def to_numpy(self, x: Any, /) -> np.ndarray[Any, Any]:
@@ -89,7 +90,7 @@ class HostAdapter(HostLibrary):
         """Look at the memory through numpy."""
         array: Any = self.to_numpy(x)
         if not isinstance(array, np.ndarray):
-            msg = f"to_numpy() returned a {type(array).__qualname__}, no ndarray"
+            msg = f"to_numpy() returned a {name_of(type(array))}, no ndarray"
             raise TypeError(msg)
         return view_from_ndarray(array)
 
@@ -110,7 +111,7 @@ class HostAdapter(HostLibrary):
         """Write the values with numpy, cast as numpy casts; not into memory that isn't the values."""
         if not isinstance(dst, View) and self.pending(dst):
             # The memory would hold the values, and be decoded to others.
-            msg = f"the memory of this {type(dst).__qualname__} isn't its values"
+            msg = f"the memory of this {short_name_of(type(dst))} isn't its values"
             raise TypeError(msg)
         into = (dst if isinstance(dst, View) else self.view(dst)).with_readonly(False)
         copy_values(ndarray_from_view(into), ndarray_from_view(src) if isinstance(src, View) else self.values(src))

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 from interop import _native
 from interop._devices import CUDA, CUDA_MANAGED, Device
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
+from interop._words import said, shown
 from interop.errors import DeviceError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -38,7 +39,7 @@ def has_streams(device: Device) -> bool:
 def stream_error(stream: object, device: Device, err: Exception) -> DeviceError:
     """What CUDA says of a stream that isn't there, with what to pass instead."""
     msg = (
-        f"stream={stream!r} can't be worked with on {device}: {type(err).__name__}: {err}. It has been destroyed, or "
+        f"stream={shown(stream)} can't be worked with on {device}: {said(err)}. It has been destroyed, or "
         f"is of another device. Pass a stream of {device} that exists, or stream=None for the current one."
     )
     return DeviceError(msg)

@@ -17,6 +17,7 @@ from interop._adapters._host import HostOnly, copy_values, without_odd_strides
 from interop._devices import ONEAPI, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view
+from interop._words import text_of
 from interop.errors import DeviceError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
@@ -61,7 +62,8 @@ class DpnpAdapter(HostOnly):
         try:
             device = device_of_pair(*map(int, array.__dlpack_device__()))
         except Exception as err:  # a sub-device has no number (dpctl#1397)
-            msg = f"a dpnp array on {array.sycl_device} has no DLPack device: {err}. Pass it through x.to_device(...)."
+            why = f"a dpnp array on {array.sycl_device} has no DLPack device: {text_of(err)}"
+            msg = f"{why}. Pass it through x.to_device(...)."
             raise UnsupportedError(msg) from err
         # SYCL's interface counts the offset in elements, and gives the address of the allocation.
         interface = array.__sycl_usm_array_interface__

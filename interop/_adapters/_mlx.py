@@ -17,6 +17,7 @@ from interop._adapters._host import copy_on_host, without_odd_strides
 from interop._devices import CPU, HOST_ACCESSIBLE, METAL, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple
 from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
+from interop._words import text_of
 from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
@@ -172,8 +173,15 @@ def _evaluate(x: Any) -> None:
         mx.eval(x)
     except ValueError as err:
         msg = (
-            f"an mlx array {x.shape} inside compile, vmap or grad has no values yet ({err}). Convert outside of the "
-            "transformed function."
+            f"an mlx array {x.shape} inside compile, vmap or grad has no values yet ({text_of(err)}). Convert outside "
+            "of the transformed function."
+        )
+        raise UnsupportedError(msg) from err
+    except RuntimeError as err:
+        # A stream belongs to the thread that made it.
+        msg = (
+            f"an mlx array {x.shape} can't be evaluated in this thread ({text_of(err).rstrip('.')}). Call "
+            "mlx.core.eval(x) in the thread that made it first."
         )
         raise UnsupportedError(msg) from err
 

@@ -11,6 +11,7 @@ from interop._adapters._host import HostOnly, copy_values
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import IdentityRoute, NdarrayViewRoute, View, ndarray_from_view, view_from_ndarray
+from interop._words import name_of
 from interop.errors import DTypeError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -35,7 +36,7 @@ class NumpyAdapter(HostOnly):
     name = "numpy"
     modules = ("numpy",)
 
-    _limits = Limits(dtypes=frozenset(row.name for row in BY_NUMPY.values()), max_ndim=_MAX_NDIM)
+    _limits = Limits(dtypes=frozenset(row.name for row in BY_NUMPY.values()), max_ndim=_MAX_NDIM, swapped=True)
 
     def claims(self, tp: type, /) -> bool:
         """Arrays, and the subclasses that mean nothing but their numbers."""
@@ -90,7 +91,9 @@ class NumpyAdapter(HostOnly):
         return dtype_of_triple(row.code, row.bits, row.lanes)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
-        """Make a readonly view; nothing is ever lazy, and there is no graph to detach from."""
+        """Make a readonly view, or one in the other byte order; nothing is ever lazy, and there is no graph."""
+        if "swapped" in what:
+            return x.view(x.dtype.newbyteorder())
         if "readonly" not in what:
             return x
         view = x.view()
@@ -192,8 +195,7 @@ def _as_ndarray(x: Any) -> Array:
 
 
 def _subclass_text(x: Array) -> str:
-    tp = type(x)
-    name = f"{tp.__module__}.{tp.__qualname__}"
+    name = name_of(type(x))
     if isinstance(x, np.ma.MaskedArray):
         fix = "Pass x.filled(value), or x.data to drop it."
         return f"{with_article(name)} has a mask, which no other library would see. {fix}"

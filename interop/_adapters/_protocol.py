@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
-from interop._devices import CPU, CUDA, device_of_pair
+from interop._devices import CPU, CUDA, device_of_pair, is_pair
 from interop._dtypes import dtype_of_triple
 from interop._native import (
     ExchangeAPI,
     View,
+    find,
     has_buffer,
     peek_capsule,
     view_from_array_interface,
@@ -25,6 +26,7 @@ from interop._native import (
     view_from_dlpack,
 )
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
+from interop._words import exact_int, module_of, name_of, said, short_name_of
 from interop.errors import DeviceError, UnsupportedError, with_article
 from interop.protocols import Facts
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 #: The type of DLPack's capsules; types.CapsuleType since Python 3.13.
-_CAPSULE: Final = "PyCapsule"
+_CAPSULE: Final = type(View.__dlpack_c_exchange_api__)
 
 
 class Request(NamedTuple):
@@ -63,7 +65,7 @@ def _from_dlpack(x: Any, request: Request) -> View:
     if request.to_host:
         # The producer waits itself, and there is no stream on the host to name.
         return view_from_dlpack(x, dl_device=(CPU, 0), copy=request.copy)
-    device = _dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device_of_pair(CPU)
+    device = _dlpack_device(x) if find(type(x), "__dlpack_device__") is not None else device_of_pair(CPU)
     stream = request.reader(device) if has_streams(device) else None
     # Exactly an int: torch takes no other.
     return view_from_dlpack(x, stream=None if stream is None else int(stream), copy=request.copy)
@@ -72,7 +74,7 @@ def _from_dlpack(x: Any, request: Request) -> View:
 def _from_exchange(x: Any, _request: Request) -> View:
     api = ExchangeAPI.of(type(x))
     if api is None:
-        msg = f"{type(x).__qualname__}'s DLPack exchange API is of a version that this release doesn't know."
+        msg = f"{name_of(type(x))}'s DLPack exchange API is of a version that this release doesn't know."
         raise UnsupportedError(msg)
     return api.export(x)
 
@@ -86,7 +88,7 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
     index = worker.locate(view.ptr) if view.ptr else worker.current_device(CUDA)
     if index is None:
         msg = (
-            f"the __cuda_array_interface__ of a {type(x).__qualname__} points to {view.ptr:#x}, which is on no CUDA "
+            f"the __cuda_array_interface__ of a {name_of(type(x))} points to {view.ptr:#x}, which is on no CUDA "
             "device. Export memory of the host by __array_interface__."
         )
         raise DeviceError(msg)
@@ -95,7 +97,7 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
     owner: Any = view.owner
     _, described = owner
     # Before version 3 the interface says nothing of streams: the work may be queued on any.
-    unknown = described.get("version", 0) < _STREAMS_SINCE
+    unknown = (exact_int(dict.get(described, "version")) or 0) < _STREAMS_SINCE
     home = Stream(LEGACY if unknown or named is None else named, device)
     if reader is not None and reader != ORDERED and (unknown or named is not None):
         order_after_interface(worker, device, None if unknown else home, reader)
@@ -149,20 +151,11 @@ def opener(tp: type) -> tuple[str, _Opener] | None:
     """The protocol that a type speaks, by name, with the function that opens its objects; None where it speaks none."""
     for attribute, opens in _PROTOCOLS:
         # On the type: probing an instance runs properties, which have been seen to raise RuntimeError and KeyError.
-        if hasattr(tp, attribute):
+        if find(tp, attribute) is not None:
             return attribute, opens
-    if tp.__name__ == _CAPSULE:
+    if tp is _CAPSULE:
         return "a DLPack capsule", _from_capsule
     return ("the buffer protocol", _from_buffer) if has_buffer(tp) else None
-
-
-#: DLPack's device type and index are 32-bit.
-_INT32: Final = 1 << 31
-
-
-def _type_name(x: Any) -> str:
-    tp = type(x)
-    return tp.__qualname__ if tp.__module__ == "builtins" else f"{tp.__module__}.{tp.__qualname__}"
 
 
 def _dlpack_device(x: Any) -> Device:
@@ -171,10 +164,10 @@ def _dlpack_device(x: Any) -> Device:
         # Enums of any kind, and paddle's (1, None).
         pair = (operator.index(kind), operator.index(index or 0))
     except Exception as err:
-        msg = f"the __dlpack_device__ of a {_type_name(x)} failed: {type(err).__name__}: {err}. This is its bug."
+        msg = f"the __dlpack_device__ of a {name_of(type(x))} failed: {said(err)}. This is its bug."
         raise DeviceError(msg) from err
-    if not (0 < pair[0] < _INT32 and 0 <= pair[1] < _INT32):
-        msg = f"the __dlpack_device__ of a {_type_name(x)} says {pair}, which is no device. This is its bug."
+    if not is_pair(*pair):
+        msg = f"the __dlpack_device__ of a {name_of(type(x))} says {pair}, which is no device. This is its bug."
         raise DeviceError(msg)
     return device_of_pair(*pair)
 
@@ -191,7 +184,7 @@ class ProtocolAdapter(ViewAdapter):
 
     def describe(self, x: Any, /) -> Facts:
         """All there is to know of an opened object; of one that isn't open yet, a guess that says so."""
-        if type(x).__name__ == _CAPSULE:
+        if type(x) is _CAPSULE:
             # Looked at and not consumed: a refusal leaves it for another call.
             return replace(views.describe(peek_capsule(x)), framework=self.name, orderable=False)
         if isinstance(x, View):
@@ -203,25 +196,25 @@ class ProtocolAdapter(ViewAdapter):
             framework=self.name,
             # What it says of itself in attributes isn't asked: only the export counts.
             dtype=dtype_of_triple(1, 8),
-            device=_dlpack_device(x) if hasattr(type(x), "__dlpack_device__") else device,
+            device=_dlpack_device(x) if find(type(x), "__dlpack_device__") is not None else device,
             shape=(),
             strides=None,
             ptr=None,
             extent=None,
             readonly=False,
             certain=False,
-            unknown=f"what {_type_name(x)} exports through {protocol} is known only after the export",
+            unknown=f"what {name_of(type(x))} exports through {protocol} is known only after the export",
         )
 
     def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
         """It is open already, or a capsule, which is consumed here."""
-        return _taken(x, stream) if type(x).__name__ == _CAPSULE else x
+        return _taken(x, stream) if type(x) is _CAPSULE else x
 
     def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View:
         """Export an object through the protocol that it speaks."""
         found = opener(type(x))
         if found is None:
-            msg = f"{with_article(type(x).__qualname__)} speaks no exchange protocol."
+            msg = f"{with_article(name_of(type(x)))} speaks no exchange protocol."
             raise UnsupportedError(msg)
         view = found[1](x, request)
         # A capsule should own its memory, and not every one does: onnxruntime's, of a numpy array that an OrtValue was
@@ -239,4 +232,5 @@ def protocol_source(tp: type) -> ProtocolAdapter | None:
     """The adapter of a type that speaks a protocol, under the name of the type's library."""
     if opener(tp) is None:
         return None
-    return adapter_named(tp.__name__ if tp.__module__ == "builtins" else tp.__module__.partition(".")[0])
+    module = module_of(tp)
+    return adapter_named(short_name_of(tp) if module in ("", "builtins") else module.partition(".")[0])

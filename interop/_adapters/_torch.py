@@ -23,6 +23,7 @@ from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
+from interop._words import name_of, short_name_of, text_of
 from interop.errors import UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -264,7 +265,9 @@ class TorchAdapter(TorchStreams):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``torch.device``."""
-        return _device(device).dlpack if isinstance(device, torch.device) else None
+        if not isinstance(device, torch.device) or device.type not in _DEVICE_TYPES:
+            return None
+        return _device(device).dlpack
 
     def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
         """Return the hot routes."""
@@ -293,7 +296,7 @@ def _overrides_dispatch(tp: type) -> bool:
 def _refuse_unplain(x: Any) -> None:
     tp = type(x)
     if isinstance(x, (UninitializedBuffer, UninitializedParameter)):
-        name = with_article(tp.__qualname__)
+        name = with_article(short_name_of(tp))
         msg = f"{name} has no shape and no memory yet. Run the lazy module once, or materialise it."
         raise UnsupportedError(msg)
     if x.layout != torch.strided:
@@ -308,7 +311,7 @@ def _refuse_unplain(x: Any) -> None:
         raise UnsupportedError(msg)
     if _overrides_dispatch(tp):
         msg = (
-            f"{with_article(tp.__module__)}.{tp.__qualname__} overrides __torch_dispatch__ "
+            f"{with_article(name_of(tp))} overrides __torch_dispatch__ "
             "(a fake, traced or wrapped tensor), so "
             "that its memory isn't its values. Hand over the plain tensor that it wraps."
         )
@@ -348,9 +351,11 @@ def _device(device: Any) -> Device:
     if number is None:
         msg = f"torch's device {device} has no DLPack device type. Move the tensor first: x.cpu()."
         raise UnsupportedError(msg)
-    if device.index is None:
-        return device_of_pair(number, torch.cuda.current_device() if number == CUDA else 0)
-    return device_of_pair(number, device.index)
+    if device.index is not None:
+        return device_of_pair(number, device.index)
+    # Builds without CUDA have a device("cuda") too.
+    has_current = number == CUDA and torch.cuda.is_available()
+    return device_of_pair(number, torch.cuda.current_device() if has_current else 0)
 
 
 def _native_device(device: Device) -> Any:
@@ -379,7 +384,7 @@ def _lock_storage(x: Any) -> None:
 
 def _memory_error(err: Exception) -> MemoryError:
     """The builtin that says so, in one line of torch's page."""
-    return MemoryError(str(err).partition(". ")[0])
+    return MemoryError(text_of(err).partition(". ")[0])
 
 
 def _mirrored(view: View) -> View:

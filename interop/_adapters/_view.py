@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._host import HostOnly
-from interop._native import View
+from interop._native import View, find
 from interop._streams import ORDERED
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def orders(owner: object) -> bool:
     """Whether the owner of a View's memory can order it on a stream."""
-    return bool(getattr(owner, "orders", hasattr(type(owner), "__dlpack__")))
+    return bool(getattr(owner, "orders", find(type(owner), "__dlpack__") is not None))
 
 
 class ViewAdapter(HostOnly):

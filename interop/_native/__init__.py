@@ -27,6 +27,7 @@ from interop._native._lending import (
     Taker,
 )
 from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
+from interop._native._lookup import find
 from interop._native._ndarray import ndarray_from_view, view_from_ndarray
 from interop._native._negotiate import view_from_dlpack
 from interop._native._routes import (
@@ -81,6 +82,7 @@ __all__ = [
     "clear_hot_routes",
     "convert_door",
     "door",
+    "find",
     "has_buffer",
     "hot_routes",
     "make_view",

@@ -27,6 +27,8 @@ from interop._native.dlpack cimport (
     kDLCPU,
 )
 
+from interop._words import name_of
+
 cdef extern from "Python.h":
     PyObject* new_reference "Py_NewRef" (PyObject* o)
 
@@ -96,7 +98,7 @@ cdef int allocate(
 
 cdef View host_view(object x):
     if type(x) is not View:
-        raise BufferError(f"a {type(x).__qualname__} is no View: ask for the exchange API of its own type")
+        raise BufferError(f"a {name_of(type(x))} is no View: ask for the exchange API of its own type")
     if not host_accessible((<View> x).tensor.device.device_type):
         raise BufferError(f"this View is on {x.device}, and its exchange API is for host memory: use __dlpack__(stream=...)")
     return <View> x

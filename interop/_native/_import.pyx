@@ -10,7 +10,6 @@ from libc.string cimport memcpy
 from interop._native._export cimport export_watched, host_accessible, process_id, unwatch
 from interop._native._lookup cimport bound, find
 from interop._native._view cimport MAX_AXES, View, c_order, check_layout, empty_view
-from interop._native._words cimport said, shown
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,
@@ -27,6 +26,7 @@ from interop._native.dlpack cimport (
 )
 
 from interop._dtypes import dtype_of_triple
+from interop._words import is_a, name_of, said, shown
 from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 cdef extern from "Python.h":
@@ -275,7 +275,7 @@ cdef class ExchangeAPI:
         cdef Managed owner = Managed.__new__(Managed)
         cdef DLManagedTensorVersioned* managed = NULL
         if self.api.managed_tensor_from_py_object_no_sync == NULL:
-            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exports nothing.")
+            raise UnsupportedError(f"the exchange API of {name_of(type(x))} exports nothing.")
         owner.on_host = True
         if self.api.managed_tensor_from_py_object_no_sync(<void*> x, &managed) != 0:
             raise_pending("a", type(x), "can't be exported")
@@ -284,7 +284,7 @@ cdef class ExchangeAPI:
         if PyErr_Occurred() != NULL:
             raise_pending("a", type(x), "was exported, and wasn't")
         if managed == NULL:
-            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} exported nothing. This is its bug.")
+            raise UnsupportedError(f"the exchange API of {name_of(type(x))} exported nothing. This is its bug.")
         check_version(managed)
         owner.set_place(&managed.dl_tensor)
         return adopt(&managed.dl_tensor, managed.flags, host_accessible(managed.dl_tensor.device.device_type), owner)
@@ -299,7 +299,7 @@ cdef class ExchangeAPI:
         """
         cdef DLTensor tensor
         if self.api.dltensor_from_py_object_no_sync == NULL:
-            raise UnsupportedError(f"the exchange API of {type(x).__qualname__} doesn't describe without owning: use export.")
+            raise UnsupportedError(f"the exchange API of {name_of(type(x))} doesn't describe without owning: use export.")
         if self.api.dltensor_from_py_object_no_sync(<void*> x, &tensor) != 0 or PyErr_Occurred() != NULL:
             raise_pending("a", type(x), "can't be described")
         return adopt(&tensor, 0, host_accessible(tensor.device.device_type), owner)
@@ -387,7 +387,7 @@ cdef int raise_pending(str before, subject, str after) except -1:
         _raise_set()
     except Exception as err:
         error = err
-    name = getattr(subject, "__qualname__", subject)
+    name = name_of(subject) if is_a(subject, type) else subject
     what = f"{before} {after}" if subject is None else f"{before} {name} {after}"
     if error is None:
         raise UnsupportedError(f"{what}: the library gave no reason.")

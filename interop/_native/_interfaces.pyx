@@ -8,6 +8,7 @@ import re
 import sys
 
 from interop._native._view import make_view
+from interop._words import exact_int, exact_str, is_a, name_of, said, shown, text_of
 from interop.errors import DTypeError, UnsupportedError
 
 cdef extern from "Python.h":
@@ -39,7 +40,7 @@ cdef memory_of(x, name):
     try:
         return memoryview(x)
     except Exception as err:
-        raise UnsupportedError(f"{name} can't be had: {type(err).__name__}: {err}") from err
+        raise UnsupportedError(f"{name} can't be had: {said(err)}") from err
 
 
 cdef start_of(memory):
@@ -48,7 +49,7 @@ cdef start_of(memory):
 
 def view_from_buffer(x, /):
     """Borrow the memory of an object with the buffer protocol; the View holds the buffer."""
-    name = f"the buffer of a {type(x).__qualname__}"
+    name = f"the buffer of a {name_of(type(x))}"
     memory = memory_of(x, name)
     match = _FORMAT.fullmatch(memory.format)
     kind = None if match is None else _FORMAT_KINDS.get(match[2])
@@ -71,14 +72,14 @@ def view_from_buffer(x, /):
 
 def view_from_array_interface(x, /):
     """Take the word of ``__array_interface__``; the View holds the object, since the interface owns nothing."""
+    name = f"__array_interface__ of a {name_of(type(x))}"
     try:
         described = x.__array_interface__
     except Exception as err:
-        raise UnsupportedError(f"the __array_interface__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}") from err
-    name = f"__array_interface__ of a {type(x).__qualname__}"
+        raise UnsupportedError(f"the {name} failed: {said(err)}") from err
     parts = Parts(described, name)
     data = parts.data
-    if not isinstance(data, tuple):
+    if not is_a(data, tuple):
         # An object with a buffer, or the exporting object's own; `offset` counts there only.
         buffer = memory_of(x if data is None else data, name)
         if not buffer.contiguous:
@@ -93,15 +94,15 @@ def view_from_array_interface(x, /):
 
 def view_from_cuda_array_interface(x, /, *, int device_index=0):
     """Take the word of ``__cuda_array_interface__``; returns the View, unordered, and the stream to wait for or None."""
+    name = f"__cuda_array_interface__ of a {name_of(type(x))}"
     try:
         described = x.__cuda_array_interface__
     except Exception as err:
-        raise UnsupportedError(f"the __cuda_array_interface__ of a {type(x).__qualname__} failed: {type(err).__name__}: {err}") from err
-    name = f"__cuda_array_interface__ of a {type(x).__qualname__}"
+        raise UnsupportedError(f"the {name} failed: {said(err)}") from err
     parts = Parts(described, name)
-    stream = described.get("stream")
-    if stream is not None and (not isinstance(stream, int) or stream <= 0):
-        raise UnsupportedError(f"the {name} names the stream {stream!r}, which the protocol disallows.")
+    stream = parts.fields.get("stream")
+    if stream is not None and (exact_int(stream) or 0) <= 0:
+        raise UnsupportedError(f"the {name} names the stream {shown(stream)}, which the protocol disallows.")
     return parts.view(*parts.pointer(), (2, device_index), (x, described)), stream
 
 
@@ -109,18 +110,22 @@ class Parts:
     """The fields of an array interface, checked."""
 
     def __init__(self, described, name):
-        if not isinstance(described, dict) or not {"shape", "typestr"} <= described.keys():
-            raise UnsupportedError(f"the {name} is no dictionary with a shape and a typestr: {described!r}.")
-        if described.get("mask") is not None:
+        if not is_a(described, dict):
+            raise UnsupportedError(f"the {name} is no dictionary with a shape and a typestr: {shown(described)}.")
+        # As a plain one: a subclass may answer anything.
+        self.fields = fields = dict.copy(described)
+        if not {"shape", "typestr"} <= fields.keys():
+            raise UnsupportedError(f"the {name} is no dictionary with a shape and a typestr: {shown(described)}.")
+        if fields.get("mask") is not None:
             raise UnsupportedError(f"the {name} has a mask, which no other library would see. Fill in the masked values first.")
         self.name = name
-        self.shape = self.integers(described["shape"], "shape")
+        self.shape = self.integers(fields["shape"], "shape")
         if any([length < 0 for length in self.shape]):
             raise UnsupportedError(f"the {name} has the shape {self.shape}.")
-        self.code, self.itemsize = self.parse(described["typestr"])
-        self.data = described.get("data")
-        self.offset = self.integers((described.get("offset", 0),), "offset")[0]
-        strides = described.get("strides")
+        self.code, self.itemsize = self.parse(fields["typestr"])
+        self.data = fields.get("data")
+        self.offset = self.integers((fields.get("offset", 0),), "offset")[0]
+        strides = fields.get("strides")
         self.strides = None if strides is None else element_strides(self.integers(strides, "strides"), self.itemsize, f"the {name}")
 
     def integers(self, values, field):
@@ -128,23 +133,27 @@ class Parts:
             # Of any integer type, numpy's too.
             return tuple([operator.index(value) for value in values])
         except Exception as err:
-            raise UnsupportedError(f"the {self.name} has the {field} {values!r}, which are no integers.") from err
+            raise UnsupportedError(f"the {self.name} has the {field} {shown(values)}, which are no integers.") from err
 
     def pointer(self):
         """The address and whether it's readonly."""
-        if not isinstance(self.data, tuple) or len(self.data) != 2:
-            raise UnsupportedError(f"the {self.name} has no pair of a pointer and readonly: {self.data!r}.")
-        return self.integers(self.data[:1], "pointer")[0], bool(self.data[1])
+        try:
+            address, readonly = self.data
+            readonly = bool(readonly)
+        except Exception as err:
+            raise UnsupportedError(f"the {self.name} has no pair of a pointer and readonly: {shown(self.data)}.") from err
+        return self.integers((address,), "pointer")[0], readonly
 
     def parse(self, typestr):
-        match = _TYPESTR.fullmatch(typestr) if isinstance(typestr, str) else None
+        text = exact_str(typestr)
+        match = None if text is None else _TYPESTR.fullmatch(text)
         if match is None:
-            raise UnsupportedError(f"the {self.name} has the typestr {typestr!r}.")
+            raise UnsupportedError(f"the {self.name} has the typestr {shown(typestr)}.")
         order, kind, size = match[1], match[2], int(match[3])
         if size not in _SIZES.get(kind, ()):
-            raise DTypeError(f"the {self.name} has elements of type {typestr!r}, which no tensor has.")
+            raise DTypeError(f"the {self.name} has elements of type {text!r}, which no tensor has.")
         if order == _OTHER_ORDER and size > 1:
-            raise DTypeError(f"the {self.name} is in the other byte order ({typestr!r}). Swap it first, or pass numpy.asarray(x).")
+            raise DTypeError(f"the {self.name} is in the other byte order ({text!r}). Swap it first, or pass numpy.asarray(x).")
         return _CODES[kind], size
 
     def view(self, ptr, readonly, device, owner):
@@ -160,7 +169,7 @@ class Parts:
                 ordered=device[0] == 1,
             )
         except UnsupportedError as err:
-            raise UnsupportedError(f"the {self.name} can't be taken: {err}") from None
+            raise UnsupportedError(f"the {self.name} can't be taken: {text_of(err)}") from None
 
 
 cdef tuple element_strides(tuple strides, itemsize, name):

@@ -1,2 +1,2 @@
-cdef object find(tp, str name)
+cpdef object find(tp, str name)
 cdef object bound(attribute, x, tp)

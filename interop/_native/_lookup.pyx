@@ -7,7 +7,7 @@ _mro_of = type.__dict__["__mro__"].__get__
 _dict_of = type.__dict__["__dict__"].__get__
 
 
-cdef object find(tp, str name):
+cpdef object find(tp, str name):
     """What a type has under a name, unbound; None where it has nothing, or None to say so."""
     for base in _mro_of(tp):
         names = _dict_of(base)

@@ -19,6 +19,7 @@ from interop._native.dlpack cimport (
 import numpy as np
 
 from interop._dtypes import ROWS
+from interop._words import name_of
 from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 cnp.import_array()
@@ -175,7 +176,7 @@ cpdef View view_from_ndarray(object array):
     cdef View view
     cdef bint readonly = False
     if not PyArray_Check(array):
-        raise UnsupportedError(f"a {type(array).__qualname__} is no ndarray.")
+        raise UnsupportedError(f"a {name_of(type(array))} is no ndarray.")
     view = empty_view(cnp.PyArray_NDIM(<cnp.ndarray> array), array)
     if not borrow_ndarray(array, &view.tensor, &readonly):
         raise DTypeError(f"DLPack can't express an ndarray of {array.dtype} with strides of {array.strides} bytes. Copy it first.")

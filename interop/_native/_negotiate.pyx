@@ -9,11 +9,11 @@ from interop._native._export cimport host_accessible
 from interop._native._import cimport Managed
 from interop._native._lookup cimport bound, find
 from interop._native._view cimport View
-from interop._native._words cimport name_of, said
 from interop._native.dlpack cimport DLPACK_MAJOR, DLPACK_MINOR
 
 from interop._devices import HOST_ACCESSIBLE, device_of_pair
 from interop._native._import import view_from_capsule
+from interop._words import name_of, said, text_of
 from interop.errors import CopyError, DeviceError, DTypeError, UnsupportedError
 
 _NEWEST = (DLPACK_MAJOR, DLPACK_MINOR)
@@ -168,7 +168,7 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
     try:
         view = view_from_capsule(capsule, ordered="stream" in given)
     except (UnsupportedError, DTypeError, DeviceError) as err:
-        raise type(err)(f"what a {name} exports can't be taken: {err}") from None
+        raise type(err)(f"what a {name} exports can't be taken: {text_of(err)}") from None
     if copy is False and view.copied:
         raise CopyError(f"a {name} was asked for its own memory and says that it exported a copy. Pass copy=None.")
     if host_accessible(view.tensor.device.device_type):

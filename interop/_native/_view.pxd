@@ -21,6 +21,7 @@ cdef class View:
     cdef int reserve(self, int ndim) except -1
     cdef void bounds(self, int64_t* low, int64_t* high) noexcept
     cdef bint wants_host(self, dl_device, bint copy) except -1
+    cdef object capsule(self, stream, max_version, dl_device, copy)
     cdef int order(self, stream) except -1
     cdef View copy(self)
     cdef dict interface(self, address)

@@ -38,6 +38,8 @@ import sys
 
 from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
+from interop._native._lookup import find
+from interop._words import said, shown
 from interop.errors import DeviceError, UnsupportedError
 
 # Formats of the buffer protocol (PEP 3118) by code and bits; the small floats have none.
@@ -280,11 +282,17 @@ cdef class View:
         BufferError
             Where it can't be done.
         """
+        try:
+            return self.capsule(stream, max_version, dl_device, copy)
+        except MemoryError as err:
+            raise BufferError(f"there is no memory to export {self.nbytes} bytes with copy={copy}") from err
+
+    cdef object capsule(self, stream, max_version, dl_device, copy):
         cdef View view = self
         cdef bint versioned = takes_versioned(max_version)
         cdef bint on_host
         if copy is not None and copy is not True and copy is not False:
-            raise BufferError(f"copy={copy!r} is none of True, False and None")
+            raise BufferError(f"copy={shown(copy)} is none of True, False and None")
         on_host = self.wants_host(dl_device, copy is True)
         self.order(stream)
         if copy is True:
@@ -312,11 +320,11 @@ cdef class View:
             kind, number = dl_device
             wanted, index = int(kind), int(number)
         except Exception as err:
-            raise BufferError(f"dl_device={dl_device!r} is no pair of device type and index") from err
+            raise BufferError(f"dl_device={shown(dl_device)} is no pair of device type and index") from err
         if wanted == kDLCPU and host_accessible(here):
             return here != kDLCPU
         if wanted != here or index != self.tensor.device.device_id:
-            raise BufferError(f"the memory is on {self.device}, and a View moves nothing to {dl_device}")
+            raise BufferError(f"the memory is on {self.device}, and a View moves nothing to {shown(dl_device)}")
         if copy:
             raise BufferError(f"a View copies into the host's ordinary memory, not to {self.device}")
         return False
@@ -330,23 +338,23 @@ cdef class View:
             if stream is not None and operator.index(stream) == -1:
                 return 0
         except Exception as err:
-            raise BufferError(f"stream={stream!r} is no handle of a stream") from err
+            raise BufferError(f"stream={shown(stream)} is no handle of a stream") from err
         if host_accessible(here) and here != kDLCUDAManaged:
-            raise BufferError(f"host memory has no streams: stream={stream!r}")
+            raise BufferError(f"host memory has no streams: stream={shown(stream)}")
         if isinstance(self.owner, View):
             # No capsule of it: a readonly View has no legacy one.
             return (<View> self.owner).order(stream)
-        if not hasattr(type(self.owner), "__dlpack__"):
+        if find(type(self.owner), "__dlpack__") is None:
             # None is a stream too: CUDA's default one.
             raise BufferError(
-                f"memory on {self.device} has to be ordered on stream {stream!r}, and nobody here knows how: order it "
+                f"memory on {self.device} has to be ordered on stream {shown(stream)}, and nobody here knows how: order it "
                 "yourself and pass stream=-1"
             )
         try:
             # The capsule is dropped at once: only the ordering is wanted.
             self.owner.__dlpack__(stream=stream)
         except Exception as err:
-            raise BufferError(f"the owner of this View can't order it on stream {stream!r}: {err}") from err
+            raise BufferError(f"the owner of this View can't order it on stream {shown(stream)}: {said(err)}") from err
         return 0
 
     cdef View copy(self):
@@ -456,7 +464,7 @@ cdef bint takes_versioned(max_version) except -1:
         major, _ = max_version
         return operator.index(major) >= 1
     except Exception as err:
-        raise BufferError(f"max_version={max_version!r} is no pair of major and minor") from err
+        raise BufferError(f"max_version={shown(max_version)} is no pair of major and minor") from err
 
 
 cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil:
@@ -675,7 +683,7 @@ def make_view(
         view.tensor.device.device_type, view.tensor.device.device_id = device
     except (OverflowError, TypeError, ValueError) as err:
         raise UnsupportedError(
-            f"no memory is at {ptr!r} on {device} with shape {shape}, strides {strides} and elements {dtype}: {err}."
+            f"no memory is at {shown(ptr)} on {device} with shape {shape}, strides {strides} and elements {dtype}: {said(err)}."
         ) from err
     view.tensor.byte_offset = byte_offset
     view.flags = FLAG_READ_ONLY if readonly else 0

@@ -1,3 +1,0 @@
-cdef str name_of(tp)
-cdef str said(BaseException error)
-cdef str shown(x)

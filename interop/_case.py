@@ -6,6 +6,7 @@ here is pure; :mod:`interop._refusals` says what can't be done, :mod:`interop._p
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,19 @@ _STRIDES: Final = {
     "dense": "strides with gaps or overlap",
     "c": "strides other than C order",
 }
+
+#: By whether it is the other one.
+_ORDERS: Final = ("this machine's", "the other one")
+
+
+class _Code(str):
+    """What a call is written with: shown as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
 
 #: The target of :func:`interop.view`, which is no framework and takes no options.
 VIEW: Final = "view"
@@ -71,6 +85,8 @@ class Case:
         The element type of the result.
     casts
         Whether the element type changes.
+    swaps
+        Whether the dtype that was asked for names another byte order than the one that would be handed over.
     """
 
     __slots__ = (
@@ -85,6 +101,7 @@ class Case:
         "options",
         "same",
         "source_limits",
+        "swaps",
         "target",
         "there",
     )
@@ -120,6 +137,9 @@ class Case:
             self.moves = facts.device.index != device.index
         self.dtype = options.dtype or facts.dtype
         self.casts = self.dtype.name != facts.dtype.name
+        # What leaves a framework is in this machine's byte order.
+        swapped = self.same and "byteorder" in facts.pending
+        self.swaps = options.swapped is not None and options.swapped != swapped
         self._reasons: tuple[str, ...] | None = None
 
     @property
@@ -153,7 +173,7 @@ class Case:
         """Whether the source's framework could cast, but to what it can't hand on: packed, or in another order."""
         limits = self.source_limits
         kept = limits is not None and self.dtype.name in limits.own
-        return self.target_casts and (kept or not self.source_keeps_order)
+        return self.target_casts and (kept or self.swaps or not self.source_keeps_order)
 
     @property
     def target_casts(self) -> bool:
@@ -207,6 +227,8 @@ class Case:
             yield "copy=True asks for a fresh allocation"
         if self.casts:
             yield f"dtype: {facts.dtype} to {self.dtype}"
+        if self.swaps:
+            yield f"byte order: {_ORDERS[not options.swapped]} to {_ORDERS[bool(options.swapped)]}"
         if self.moves:
             yield f"device: {facts.device} to {self.device}"
         if options.order is not None and not self._in_order(options.order):
@@ -268,6 +290,14 @@ class Case:
         """Whether a result on the source's memory is readonly."""
         return self.room.readonly == "keeps" and (self.facts.readonly or self.options.writable is False)
 
+    @property
+    def _spelled_dtype(self) -> object:
+        dtype, swapped = self.options.dtype, self.options.swapped
+        if dtype is None or dtype.numpy is None or not (self.swaps or swapped):
+            return None if dtype is None else dtype.name
+        order = ">" if (sys.byteorder == "little") is bool(swapped) else "<"
+        return _Code(f"numpy.dtype({dtype.name!r}).newbyteorder({order!r})")
+
     def spelled(self, **changes: object) -> dict[str, object]:
         """The caller's options as keywords, with some changed: the call that a message names."""
         if self.target == VIEW:
@@ -275,7 +305,7 @@ class Case:
         options = self.options
         given: dict[str, object] = {
             "device": None if options.device is None else str(self.device),
-            "dtype": None if options.dtype is None else options.dtype.name,
+            "dtype": self._spelled_dtype,
             "order": options.order,
             "copy": options.copy,
             "writable": options.writable,

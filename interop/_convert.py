@@ -105,6 +105,7 @@ def convert(
         ``"cuda"``, ``"cuda:1"``, a framework's own device object, a DLPack pair) moves it there if it isn't there.
     dtype
         None keeps exactly the element type. A name or any framework's dtype object casts; complex to real is refused.
+        numpy's dtype objects also name a byte order: in numpy the result has it, elsewhere the other one is refused.
     order
         None keeps the strides; ``"C"`` or ``"F"`` gives contiguous memory in that order, by a copy if need be.
     copy

@@ -260,6 +260,8 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
     allocator, writer = run.adapter(step.allocate), run.adapter(step.by)
     with run.working(writer):
         result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
+        if step.swapped:
+            result = allocator.settle(result, frozenset({"swapped"}))
         into = result
         if allocator is not writer:
             into = allocator.export(result, allocator.describe(result), None)

@@ -51,6 +51,8 @@ class Step:
         Whether what an export or a wrap hands on is readonly.
     allocate
         The framework whose memory a copy, cast or transfer writes into.
+    swapped
+        Whether a copy or cast writes in the other byte order.
     """
 
     do: Verb
@@ -60,11 +62,14 @@ class Step:
     device: Device | None = None
     readonly: bool = False
     allocate: str = ""
+    swapped: bool = False
 
     @property
     def text(self) -> str:
         """The step in words."""
         words = _TEXTS[self.do].format(by=self.by, dtype=self.dtype, device=self.device)
+        if self.swapped:
+            return f"{words}, in the other byte order"
         return f"{words}, readonly" if self.readonly and self.do == "wrap" else words
 
 
@@ -175,6 +180,23 @@ def _cautions(case: Case) -> tuple[str, ...]:
 
 
 def _steps(case: Case) -> tuple[Step, ...]:
+    if case.options.swapped and case.reasons:
+        return _in_other_order(case, _native_steps(case))
+    return _native_steps(case)
+
+
+def _in_other_order(case: Case, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same, with what the target writes last in the other byte order, which it alone can write."""
+    *first, last = [step for step in steps if step.do != "restrict"]
+    written = last.do in ("copy", "cast") and last.by == case.target
+    if written or last.do == "wrap":
+        last = last if written else _fresh(case, "target", after=case.dtype)
+        return (*first, replace(last, swapped=True), *_restrict(case))
+    return (*first, last, replace(_fresh(case, "target", after=case.dtype), swapped=True), *_restrict(case))
+
+
+def _native_steps(case: Case) -> tuple[Step, ...]:
+    """What happens, up to an array in this machine's byte order."""
     head = _head(case)
     if case.moves:
         return (*head, *_transfer(case), *_restrict(case))

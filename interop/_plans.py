@@ -46,6 +46,7 @@ def plan_of(case: Case) -> Plan:
         options.copy,
         options.writable,
         options.detach,
+        options.swapped,
         id(case.source_limits),
         id(case.limits),
     )

@@ -180,6 +180,9 @@ def _dtype(case: Case) -> InteropError | None:
     if case.casts and not (case.source_casts or case.target_casts):
         why = f"neither {case.facts.framework} nor {case.target} can compute {target} from {source}"
         return DTypeError(message(_what(case), why, _helpful_dtype(case)))
+    if case.options.swapped and not case.room.swapped:
+        why = f"{case.target} holds elements in this machine's byte order only"
+        return DTypeError(message(_what(case), why, f"{_call(case, dtype=target.name)} gives those."))
     return None
 
 

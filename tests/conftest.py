@@ -39,6 +39,10 @@ ABSENT = [name for name in OTHERS if name not in FRAMEWORKS and importlib.util.f
 
 TESTS = Path(__file__).parent
 
+#: Seconds after which a process that a test started counts as hung. It measures nothing: importing a framework for the
+#: first time takes minutes on a machine that is busy with others.
+PATIENCE = 900.0
+
 #: The tests of frameworks that can't all live in one environment: each runs where its frameworks were asked for.
 LEGS = TESTS / "frameworks"
 
@@ -62,8 +66,9 @@ settings.register_profile(
     deadline=None,
     derandomize=False,
     print_blob=True,
-    # How fast examples come is a property of the machine and of what else runs there.
-    suppress_health_check=[HealthCheck.too_slow],
+    # How fast examples come is a property of the machine and of what else runs there; how many of the first sixty an
+    # assume() lets pass is one of chance, and a law that four in ten of its examples are for would fail now and then.
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.register_profile("brief", settings.get_profile("regular"), max_examples=20)
 # Seven laws over a hundred pairs of frameworks: what one pair misses another one meets, in the same adapters.

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from conftest import PATIENCE
 
 import interop
 from interop.cli import COMMANDS, main
@@ -39,7 +40,7 @@ def run(
         text=True,
         cwd=cwd,
         env=kept | environ,
-        timeout=120,
+        timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
 
@@ -247,7 +248,7 @@ def test_a_reader_that_leaves_early_is_no_error(needed: None, tmp_path: Path) ->
         assert process.stdout.readline().startswith("interop ")
         process.stdout.close()
         assert process.stderr.read() == ""
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
 
 
 def test_a_duel_tells_the_faster_way() -> None:

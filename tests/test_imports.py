@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 FRAMEWORKS = (
     "array_api_strict",
@@ -84,7 +85,7 @@ def run_fresh(code: str, *, path: Path | None = None) -> str:
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -220,7 +221,7 @@ def test_a_framework_that_was_asked_for_and_is_missing_fails_the_run() -> None:
         text=True,
         env=os.environ | {"INTEROP_TEST_FRAMEWORKS": "numpy,no_such_framework"},
         cwd=Path(__file__).parent.parent,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "it can't import no_such_framework (ModuleNotFoundError" in done.stderr

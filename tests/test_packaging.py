@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from conftest import PATIENCE
 from packaging.requirements import Requirement
 
 import interop
@@ -74,7 +75,7 @@ def run(*command: str | Path, cwd: Path) -> str:
         stdin=subprocess.DEVNULL,
         text=True,
         cwd=cwd,
-        timeout=600,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
     return done.stdout

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from cuda_scenarios import FINDS, play
 
 import cudasim
@@ -251,7 +252,7 @@ def harm_apart(guard: tuple[str, str], scenario: str) -> bool:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         ).returncode
         for mutate in ("no", "yes")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from conftest import PATIENCE
 
 import interop
 from interop.testing import assert_identical
@@ -314,7 +315,7 @@ def test_several_devices_on_the_host() -> None:
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": flags},
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 
@@ -330,7 +331,7 @@ def test_naming_jax_starts_no_backend() -> None:
     assert len(jax.devices()) == 2
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import PATIENCE
 
 from interop.cli._matrix import outcomes, verdict
 from interop.cli._matrix.hands import ROWS, installed
@@ -27,7 +28,7 @@ def test_to_and_from_numpy_nothing_bad_happens(tmp_path: Path) -> None:
     pytest.importorskip("rich")
     command = [sys.executable, "-m", "interop", "matrix", "--only", ",".join(KINDS), "--with", "numpy", "--json"]
     done = subprocess.run(
-        [*command, *CELLS, "--cache", str(tmp_path)], check=False, capture_output=True, text=True, timeout=800
+        [*command, *CELLS, "--cache", str(tmp_path)], check=False, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode in (0, 1), done.stderr
     found = Matrix.from_json(json.loads(done.stdout))

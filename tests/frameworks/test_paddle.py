@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+from conftest import PATIENCE
 
 import interop
 from interop.protocols import make_view
@@ -140,7 +141,7 @@ def ended(code: str) -> str:
     program = [sys.executable, "-W", "ignore", "-c", setup + code]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
-        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=120, env=env)
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=PATIENCE, env=env)
     except subprocess.TimeoutExpired:
         pytest.fail("the program hangs")
     assert done.returncode == 0, done.stderr

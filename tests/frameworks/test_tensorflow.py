@@ -10,6 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from conftest import PATIENCE
 
 import interop
 from interop._convert import _convert
@@ -229,7 +230,7 @@ def test_naming_tensorflow_sets_no_device_up() -> None:
     assert len(tf.config.list_logical_devices("CPU")) == 2
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
 

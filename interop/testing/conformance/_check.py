@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from interop.testing.conformance._rules import Rule
@@ -35,6 +35,10 @@ class Outcome(Enum):
     NOT_APPLICABLE = "not applicable"
     #: It may say something, and what the check needs for that wasn't to be had; the reason is told.
     NOT_TESTED = "not tested"
+
+
+#: The outcomes that say that the rule is broken.
+BROKEN: Final = frozenset({Outcome.VIOLATION, Outcome.CRASH})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,7 @@ class Result:
     @property
     def broken(self) -> bool:
         """Whether the rule is broken."""
-        return self.outcome in (Outcome.VIOLATION, Outcome.CRASH)
+        return self.outcome in BROKEN
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON has it."""

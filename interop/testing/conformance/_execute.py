@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 from interop.testing.conformance._check import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import CodeType
 
     from interop.testing.conformance._script import Script
@@ -159,12 +159,16 @@ def execute_alone(script: Script, seconds: float = TIMEOUT) -> Ending:
 
 
 def execute_isolated(
-    scripts: Sequence[Script], seconds: float = TIMEOUT, starts: Callable[[int], object] = lambda _: None
+    scripts: Sequence[Script],
+    seconds: float = TIMEOUT,
+    starts: Callable[[int], object] = lambda _: None,
+    corrupting: Collection[int] = (),
 ) -> list[Ending]:
     """Run scripts in other processes: as many in one as it survives.
 
     A script that a process died in, or that didn't return, is run again, alone: what an earlier one has corrupted isn't
-    its fault. Where several don't return, what is left isn't run: a library that hangs would take hours.
+    its fault. So is one that fails after a corrupting one in the same process. Where several don't return, what is left
+    isn't run: a library that hangs would take hours.
 
     Parameters
     ----------
@@ -174,8 +178,11 @@ def execute_isolated(
         What each may take, without the library's import.
     starts
         Called with the index of each that is about to run.
+    corrupting
+        Which of them may leave the process broken.
     """
     endings: list[Ending] = []
+    doubtful: list[int] = []
     hung = 0
     while len(endings) < len(scripts) and hung < _HANGS:
         first = len(endings)
@@ -185,6 +192,9 @@ def execute_isolated(
                 ending = worker.next(seconds)
                 if ending is None:
                     break
+                at = len(endings)
+                if ending.outcome is Outcome.VIOLATION and any(first <= index < at for index in corrupting):
+                    doubtful.append(at)
                 endings.append(ending)
                 if len(endings) < len(scripts):
                     starts(len(endings))
@@ -200,6 +210,8 @@ def execute_isolated(
         else:
             ending = execute_alone(script, seconds)
         endings.append(ending)
+    for index in doubtful:
+        (endings[index],) = execute_isolated([scripts[index]], seconds)
     left = Ending(Outcome.NOT_TESTED, f"{hung} checks before it didn't return")
     return [*endings, *[left] * (len(scripts) - len(endings))]
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interop.testing.conformance._check import Outcome, Result
+from interop.testing.conformance._known import contradiction, is_expected, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from interop.testing.conformance._known import Known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,29 +62,33 @@ class Report:
     def __getitem__(self, name: str) -> Result:
         return next(result for result in self.results if result.name == name)
 
-    def assert_conformant(self, known: Mapping[str, str] | None = None) -> None:
+    def assert_conformant(self, known: Mapping[str, Known | str] | None = None) -> None:
         """Fail where a rule is broken, with the rule and a program that shows it.
 
         Parameters
         ----------
         known
             Checks that are known to fail, each with the reason: they have to fail, so that one that is mended is
-            noticed.
+            noticed. Where that ends otherwise from run to run, a :class:`Known` says how.
 
         Raises
         ------
         AssertionError
-            Naming each broken rule that isn't known, and each known one that isn't broken.
+            Naming each broken rule that isn't known, and each known one that isn't broken, or ends otherwise.
         """
         expected = dict(known or {})
-        texts = [str(result) for result in self.violations if result.name not in expected]
-        broken = {result.name for result in self.violations}
+        texts = [
+            str(result)
+            if result.name not in expected
+            else f"{self.subject}: {contradiction(result.name, result.outcome, result.seen, expected[result.name])}"
+            for result in self.results
+            if not is_expected(result.outcome, expected.get(result.name))
+        ]
         ran = {result.name for result in self.results}
         texts += [
-            f"{self.subject}: {name} is known to fail ({reason}), and "
-            + ("doesn't" if name in ran else "there is no such check among those that ran")
-            for name, reason in expected.items()
-            if name not in broken
+            f"{self.subject}: {name} is known to fail ({reason_of(each)}), and no such check is among those that ran"
+            for name, each in expected.items()
+            if name not in ran
         ]
         if texts:
             raise AssertionError("\n\n".join(texts))

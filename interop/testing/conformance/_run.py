@@ -130,8 +130,11 @@ def run_checks(
         else:
             progress(check)
             endings[check.name] = execute(script_of(check, mine), subject.objects)
+    # Those that libraries die of come last: what they corrupt, the others don't read.
+    apart.sort(key=lambda check: check.risky)
     scripts = [script_of(check, subject) for check in apart]
-    ended = execute_isolated(scripts, timeout, lambda index: progress(apart[index]))
+    risky = {index for index, check in enumerate(apart) if check.risky}
+    ended = execute_isolated(scripts, timeout, lambda index: progress(apart[index]), corrupting=risky)
     for check, script, ending in zip(apart, scripts, ended, strict=True):
         # Only the end of a process tells what the deleter does after it.
         exits = check.at_exit and ending.outcome is Outcome.CONFORMANT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from interop.testing.conformance._api import check_consumer, check_producer
 from interop.testing.conformance._check import Outcome
 from interop.testing.conformance._execute import TIMEOUT
+from interop.testing.conformance._known import Known, contradiction, is_expected, reason_of
 from interop.testing.conformance._run import CONSUMER_CHECKS, PRODUCER_CHECKS, Isolation
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class _Suite:
     """What the two suites share: one run of all checks, told to pytest one by one."""
 
-    #: Checks that are known to fail, each with its reason: expected failures, and strict ones.
-    known: ClassVar[Mapping[str, str]] = {}
+    #: Checks that are known to fail, each with its reason: expected failures, and strict ones. Where that ends
+    #: otherwise from run to run, a :class:`Known` says how.
+    known: ClassVar[Mapping[str, Known | str]] = {}
     #: Which checks run in other processes: ``"risky"`` ones, ``"all"`` or ``"none"``.
     isolate: ClassVar[Isolation] = "risky"
     #: Seconds that a check in another process may take.
@@ -53,15 +55,14 @@ class _Suite:
         _judge(type(self).report()[check], self.known.get(check))
 
 
-def _judge(result: Result, known: str | None) -> None:
+def _judge(result: Result, known: Known | str | None) -> None:
     import pytest
 
+    if not is_expected(result.outcome, known):
+        text = str(result) if known is None else contradiction(result.name, result.outcome, result.seen, known)
+        pytest.fail(text, pytrace=False)
     if result.broken and known is not None:
-        pytest.xfail(known)
-    if result.broken:
-        pytest.fail(str(result), pytrace=False)
-    if known is not None:
-        pytest.fail(f"{result.name} is known to fail ({known}), and doesn't", pytrace=False)
+        pytest.xfail(reason_of(known))
     if result.outcome in (Outcome.NOT_APPLICABLE, Outcome.NOT_TESTED):
         pytest.skip(result.seen)
 

@@ -14,10 +14,11 @@ from interop._native import convert_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._plans import plan_of
+from interop._refusals import refuse
 from interop._registry import adapter_for, describe, framework_of
 from interop._targets import target_adapter
 from interop._words import name_of
-from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_tracebacks
+from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_frames
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -235,14 +236,14 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
     except InteropError as err:
-        return Plan(name_of(type(x)), target.name, ok=False, error=without_tracebacks(err))
+        return Plan(name_of(type(x)), target.name, ok=False, error=without_frames(err))
     case = case_of(facts, source, target, parsed)
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:
             carrier = carrier_of(case, source, target)
         except InteropError as err:
-            return Plan(source.name, target.name, ok=False, error=without_tracebacks(err))
+            return Plan(source.name, target.name, ok=False, error=without_frames(err))
         if carrier is not None:
             plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
     # Of a lazy array all but its strides is known.
@@ -285,10 +286,6 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
         opened, facts = carried(opened, facts, source, carrier, options.stream)
         source, case = carrier, case_of(facts, carrier, target, options)
         plan = make_plan(case)
-    if plan.error is not None:
-        try:
-            raise plan.error
-        finally:
-            # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
-            del plan
+    if not plan.ok:
+        refuse(case)
     return x if plan.steps[0].do == "keep" else execute(plan, case, opened, source, target)

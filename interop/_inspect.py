@@ -13,7 +13,7 @@ from interop._dtypes import BY_NAME, HANDLE
 from interop._execute import probe
 from interop._native import view_door
 from interop._opening import worker_on
-from interop._refusals import refusal
+from interop._refusals import refuse
 from interop._registry import adapter_for, asked, describe, framework_of
 from interop._streams import ORDERED, parse_stream
 from interop.protocols import Limits
@@ -78,13 +78,7 @@ def view(x: Any, /, *, stream: Any = None) -> View:
         source_limits=source.limits(facts.device.type_code),
         limits=room,
     )
-    error = refusal(case)
-    if error is not None:
-        try:
-            raise error
-        finally:
-            # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
-            del error
+    refuse(case)
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
     made: View = asked(source, x, source.export, x, facts, stream)

@@ -10,7 +10,7 @@ from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
 from interop._devices import NAMES, device_of_pair
-from interop._plan import make_plan
+from interop._refusals import refusal, refuse
 from interop._registry import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
 from interop._words import name_of
@@ -49,12 +49,8 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
     A move to the host is the producer's to make, where it can.
     """
     case = case_of(facts, source, target, options)
-    guess = make_plan(case)
-    if isinstance(guess.error, DeviceError):
-        try:
-            raise guess.error
-        finally:
-            del guess  # The traceback holds this frame: an error that the frame holds too keeps itself, and `x`, alive.
+    if isinstance(refusal(case), DeviceError):
+        refuse(case)
     to_host = case.device.is_host and not same_place(facts.device, case.device)
     if to_host and options.copy is False:
         fix = f"{call_text(target.name, **case.spelled(copy=None))} moves it."

@@ -84,7 +84,8 @@ class Plan:
     ok
         Whether ``convert`` with the same arguments succeeds.
     error
-        A fresh instance of the error that ``convert`` would raise, or None.
+        A fresh instance of the error that ``convert`` would raise, or None. It holds neither a traceback nor the errors
+        that led to it, and so not the tensor; what its causes say is in its notes.
     certain
         Whether the rest is exact; where not, the last of `cautions` is the open question.
     zero_copy

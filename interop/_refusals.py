@@ -52,6 +52,17 @@ def refusal(case: Case) -> InteropError | None:
     return None
 
 
+def refuse(case: Case) -> None:
+    """Raise the error that stands against a conversion, if there is one."""
+    error = refusal(case)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            # The traceback holds this frame: an error that the frame holds too keeps itself, and the tensor, alive.
+            del error
+
+
 def _what(case: Case) -> str:
     asked = ", ".join(f"{name}={value!r}" for name, value in case.spelled().items())
     what = f"can't hand {describe_facts(case.facts, layout=True)} to {case.target}"

@@ -65,6 +65,34 @@ class CopyError(InteropError, BufferError, ValueError):
 PRECEDENCE: Final = (UnsupportedError, GradientError, DeviceError, DTypeError, ReadOnlyError, CopyError)
 
 
+# A chain of causes may be of any length, and may even be closed by its author.
+_CAUSES: Final = 8
+
+
+def without_frames(error: InteropError) -> InteropError:
+    """Return an error to be kept: what holds frames is gone from it, and the frames with what they hold, the tensor.
+
+    An error holds its traceback, and those that it was raised from, or while handling, which hold theirs. What its
+    causes say stays, as notes.
+    """
+    cause, told = error.__cause__, str(error)
+    for _ in range(_CAUSES):
+        if cause is None:
+            break
+        try:
+            text = f"{type(cause).__name__}: {cause}"
+        except Exception:  # noqa: BLE001 - a foreign error, whose text may be an error too
+            text = type(cause).__name__
+        if text not in told:
+            error.add_note(f"caused by {text}")
+            told += text
+        # Who raises an error by a name of its own is held by it, and holds it.
+        cause.__traceback__ = None
+        cause = cause.__cause__
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def message(what: str, why: str, fix: str) -> str:
     """Put an error's text together: what was asked, why it can't be, what to type instead."""
     return f"{what}: {why}. {fix}"
@@ -75,19 +103,6 @@ def with_article(name: str) -> str:
     spoken = name.lower()
     vowel = spoken[:1] in set("aeiou") and not spoken.startswith(("uni", "uint", "us"))
     return f"{'an' if vowel else 'a'} {name}"
-
-
-def without_tracebacks(error: InteropError) -> InteropError:
-    """The error for somebody to keep: the frames of a traceback, its causes' too, hold what was passed."""
-    left: list[BaseException | None] = [error]
-    met: set[int] = set()
-    while left:
-        each = left.pop()
-        if each is not None and id(each) not in met:
-            met.add(id(each))
-            each.__traceback__ = None
-            left += [each.__cause__, each.__context__]
-    return error
 
 
 def describe_facts(facts: Facts, *, layout: bool = False) -> str:

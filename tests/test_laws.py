@@ -179,8 +179,9 @@ def test_a_certain_plan_predicts_the_conversion(to: str, x: Any, asked: dict[str
 @pytest.mark.parametrize("to", TARGETS)
 @given(x=everything, asked=options)
 def test_a_refused_call_leaves_the_source_as_it_was(to: str, x: Any, asked: dict[str, Any]) -> None:
-    assume(not interop.explain(x, to, **asked).ok)
     before = (sys.getrefcount(x), is_readonly(x), pointer(x))
+    plan = interop.explain(x, to, **asked)
+    assume(not plan.ok)
     resizable = x.untyped_storage().resizable() if isinstance(x, torch.Tensor) else None
     # No garbage may be left either: neither this nor what is refused makes a cycle.
     _, error = outcome(lambda: interop.convert(x, to, **asked))

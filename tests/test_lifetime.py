@@ -22,6 +22,7 @@ from memory import STATM, anonymous_memory, once_in_three
 from torch.utils.dlpack import from_dlpack
 
 import interop
+from interop.errors import without_frames
 from interop.protocols import make_view
 
 
@@ -254,6 +255,45 @@ def test_a_refusal_keeps_nothing_alive(what: str) -> None:
         assert refused()() is None
     finally:
         gc.enable()
+
+
+class Lost:
+    """A producer that can't say where it is, for a reason, which has another one."""
+
+    def __dlpack__(self, **options: Any) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        lost = RuntimeError("lost")
+        lost.__cause__ = KeyError("the key")
+        raise lost
+
+
+def test_a_plan_tells_the_causes_and_keeps_none() -> None:
+    x = Lost()
+    gone = weakref.ref(x)
+    try:
+        raise LookupError("of the caller")
+    except LookupError:
+        error = interop.explain(x, "numpy").error
+    del x
+    assert gone() is None
+    assert error is not None
+    assert "RuntimeError: lost" in str(error)
+    assert error.__notes__ == ["caused by KeyError: 'the key'"]
+    assert error.__context__ is None
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("says nothing")
+
+
+def test_causes_that_go_round_or_say_nothing_are_let_go_too() -> None:
+    error, mute = interop.CopyError("no"), Mute()
+    error.__cause__, mute.__cause__ = mute, mute
+    assert without_frames(error) is error
+    assert error.__cause__ is None
+    assert error.__notes__ == ["caused by Mute"]
 
 
 class Borrower:

@@ -15,6 +15,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from conftest import PATIENCE
+from refusals import refused
 
 import interop
 from interop.testing import assert_identical
@@ -151,15 +152,6 @@ def test_packed_types_cross_by_a_copy(name: str) -> None:
     with pytest.raises(interop.CopyError, match="only its own framework can decode it"):
         interop.to_numpy(x, copy=False)
     assert interop.to_numpy(x, dtype="float32").tolist() == [1, 2, 3, 0]
-
-
-def refused(x: Any) -> str:
-    plan = interop.explain(x, "numpy")
-    assert isinstance(plan.error, interop.UnsupportedError)
-    for call in (interop.to_numpy, interop.to_torch, interop.view):
-        with pytest.raises(interop.UnsupportedError):
-            call(x)
-    return str(plan.error)
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.grad, jax.vmap], ids=["jit", "grad", "vmap"])

@@ -14,20 +14,12 @@ import numpy as np
 import paddle
 import pytest
 from conftest import PATIENCE
+from refusals import refused
 
 import interop
 from interop.protocols import make_view
 
 torch = pytest.importorskip("torch")
-
-
-def refused(x: Any) -> str:
-    plan = interop.explain(x, "numpy")
-    assert isinstance(plan.error, interop.UnsupportedError)
-    for call in (interop.to_numpy, interop.to_torch, interop.view):
-        with pytest.raises(interop.UnsupportedError):
-            call(x)
-    return str(plan.error)
 
 
 def test_zero_copy_both_ways() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import xarray as xr
+from refusals import refused
 
 import interop
 from interop.testing import assert_identical
@@ -95,9 +97,7 @@ REFUSED: list[tuple[Any, str, Any]] = [
 
 @pytest.mark.parametrize(("x", "fix", "call"), REFUSED, ids=lambda value: type(value).__name__)
 def test_what_is_no_array_of_numbers_is_refused_with_a_call_that_works(x: Any, fix: str, call: Any) -> None:
-    with pytest.raises(interop.UnsupportedError, match=fix):
-        interop.to_numpy(x)
-    assert not interop.explain(x, "numpy").ok
+    assert re.search(fix, refused(x))
     if call is not None:
         assert interop.to_numpy(call(x)).size
 

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from conftest import PATIENCE
+from refusals import refused
 
 import interop
 from interop._convert import _convert
@@ -29,15 +30,6 @@ def aligned(values: Any, dtype: str = "float32") -> np.ndarray[Any, Any]:
     made = interop.empty_aligned(source.shape, dtype)
     made[...] = source
     return made
-
-
-def refused(x: Any) -> str:
-    plan = interop.explain(x, "numpy")
-    assert isinstance(plan.error, interop.UnsupportedError)
-    for call in (interop.to_numpy, interop.to_torch, interop.view):
-        with pytest.raises(interop.UnsupportedError):
-            call(x)
-    return str(plan.error)
 
 
 @pytest.mark.parametrize(

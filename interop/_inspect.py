@@ -129,8 +129,9 @@ def shares_memory(x: Any, y: Any, /) -> bool:
     Returns
     -------
     bool
-        False is certain. True says that the ranges of addresses overlap: two interleaved views, of the even and of
-        the odd elements, count as sharing.
+        Whether the ranges of addresses overlap. True may be more than the truth: two interleaved views, of the even and
+        of the odd elements, count as sharing. False is certain within one mapping: two maps of one file have addresses
+        of their own, and a write through one shows in the other.
 
     Examples
     --------

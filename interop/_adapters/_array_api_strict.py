@@ -15,7 +15,7 @@ import numpy as np
 from interop._adapters._host import HostLibrary
 from interop._devices import CPU, EXT_DEV
 from interop._dtypes import BY_NAME
-from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class StrictAdapter(HostLibrary):
     def view(self, x: Any, /) -> View:
         """Look at numpy's array, under the device that it pretends to be on."""
         if x.device == _CPU:
-            return view_from_ndarray(np.asarray(x)).with_owner(x)
+            return view_from_ndarray(np.asarray(x))
         # numpy.asarray refuses these, and the protocol doesn't.
         return _at(view_from_ndarray(np.from_dlpack(x)).with_owner(x), (EXT_DEV, _DEVICES.index(x.device)))
 
@@ -87,7 +87,7 @@ class StrictAdapter(HostLibrary):
         return {
             (_Array, "array_api_strict"): IdentityRoute(),
             # It raises on the others.
-            (_Array, "numpy"): CallRoute(np.asarray),
+            (_Array, "numpy"): CallRoute(lambda x: lasting(np.asarray(x))),
             (np.ndarray, "array_api_strict"): CallRoute(_take),
         }
 
@@ -95,7 +95,7 @@ class StrictAdapter(HostLibrary):
 def _take(a: np.ndarray[Any, Any]) -> Any:
     # It raises for what the core has no name for, and for strides of half an element.
     view = view_from_ndarray(a)
-    return xp.asarray(a, copy=False) if view.dtype.name in _OURS else NotImplemented
+    return xp.asarray(lasting(a), copy=False) if view.dtype.name in _OURS else NotImplemented
 
 
 def _at(view: View, device: tuple[int, int]) -> View:

@@ -10,7 +10,7 @@ from interop import _layout
 from interop._adapters._host import HostOnly, copy_values
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
-from interop._native import IdentityRoute, NdarrayViewRoute, View, ndarray_from_view, view_from_ndarray
+from interop._native import IdentityRoute, NdarrayViewRoute, View, lasting, ndarray_from_view, view_from_ndarray
 from interop._words import name_of
 from interop.errors import DTypeError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
@@ -96,12 +96,12 @@ class NumpyAdapter(HostOnly):
             return x.view(x.dtype.newbyteorder())
         if "readonly" not in what:
             return x
-        view = x.view()
+        view = lasting(x).view(type(x))
         view.flags.writeable = False
         return view
 
     def export(self, x: Array, _facts: Facts, _stream: Any, /) -> View:
-        """Borrow the array's memory; the View holds the array."""
+        """Borrow the array's memory; the View holds the array, and the buffer that it was made on."""
         return view_from_ndarray(x)
 
     def wrap(self, view: View, /) -> Array:

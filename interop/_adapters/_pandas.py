@@ -9,7 +9,7 @@ import pandas as pd
 
 from interop._adapters._wrappers import Wrapper
 from interop._dtypes import BY_NUMPY
-from interop._native import CallRoute
+from interop._native import CallRoute, lasting
 from interop.errors import UnsupportedError
 
 _ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
@@ -76,7 +76,7 @@ def _show(x: Any) -> Any:
     if not isinstance(x.dtype, np.dtype):
         return NotImplemented
     a = x.to_numpy()
-    return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else a
+    return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else lasting(a)
 
 
 _ROUTES: Final = {(pd.Series, "numpy"): CallRoute(_show), (pd.Index, "numpy"): CallRoute(_show)}

@@ -14,7 +14,7 @@ import pyarrow as pa
 from interop._adapters._host import HostLibrary, copy_values, without_odd_strides
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
-from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits, Pending
 
@@ -165,7 +165,7 @@ def _take(a: np.ndarray[Any, Any]) -> Any:
     if tp is None or view.ptr % view.itemsize:
         return NotImplemented
     if view.ndim != 1:
-        return pa.Tensor.from_numpy(a)
+        return pa.Tensor.from_numpy(lasting(a))
     if not view.contiguous:
         return NotImplemented
     return pa.Array.from_buffers(tp, len(a), [None, pa.foreign_buffer(view.ptr, view.nbytes, view)], 0)

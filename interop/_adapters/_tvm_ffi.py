@@ -9,7 +9,7 @@ import tvm_ffi
 
 from interop._adapters._host import HostLibrary
 from interop._dtypes import ROWS
-from interop._native import CallRoute, IdentityRoute, View, make_view, ndarray_from_view, view_from_dlpack
+from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_dlpack
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _show(x: Any) -> Any:
 
 def _take(a: np.ndarray[Any, Any]) -> Any:
     # It raises for what is readonly, and for what DLPack can't express.
-    made = tvm_ffi.from_dlpack(a)
+    made = tvm_ffi.from_dlpack(lasting(a))
     return made if made.data_ptr() % a.itemsize == 0 else NotImplemented
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from interop._adapters._wrappers import Wrapper
-from interop._native import CallRoute, view_from_ndarray
+from interop._native import CallRoute, lasting, view_from_ndarray
 from interop.errors import UnsupportedError
 
 
@@ -45,7 +45,7 @@ def _show(x: Any) -> Any:
         return NotImplemented
     # It raises for another byte order, and for strides of half an element.
     view_from_ndarray(held)
-    return held
+    return lasting(held)
 
 
 _ROUTES: Final = {(xr.DataArray, "numpy"): CallRoute(_show)}

@@ -28,7 +28,7 @@ from interop._native._lending import (
 )
 from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
 from interop._native._lookup import find
-from interop._native._ndarray import ndarray_from_view, view_from_ndarray
+from interop._native._ndarray import lasting, ndarray_from_view, view_from_ndarray
 from interop._native._negotiate import view_from_dlpack
 from interop._native._routes import (
     CallRoute,
@@ -85,6 +85,7 @@ __all__ = [
     "find",
     "has_buffer",
     "hot_routes",
+    "lasting",
     "make_view",
     "ndarray_from_view",
     "peek_capsule",

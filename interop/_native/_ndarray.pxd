@@ -4,6 +4,7 @@ from interop._native._view cimport View
 from interop._native.dlpack cimport DLTensor
 
 cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcept
+cdef object quiet_keeper(object array)
 cdef bint borrows(object array) noexcept
 cdef object undisguised(object array, object dtype)
 cpdef View view_from_ndarray(object array)

@@ -1,6 +1,8 @@
 """Between ndarrays and Views, by numpy's C API: no protocol, no Python objects on the way."""
 
+cimport cython
 cimport numpy as cnp
+from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
@@ -15,6 +17,10 @@ from interop._native.dlpack cimport (
     DLTensor,
     kDLCPU,
 )
+
+import array as arrays
+import ctypes
+import mmap
 
 import numpy as np
 
@@ -39,6 +45,7 @@ cdef extern from "numpy/arrayobject.h":
     int PyArray_SetBaseObject(cnp.ndarray array, PyObject* base) except -1
     bint PyArray_ISNOTSWAPPED(cnp.ndarray array) noexcept
     bint PyArray_Check(object array) noexcept
+    PyObject* PyArray_BASE(cnp.ndarray array) noexcept
     int PyArray_TYPE(cnp.ndarray array) noexcept
     PyTypeObject* _NDARRAY "&PyArray_Type"
     bint PyArray_CHKFLAGS(cnp.ndarray array, int flags) noexcept
@@ -123,18 +130,165 @@ cdef bint borrows(object array) noexcept:
 
 cdef object undisguised(object array, object dtype):
     """View an ndarray's bits as a dtype of the same size."""
-    cdef cnp.ndarray a = <cnp.ndarray> array
-    if cnp.PyArray_ITEMSIZE(a) != (<cnp.dtype?> dtype).itemsize:
+    if cnp.PyArray_ITEMSIZE(<cnp.ndarray> array) != (<cnp.dtype?> dtype).itemsize:
         raise DTypeError(f"{array.dtype} and {dtype} differ in size.")
+    return viewed(<cnp.ndarray> array, dtype, array)
+
+
+cdef object viewed(cnp.ndarray a, object dtype, object owner):
+    """Make an ndarray of elements of this type on the memory of another one, which `owner` keeps alive."""
     # The call takes a reference to the dtype.
     Py_INCREF(dtype)
     result = PyArray_NewFromDescr(
         _NDARRAY, <PyArray_Descr*> dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_STRIDES(a),
         cnp.PyArray_DATA(a), cnp.PyArray_FLAGS(a) & NPY_ARRAY_WRITEABLE, NULL,
     )
-    Py_INCREF(array)
-    PyArray_SetBaseObject(<cnp.ndarray> result, <PyObject*> array)
+    Py_INCREF(owner)
+    PyArray_SetBaseObject(<cnp.ndarray> result, <PyObject*> owner)
     return result
+
+
+# What keeps the memory of an ndarray alive and where it is. numpy itself only holds a reference to the object that it
+# was made on: ndarray(buffer=...) and memmap let the buffer go at once, so that the object can be closed or resized.
+
+# What as_strided puts between an array and what it was made from.
+_STRIDED = type(np.lib.stride_tricks.as_strided(np.empty(1)).base)
+
+# Whose memory is where its buffer says, or is gone: of another type's objects a buffer may be one part of many.
+_MOVABLE = (bytearray, memoryview, mmap.mmap, arrays.array, ctypes.Structure.__base__)
+
+
+# Not cleared by the garbage collector: the pointer would dangle for whatever finalizer still sees the memory.
+@cython.final
+@cython.no_gc_clear
+@cython.freelist(16)
+cdef class Export:
+    """An ndarray, and an export of the buffer that it was made on: while it is held the memory stays where it is.
+
+    Attributes
+    ----------
+    array
+        The ndarray.
+    """
+
+    cdef readonly object array
+    cdef Py_buffer buffer
+    cdef bint exported
+
+    def __dealloc__(self):
+        if self.exported:
+            PyBuffer_Release(&self.buffer)
+
+    @property
+    def exporter(self):
+        """Whose buffer it is."""
+        return <object> self.buffer.obj if self.exported else None
+
+
+cdef inline PyObject* made_on(object array) noexcept:
+    """The object that the memory of an ndarray belongs to, borrowed; NULL where it's numpy's own."""
+    cdef PyObject* base = PyArray_BASE(<cnp.ndarray> array)
+    while base != NULL and PyArray_Check(<object> base):
+        base = PyArray_BASE(<cnp.ndarray> base)
+    return base
+
+
+cdef object keeper(object array):
+    """The ndarray; with an export of the buffer that it was made on, if it was made on one.
+
+    While the export is held, ``close()`` and ``resize()`` of that object raise BufferError.
+
+    Raises
+    ------
+    UnsupportedError
+        If the memory has been pulled away from under the array.
+    """
+    cdef PyObject* base = made_on(array)
+    return array if base == NULL else held(array, <object> base)
+
+
+cdef object quiet_keeper(object array):
+    """The same for a hot route: None where the memory is gone."""
+    cdef PyObject* base = made_on(array)
+    if base == NULL:
+        return array
+    try:
+        return held(array, <object> base)
+    except Exception:
+        return None
+
+
+cdef object held(object array, object base):
+    """What :func:`keeper` returns for an ndarray whose memory isn't numpy's."""
+    cdef Export export
+    if type(base) is _STRIDED:
+        inner = keeper(base.base)
+        return array if inner is base.base else (array, inner)
+    # Nobody can close a View or bytes; and the small floats of a View have no buffer.
+    if not PyObject_CheckBuffer(base) or type(base) is View or type(base) is bytes:
+        return array
+    export = Export.__new__(Export)
+    try:
+        PyObject_GetBuffer(base, &export.buffer, PyBUF_FULL_RO)
+    except Exception as err:
+        if isinstance(base, _MOVABLE):
+            raise UnsupportedError(gone_text(base, str(err))) from err
+        return array
+    export.exported = True
+    if isinstance(base, _MOVABLE) and not lies_in(<cnp.ndarray> array, &export.buffer):
+        raise UnsupportedError(gone_text(base, "its memory is elsewhere now"))
+    export.array = array
+    return export
+
+
+cdef gone_text(base, why):
+    return (
+        f"the memory of this ndarray is gone: the {type(base).__qualname__} that it was made on has been closed, released "
+        f"or resized ({why}). Make the array again."
+    )
+
+
+cdef bint lies_in(cnp.ndarray a, Py_buffer* buffer) noexcept:
+    """Whether all elements of an ndarray are in the memory of a buffer."""
+    cdef Py_ssize_t low = 0, high = 0, first = 0, last = 0
+    cdef char* data = <char*> cnp.PyArray_DATA(a)
+    if buffer.suboffsets != NULL:
+        # A table of pointers: no address of it says where the others are.
+        return True
+    if not reach(cnp.PyArray_NDIM(a), <Py_ssize_t*> cnp.PyArray_DIMS(a), <Py_ssize_t*> cnp.PyArray_STRIDES(a), &low, &high):
+        return True
+    if buffer.strides == NULL:
+        last = buffer.len - buffer.itemsize
+    elif not reach(buffer.ndim, buffer.shape, buffer.strides, &first, &last):
+        return False
+    high += cnp.PyArray_ITEMSIZE(a)
+    last += buffer.itemsize
+    return <char*> buffer.buf + first <= data + low and data + high <= <char*> buffer.buf + last
+
+
+cdef bint reach(int ndim, Py_ssize_t* shape, Py_ssize_t* strides, Py_ssize_t* low, Py_ssize_t* high) noexcept:
+    """How many bytes below and above the first element the others begin; False where there are no elements."""
+    cdef int axis
+    for axis in range(ndim):
+        if shape[axis] == 0:
+            return False
+        if strides[axis] < 0:
+            low[0] += (shape[axis] - 1) * strides[axis]
+        else:
+            high[0] += (shape[axis] - 1) * strides[axis]
+    return True
+
+
+def lasting(array, /):
+    """The ndarray itself, or one on the same memory that holds an export of the buffer that it was made on.
+
+    Raises
+    ------
+    UnsupportedError
+        If the memory has been pulled away from under the array.
+    """
+    owner = keeper(array)
+    return array if owner is array else viewed(<cnp.ndarray> array, array.dtype, owner)
 
 
 cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcept:
@@ -164,20 +318,20 @@ cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcep
 
 
 cpdef View view_from_ndarray(object array):
-    """Borrow the memory of an ndarray; the View holds the array.
+    """Borrow the memory of an ndarray; the View holds the array, and the buffer that it was made on.
 
     Raises
     ------
     DTypeError
         If DLPack can't express the element type, or the strides are no multiple of its size.
     UnsupportedError
-        If it's no ndarray.
+        If it's no ndarray, or its memory is gone.
     """
     cdef View view
     cdef bint readonly = False
     if not PyArray_Check(array):
         raise UnsupportedError(f"a {name_of(type(array))} is no ndarray.")
-    view = empty_view(cnp.PyArray_NDIM(<cnp.ndarray> array), array)
+    view = empty_view(cnp.PyArray_NDIM(<cnp.ndarray> array), keeper(array))
     if not borrow_ndarray(array, &view.tensor, &readonly):
         raise DTypeError(f"DLPack can't express an ndarray of {array.dtype} with strides of {array.strides} bytes. Copy it first.")
     if readonly:

@@ -39,7 +39,7 @@ from interop._native._calls cimport (
     vectorcall,
 )
 from interop._native._import cimport ExchangeAPI
-from interop._native._ndarray cimport borrow_ndarray, borrows, undisguised, view_from_ndarray
+from interop._native._ndarray cimport borrow_ndarray, borrows, quiet_keeper, undisguised, view_from_ndarray
 from interop._native._view cimport MAX_AXES, View, new_view
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
@@ -517,7 +517,10 @@ cdef class NdarrayRoute(Route):
         for axis in range(tensor.ndim):
             if strides[axis] < 0:
                 return NotImplemented
-        made = self.api.c_wrap(&tensor, False, x)
+        owner = quiet_keeper(x)
+        if owner is None:
+            return NotImplemented
+        made = self.api.c_wrap(&tensor, False, owner)
         if made == NULL:
             PyErr_Clear()
             return NotImplemented

@@ -150,6 +150,11 @@ class Case:
             raise AssertionError(msg)
         return self.limits
 
+    @property
+    def has_shape(self) -> bool:
+        """Whether the shape is known, as it is of a lazy array: not of what has to be exported first."""
+        return self.facts.certain or "lazy" in self.facts.pending
+
     def source_casts_to(self, dtype: str) -> bool:
         """Whether the source's framework can cast to an element type."""
         limits = self.source_limits

@@ -74,18 +74,17 @@ def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
         dst = to_numpy(dst, copy=False)
     into, source = adapter_for(dst), adapter_for(src)
     there, here = describe(into, dst), describe(source, src)
-    if there.readonly:
-        # What others may not write, its own framework may: a variable is assigned to.
-        fix = f"Write by {into.name}'s own calls, or into a copy." if there.immutable else "Write into a copy."
-        named = replace(there, framework=wrapper.name) if isinstance(wrapper, Wrapped) else there
-        raise ReadOnlyError(message(f"can't write into {describe_facts(named)}", "it is readonly", fix))
+    # For a message: what was passed may be a wrapper.
+    named = replace(there, framework=wrapper.name) if isinstance(wrapper, Wrapped) else there
     if here.certain:
-        _check(there, here, rule)
+        _check(there, here, rule, named)
+    else:
+        _refuse_readonly(there, named)
     if here.framework != into.name:
         src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
         now = describe(into, src)
         if not here.certain:
-            _check(there, now, rule)
+            _check(there, now, rule, named)
         here = now
     if shares_memory(dst, src) and (there.ptr, there.strides) != (here.ptr, here.strides):
         src = convert(src, into.name, copy=True)
@@ -110,7 +109,15 @@ def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
     return None if limits is None or here.dtype.name in limits.dtypes else there.dtype
 
 
-def _check(there: Facts, here: Facts, casting: str) -> None:
+def _refuse_readonly(there: Facts, named: Facts) -> None:
+    if there.readonly:
+        # What others may not write, its own framework may: a variable is assigned to.
+        fix = f"Write by {there.framework}'s own calls, or into a copy." if there.immutable else "Write into a copy."
+        raise ReadOnlyError(message(f"can't write into {describe_facts(named)}", "it is readonly", fix))
+
+
+def _check(there: Facts, here: Facts, casting: str, named: Facts) -> None:
+    """Refuse what can't be written, in the order in which errors win."""
     what = f"can't write {describe_facts(here)} into {describe_facts(there)}"
     if here.grad != "none" and here.framework != there.framework:
         why = f"the source takes part in automatic differentiation, and {there.framework} knows nothing of its graph"
@@ -120,6 +127,7 @@ def _check(there: Facts, here: Facts, casting: str) -> None:
     if not castable(here.dtype, there.dtype, casting):
         why = f"casting={casting!r} forbids {here.dtype} to {there.dtype}"
         raise DTypeError(message(what, why, "casting='unsafe' allows every cast but complex to real."))
+    _refuse_readonly(there, named)
     try:
         fits = np.broadcast_shapes(here.shape, there.shape) == there.shape
     except ValueError:

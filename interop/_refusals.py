@@ -1,7 +1,8 @@
-"""What can't be done, and what to call instead: one function an error, in the order in which errors win."""
+"""What can't be done, and what to call instead: one function an error, asked in the order in which errors win."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
@@ -10,6 +11,7 @@ from interop._devices import CUDA, CUDA_MANAGED
 from interop._dtypes import COMPLEX
 from interop._streams import ORDERED, PER_THREAD
 from interop.errors import (
+    PRECEDENCE,
     CopyError,
     DeviceError,
     DTypeError,
@@ -23,7 +25,7 @@ from interop.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from interop._case import Case
 
@@ -45,10 +47,11 @@ _STREAMED: Final = frozenset({CUDA, CUDA_MANAGED})
 
 def refusal(case: Case) -> InteropError | None:
     """Return a fresh instance of the error that stands against a conversion, or None."""
-    for check in _CHECKS:
-        error = check(case)
-        if error is not None:
-            return error
+    for kind in PRECEDENCE:
+        for check in _CHECKS[kind]:
+            error = check(case)
+            if error is not None:
+                return error
     return None
 
 
@@ -83,19 +86,58 @@ def _call(case: Case, **changes: object) -> str:
 
 def _traced(case: Case) -> InteropError | None:
     """What can't be done with what only stands for values: its framework's operations are all there is."""
-    facts, room, options = case.facts, case.limits, case.options
+    facts = case.facts
     if not facts.traced:
         return None
     if not case.same:
         return UnsupportedError(facts.traced)
-    if options.order == "F" and not _layout.is_f(facts.shape, _layout.c_strides(facts.shape)):
+    if case.options.order == "F" and not _layout.is_f(facts.shape, _layout.c_strides(facts.shape)):
         why = f"how traced values lie in memory is for {case.target}'s compiler to say"
         return UnsupportedError(message(_what(case), why, f"{_call(case, order=None)} leaves it to that."))
-    alone = facts.device.is_host and not case.moves and room is not None and room.devices == 1
-    if options.device is not None and not alone:
-        why = "where traced values live is decided when the function is called"
-        return DeviceError(message(_what(case), why, f"{_call(case, device=None)} leaves them there."))
     return None
+
+
+def _traced_device(case: Case) -> InteropError | None:
+    room = case.limits
+    alone = case.facts.device.is_host and not case.moves and room is not None and room.devices == 1
+    if not case.facts.traced or case.options.device is None or alone:
+        return None
+    why = "where traced values live is decided when the function is called"
+    return DeviceError(message(_what(case), why, f"{_call(case, device=None)} leaves them there."))
+
+
+def _dimensions(case: Case) -> InteropError | None:
+    shape, room = case.facts.shape, case.limits
+    # Of a device that the target lacks no limits are known, nor the shape of what has to be exported first.
+    if case.same or room is None or not case.has_shape or room.min_ndim <= len(shape) <= room.max_ndim:
+        return None
+    if len(shape) < room.min_ndim:
+        why = f"{case.target} holds no arrays of fewer than {room.min_ndim} dimensions and this has {len(shape)}"
+        wanted = (*[1] * (room.min_ndim - len(shape)), *shape)
+    else:
+        why = f"{case.target} holds at most {room.max_ndim} dimensions and this has {len(shape)}"
+        first = len(shape) - room.max_ndim + 1
+        wanted = (math.prod(shape[:first]), *shape[first:])
+    return UnsupportedError(message(_what(case), why, f"Reshape it first: {_reshaped(case, wanted)}."))
+
+
+def _reshaped(case: Case, shape: tuple[int, ...]) -> str:
+    lengths = ", ".join(map(str, shape))
+    if not case.facts.device.is_host:
+        return f"x.reshape({lengths})"
+    # Not everything has a reshape of its own: a View, a capsule and what wraps an array have none.
+    own = {} if case.facts.grad == "none" else {"detach": True}
+    return _call(case).replace("(x", f"({call_text('numpy', **own)}.reshape({lengths})", 1)
+
+
+def _order(case: Case) -> InteropError | None:
+    shape, room = case.facts.shape, case.limits
+    if case.options.order != "F" or room is None or room.strides != "c" or not case.has_shape:
+        return None
+    if _layout.is_f(shape, _layout.c_strides(shape)):
+        return None
+    why = f"{case.target}'s arrays are in C order, always"
+    return UnsupportedError(message(_what(case), why, f"{_call(case, order=None)} gives one."))
 
 
 def _gradient(case: Case) -> InteropError | None:
@@ -158,25 +200,6 @@ def _stream(case: Case) -> InteropError | None:
     return None
 
 
-def _dimensions(case: Case) -> InteropError | None:
-    ndim = len(case.facts.shape)
-    if case.same or case.room.min_ndim <= ndim <= case.room.max_ndim:
-        return None
-    if ndim < case.room.min_ndim:
-        why = f"{case.target} holds no arrays of fewer than {case.room.min_ndim} dimensions and this has {ndim}"
-        return UnsupportedError(message(_what(case), why, "Reshape it first: x.reshape(1)."))
-    why = f"{case.target} holds at most {case.room.max_ndim} dimensions and this has {ndim}"
-    return UnsupportedError(message(_what(case), why, "Reshape it to fewer dimensions first."))
-
-
-def _order(case: Case) -> InteropError | None:
-    shape = case.facts.shape
-    if case.options.order != "F" or case.room.strides != "c" or _layout.is_f(shape, _layout.c_strides(shape)):
-        return None
-    why = f"{case.target}'s arrays are in C order, always"
-    return UnsupportedError(message(_what(case), why, f"{_call(case, order=None)} gives one."))
-
-
 def _dtype(case: Case) -> InteropError | None:
     if case.same and not case.reasons:
         return None
@@ -220,7 +243,10 @@ def _readonly(case: Case) -> InteropError | None:
         return ReadOnlyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
     if case.laundered:
         why = f"it is readonly, {case.target} can't express that, and copy=False forbids a copy"
-        fix = f"{_call(case, writable=False)} is your promise not to write; {_call(case, copy=None)} copies."
+        fix = f"{_call(case, copy=None)} copies."
+        if len(case.reasons) == 1:
+            # Where a copy is needed anyway no promise helps.
+            fix = f"{_call(case, writable=False)} is your promise not to write; {fix}"
         return ReadOnlyError(message(_what(case), why, fix))
     return None
 
@@ -233,15 +259,12 @@ def _copy(case: Case) -> InteropError | None:
     return CopyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))
 
 
-_CHECKS: Final[tuple[Callable[[Case], InteropError | None], ...]] = (
-    _traced,
-    _gradient,
-    _device,
-    _absent,
-    _stream,
-    _dimensions,
-    _order,
-    _dtype,
-    _readonly,
-    _copy,
-)
+#: By what they raise; in the order in which they are asked.
+_CHECKS: Final[Mapping[type[InteropError], tuple[Callable[[Case], InteropError | None], ...]]] = {
+    UnsupportedError: (_traced, _dimensions, _order),
+    GradientError: (_gradient,),
+    DeviceError: (_traced_device, _device, _absent, _stream),
+    DTypeError: (_dtype,),
+    ReadOnlyError: (_readonly,),
+    CopyError: (_copy,),
+}

@@ -61,7 +61,7 @@ class CopyError(InteropError, BufferError, ValueError):
     """A copy is needed and ``copy=False`` forbids it."""
 
 
-#: When several errors apply, the first of these wins.
+#: When several errors apply, the first of these wins: the planner asks what stands against a conversion in this order.
 PRECEDENCE: Final = (UnsupportedError, GradientError, DeviceError, DTypeError, ReadOnlyError, CopyError)
 
 

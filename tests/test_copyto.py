@@ -123,3 +123,18 @@ def test_overlap_is_read_before_it_is_written(framework: str) -> None:
     b = np.arange(4.0)
     interop.copyto(interop.convert(b, framework), b[::-1])
     assert b.tolist() == [3, 2, 1, 0]
+
+
+def test_the_first_error_of_several_wins() -> None:
+    """In the order of errors.PRECEDENCE, whatever else is wrong; each is mended, and the next one comes."""
+    readonly = np.zeros(3, "i4")
+    readonly.flags.writeable = False
+    source: Any = torch.ones(4, requires_grad=True)
+    with pytest.raises(interop.GradientError):
+        interop.copyto(readonly, source)
+    with pytest.raises(interop.DTypeError):
+        interop.copyto(readonly, source.detach())
+    with pytest.raises(interop.ReadOnlyError):
+        interop.copyto(readonly, source.detach(), casting="unsafe")
+    with pytest.raises(interop.CopyError, match="broadcast"):
+        interop.copyto(readonly.copy(), source.detach(), casting="unsafe")

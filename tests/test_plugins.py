@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toys import registry_kept
 
 import interop
-from interop import _plugins, _registry
-from interop._native import clear_hot_routes, ndarray_from_view, view_from_ndarray
+from interop._native import ndarray_from_view, view_from_ndarray
 from interop.protocols import Facts, HostAdapter, Limits
 
 TESTS = Path(__file__).parent
@@ -231,23 +231,13 @@ class CellsAdapter(HostAdapter):
 @pytest.fixture
 def joined() -> Iterator[Callable[..., None]]:
     """Register a CellsAdapter with some of its verbs replaced."""
-    kept = _registry._loaded, set(_registry._registered), _plugins.faults()
 
     def register(**verbs: Any) -> None:
         kind: Any = type("Broken", (CellsAdapter,), verbs)
         interop.register(kind())
 
-    yield register
-    _registry._loaded = kept[0]
-    _registry._registered.clear()
-    _registry._registered.update(kept[1])
-    _plugins._faults.clear()
-    _plugins._faults.update(kept[2])
-    _registry._by_type.clear()
-    _registry._unclaimed.clear()
-    clear_hot_routes()
-    for known in reversed(list(_registry._loaded.values())):
-        _registry._install_routes(known)
+    with registry_kept():
+        yield register
 
 
 def fails(*_: Any, **__: Any) -> Any:

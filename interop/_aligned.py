@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex
 
@@ -55,7 +56,7 @@ def empty_aligned(
     DTypeError
         numpy has no such element type.
     UnsupportedError
-        `shape`, `order` or `alignment` isn't one.
+        `shape`, `order` or `alignment` isn't one, or no machine has memory of that shape.
 
     Examples
     --------
@@ -108,6 +109,11 @@ def aligned(
     """Allocate on a multiple of `alignment` bytes, in any dense layout (strides in elements)."""
     if dtype.numpy is None:
         msg = f"numpy has no element type {dtype}"
+        raise UnsupportedError(msg)
+    # Lengths count although an axis is empty: numpy counts so.
+    size = math.prod(side or 1 for side in shape) * dtype.itemsize
+    if size > sys.maxsize - alignment:
+        msg = f"no memory has the shape {shape} of {dtype}: {size:,} bytes. Pass a smaller shape."
         raise UnsupportedError(msg)
     size = math.prod(shape) * dtype.itemsize
     try:

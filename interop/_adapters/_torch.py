@@ -215,7 +215,9 @@ class TorchAdapter(TorchStreams):
         """Allocate in any dense layout."""
         try:
             made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
-        except torch.OutOfMemoryError as err:
+        except RuntimeError as err:
+            if not isinstance(err, torch.OutOfMemoryError) and _NO_HOST_MEMORY not in str(err):
+                raise
             raise _memory_error(err) from err
         if type(made) is not torch.Tensor:
             msg = "a fake mode of torch is active, in which no memory can be made. Convert outside of it."
@@ -382,9 +384,14 @@ def _lock_storage(x: Any) -> None:
     torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
 
 
+#: What its allocator of host memory says in a plain RuntimeError.
+_NO_HOST_MEMORY: Final = "can't allocate memory: "
+
+
 def _memory_error(err: Exception) -> MemoryError:
     """The builtin that says so, in one line of torch's page."""
-    return MemoryError(text_of(err).partition(". ")[0])
+    text = text_of(err)
+    return MemoryError((text.partition(_NO_HOST_MEMORY)[2] or text).partition(". ")[0])
 
 
 def _mirrored(view: View) -> View:

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from interop._native._export cimport export_versioned, host_accessible
 from interop._native._import cimport adopt, check_version, hold_versioned
-from interop._native._view cimport MAX_AXES, View, c_order, exchange_api, fits
+from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, c_order, exchange_api, measure
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,
@@ -58,7 +58,8 @@ cdef int allocate(
 ) noexcept nogil:
     """Allocate host memory in C order, of the prototype's shape and element type."""
     cdef int64_t itemsize = (prototype.dtype.bits * prototype.dtype.lanes + 7) // 8
-    cdef int64_t size = itemsize
+    cdef int64_t ignored, above
+    cdef size_t size = itemsize
     cdef Allocation* block
     cdef DLTensor* tensor
     cdef int axis
@@ -66,7 +67,9 @@ cdef int allocate(
     shape.strides = NULL
     if prototype.device.device_type != kDLCPU:
         return refuse(error_ctx, set_error, b"BufferError", b"a View's memory is on the host: device type 1")
-    if itemsize == 0 or prototype.ndim < 0 or prototype.ndim > MAX_AXES or not fits(&shape, itemsize):
+    if itemsize == 0 or prototype.ndim < 0 or prototype.ndim > MAX_AXES or prototype.ndim > 0 and prototype.shape == NULL:
+        return refuse(error_ctx, set_error, b"BufferError", b"no memory has this shape and element type")
+    if measure(&shape, itemsize, &ignored, &above) == IMPOSSIBLE:
         return refuse(error_ctx, set_error, b"BufferError", b"no memory has this shape and element type")
     for axis in range(prototype.ndim):
         size *= prototype.shape[axis]

@@ -344,7 +344,9 @@ cdef class ExchangeAPI:
         if tensor.dtype.lanes != 1 or tensor.dtype.bits == 0 or tensor.dtype.bits % 8:
             return False
         if tensor.device.device_type != kDLMetal and tensor.data != NULL:
-            tensor.data = <char*> tensor.data + tensor.byte_offset
+            if tensor.byte_offset > UINTPTR_MAX - <uintptr_t> tensor.data:
+                return False
+            tensor.data = <void*> (<uintptr_t> tensor.data + <uintptr_t> tensor.byte_offset)
             tensor.byte_offset = 0
         return True
 

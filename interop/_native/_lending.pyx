@@ -13,7 +13,7 @@ from interop._native._calls cimport Memo, Py_DECREF, PyTuple_GET_ITEM, PyTuple_G
 from interop._native._import cimport ExchangeAPI
 from interop._native._loans cimport CurrentStream, Streams, new_loan
 from interop._native._routes cimport Guards, Route, check_descriptor
-from interop._native._view cimport MAX_AXES, View, c_order, follows_c, new_view
+from interop._native._view cimport MAX_AXES, POSSIBLE, View, c_order, follows_c, measure, new_view
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCUDA, kDLUInt
 
 cdef enum:
@@ -486,32 +486,24 @@ cdef class ArrayTaker(Taker):
 
     cdef object take(self, const DLTensor* tensor, object owner):
         cdef int64_t itemsize = tensor.dtype.bits * tensor.dtype.lanes // 8
-        cdef int64_t low = 0
-        cdef int64_t high = 1
-        cdef int64_t reach
+        cdef int64_t below, above
         cdef int axis
-        cdef bint plain = follows_c(tensor)
-        if tensor.ndim > self.max_ndim:
+        cdef bint plain
+        if tensor.ndim > self.max_ndim or measure(tensor, itemsize, &below, &above) != POSSIBLE:
+            # Of nothing the planner knows where it is.
             return NotImplemented
         dtype = self.dtypes.get((tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes))
         if dtype is None:
             return NotImplemented
+        plain = follows_c(tensor)
         for axis in range(tensor.ndim):
-            if tensor.shape[axis] == 0:
-                # Of nothing the planner knows where it is.
-                return NotImplemented
-            reach = (tensor.shape[axis] - 1) * tensor.strides[axis]
-            if reach < 0:
-                low += reach
-            else:
-                high += reach
             # Of one index the stride is anything, and it is handed on.
             if tensor.shape[axis] == 1:
                 plain = False
         memory = self.borrowed.function()(
-            <uintptr_t> tensor.data + low * itemsize, (high - low) * itemsize, owner, tensor.device.device_id
+            <uintptr_t> tensor.data - below, below + above, owner, tensor.device.device_id
         )
-        pointer = self.pointer(memory, -low * itemsize)
+        pointer = self.pointer(memory, below)
         shape = tuple([tensor.shape[axis] for axis in range(tensor.ndim)])
         if plain:
             return self.array(shape, dtype, pointer)

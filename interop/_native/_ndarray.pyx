@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from interop._native._export cimport host_accessible
-from interop._native._view cimport MAX_AXES, View, empty_view
+from interop._native._view cimport MAX_AXES, View, check_layout, empty_view, is_possible
 from interop._native.dlpack cimport (
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
@@ -325,7 +325,7 @@ cpdef View view_from_ndarray(object array):
     DTypeError
         If DLPack can't express the element type, or the strides are no multiple of its size.
     UnsupportedError
-        If it's no ndarray, or its memory is gone.
+        If it's no ndarray, its memory is gone, or no memory can be as it says.
     """
     cdef View view
     cdef bint readonly = False
@@ -338,6 +338,9 @@ cpdef View view_from_ndarray(object array):
         view.flags |= FLAG_READ_ONLY
     if view.tensor.dtype.bits < 8:
         view.flags |= FLAG_SUBBYTE_PADDED
+    # as_strided believes every stride.
+    if not is_possible(view):
+        check_layout(view)
     return view
 
 

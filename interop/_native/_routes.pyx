@@ -40,7 +40,7 @@ from interop._native._calls cimport (
 )
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, quiet_keeper, undisguised, view_from_ndarray
-from interop._native._view cimport MAX_AXES, View, new_view
+from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, is_possible, measure, new_view
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 cdef PyObject* Py_None = <PyObject*> None
@@ -314,6 +314,7 @@ cdef class ExchangeRoute(Route):
     cdef object run(self, object x):
         cdef DLTensor tensor
         cdef PyObject* made
+        cdef View view
         if not self.api.c_describe(x, &tensor) or tensor.device.device_type != kDLCPU or tensor.data == NULL:
             return NotImplemented
         if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and not self.of_bytes(<PyObject*> x):
@@ -326,7 +327,8 @@ cdef class ExchangeRoute(Route):
             return NotImplemented
         owner = <object> made
         Py_DECREF(made)
-        return new_view(&tensor, 0, True, owner)
+        view = new_view(&tensor, 0, True, owner)
+        return view if is_possible(view) else NotImplemented
 
     cdef bint of_bytes(self, PyObject* x) noexcept:
         """Whether what is exported as integers of 8 bits is that."""
@@ -500,6 +502,7 @@ cdef class NdarrayRoute(Route):
         cdef DLTensor tensor
         cdef int64_t[MAX_AXES] shape
         cdef int64_t[MAX_AXES] strides
+        cdef int64_t below, above
         cdef bint readonly
         cdef int axis
         cdef PyObject* made
@@ -519,6 +522,9 @@ cdef class NdarrayRoute(Route):
                 return NotImplemented
         owner = quiet_keeper(x)
         if owner is None:
+            return NotImplemented
+        # torch ends the process at strides that leave 64 bits.
+        if measure(&tensor, (tensor.dtype.bits + 7) // 8, &below, &above) == IMPOSSIBLE:
             return NotImplemented
         made = self.api.c_wrap(&tensor, False, owner)
         if made == NULL:

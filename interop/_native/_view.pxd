@@ -7,6 +7,12 @@ cdef enum:
     INLINE_AXES = 8
     MAX_AXES = 64
 
+cdef enum Layout:
+    IMPOSSIBLE
+    POSSIBLE
+    # Strides that mean nothing may not fit into 64 bits as bytes.
+    ENORMOUS
+
 
 cdef class View:
     cdef DLTensor tensor
@@ -34,5 +40,6 @@ cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object 
 cdef View empty_view(int ndim, object owner)
 cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil
 cdef bint follows_c(const DLTensor* tensor) noexcept
-cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil
+cdef Layout measure(const DLTensor* tensor, int64_t itemsize, int64_t* below, int64_t* above) noexcept nogil
+cdef bint is_possible(View view) noexcept
 cdef int check_layout(View view) except -1

@@ -11,7 +11,7 @@ from cpython.buffer cimport (
     PyBUF_WRITABLE,
 )
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport INT32_MAX, INT64_MAX, INT64_MIN, UINTPTR_MAX, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport INT32_MAX, INT64_MIN, UINTPTR_MAX, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -41,6 +41,26 @@ from interop._dtypes import dtype_of_triple
 from interop._native._lookup import find
 from interop._words import said, shown
 from interop.errors import DeviceError, UnsupportedError
+
+cdef extern from *:
+    """
+    /* Whether the result, which is put in its place, is another than that of mathematics. */
+    #if defined(__GNUC__)
+    #define interop_multiply(a, b, product) __builtin_mul_overflow((a), (b), (product))
+    #define interop_add(a, b, sum) __builtin_add_overflow((a), (b), (sum))
+    #else
+    static CYTHON_INLINE int interop_multiply(int64_t a, int64_t b, int64_t *product) {
+        *product = (int64_t) ((uint64_t) a * (uint64_t) b);
+        return (a == -1 && b == INT64_MIN) || (a != 0 && a != -1 && *product / a != b);
+    }
+    static CYTHON_INLINE int interop_add(int64_t a, int64_t b, int64_t *sum) {
+        *sum = (int64_t) ((uint64_t) a + (uint64_t) b);
+        return (a < 0) == (b < 0) && (*sum < 0) != (a < 0);
+    }
+    #endif
+    """
+    bint multiply "interop_multiply" (int64_t a, int64_t b, int64_t* product) noexcept nogil
+    bint add "interop_add" (int64_t a, int64_t b, int64_t* sum) noexcept nogil
 
 # Formats of the buffer protocol (PEP 3118) by code and bits; the small floats have none.
 cdef dict _FORMATS = {
@@ -365,9 +385,10 @@ cdef class View:
         cdef int64_t itemsize = self.itemsize_()
         cdef _Memory memory = _Memory()
         cdef char* out
-        memory.block = malloc(self.size_() * itemsize + 64)
+        # Unsigned: of 2**63 - 1 bytes, which nobody has, there is room for 64 more.
+        memory.block = malloc(<size_t> (self.size_() * itemsize) + 64)
         if memory.block == NULL:
-            raise MemoryError
+            raise MemoryError(f"there are no {self.nbytes} bytes for a copy of {self!r}")
         out = <char*> ((<uintptr_t> memory.block + 63) & ~(<uintptr_t> 63))
         view.owner = memory
         view.flags = self.flags & (<uint64_t> FLAG_SUBBYTE_PADDED)
@@ -477,42 +498,79 @@ cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nog
             step *= <uint64_t> shape[axis]
 
 
-cdef bint fits(const DLTensor* tensor, int64_t itemsize) noexcept nogil:
-    """Whether no length is negative, and no size or reach in bytes leaves 64 bits; no other memory exists.
+cdef Layout measure(const DLTensor* tensor, int64_t itemsize, int64_t* below, int64_t* above) noexcept nogil:
+    """Tell whether memory can be laid out so, and how many bytes it takes below and above the first element's address.
 
-    Lengths count although an axis is empty: numpy and torch count so. Strides then mean nothing.
+    It can't where a length is negative, or a size or reach in bytes leaves 64 bits. Lengths count although an axis is
+    empty: numpy and torch count so. Strides then mean nothing, and where only one index is; they may be enormous.
     """
-    cdef int64_t room = INT64_MAX // itemsize
-    cdef int64_t size = 1
-    cdef int64_t reach = 1
-    cdef int64_t length, step
+    cdef int64_t size = itemsize
+    cdef int64_t span = itemsize
+    cdef int64_t length, reach
+    cdef Layout layout = POSSIBLE
     cdef bint empty = False
+    cdef bint far = False
     cdef int axis
+    below[0] = 0
+    above[0] = itemsize
     for axis in range(tensor.ndim):
         length = tensor.shape[axis]
-        if length < 0:
-            return False
-        if length == 0:
+        if length <= 0:
+            if length < 0:
+                return IMPOSSIBLE
             empty = True
-        elif size > room // length:
-            return False
-        else:
-            size *= length
-    if empty or tensor.strides == NULL:
-        return True
-    for axis in range(tensor.ndim):
-        length = tensor.shape[axis] - 1
-        step = tensor.strides[axis]
-        if length == 0 or step == 0:
             continue
-        if step == INT64_MIN:
-            return False
-        if step < 0:
-            step = -step
-        if length > (room - reach) // step:
-            return False
-        reach += length * step
-    return True
+        if multiply(size, length, &size):
+            return IMPOSSIBLE
+        if tensor.strides == NULL:
+            continue
+        if length == 1:
+            if multiply(tensor.strides[axis], itemsize, &reach):
+                layout = ENORMOUS
+        # The least integer has no absolute value.
+        elif multiply(tensor.strides[axis], length - 1, &reach) or multiply(reach, itemsize, &reach) or reach == INT64_MIN:
+            far = True
+        elif add(span, -reach if reach < 0 else reach, &span):
+            far = True
+        elif reach < 0:
+            below[0] -= reach
+        else:
+            above[0] += reach
+    if empty:
+        below[0] = above[0] = 0
+        return ENORMOUS
+    return IMPOSSIBLE if far else layout
+
+
+cdef bint is_possible(View view) noexcept:
+    """Whether memory can have a View's layout at its address, unless that is NULL; useless strides are made harmless."""
+    cdef int64_t below, above
+    cdef uintptr_t start = <uintptr_t> view.tensor.data
+    cdef Layout layout = measure(&view.tensor, view.itemsize_(), &below, &above)
+    if layout == IMPOSSIBLE:
+        return False
+    if layout == ENORMOUS:
+        soften(view)
+    if below != 0 and not host_accessible(view.tensor.device.device_type):
+        # Not every device's pointer is an address.
+        below = 0
+    return start == 0 or start >= <uintptr_t> below and UINTPTR_MAX - start >= <uintptr_t> above
+
+
+cdef void soften(View view) noexcept:
+    """Replace strides that mean nothing and are enormous: their arithmetic is nowhere checked."""
+    cdef int64_t itemsize = view.itemsize_()
+    cdef int64_t ignored
+    cdef int axis
+    if view.size_() != 0:
+        for axis in range(view.tensor.ndim):
+            if view.tensor.shape[axis] == 1 and multiply(view.tensor.strides[axis], itemsize, &ignored):
+                view.tensor.strides[axis] = 1
+        return
+    for axis in range(view.tensor.ndim):
+        if not -INT32_MAX < view.tensor.strides[axis] < INT32_MAX:
+            c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
+            return
 
 
 cdef int check_layout(View view) except -1:
@@ -523,60 +581,42 @@ cdef int check_layout(View view) except -1:
     UnsupportedError
         Where the shape is impossible, or elements have no address.
     """
-    cdef int64_t low, high
-    cdef int64_t itemsize = view.itemsize_()
-    cdef int axis
-    cdef uintptr_t start = <uintptr_t> view.tensor.data
-    if not fits(&view.tensor, itemsize):
+    if not is_possible(view):
         raise UnsupportedError(
-            f"no memory has the shape {view.shape} with strides {view.strides}. This is a bug of whoever describes it."
+            f"no memory at {<uintptr_t> view.tensor.data:#x} has the shape {view.shape} with strides {view.strides}. This "
+            "is a bug of whoever describes it."
         )
-    if view.size_() == 0:
-        for axis in range(view.tensor.ndim):
-            # They mean nothing here, and their arithmetic is nowhere checked.
-            if not -INT32_MAX < view.tensor.strides[axis] < INT32_MAX:
-                c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
-        return 0
-    if start == 0:
+    if view.tensor.data == NULL and view.size_() != 0:
         raise UnsupportedError(
             f"a tensor of shape {view.shape} has a null pointer: a fake, traced or unfilled one. Hand over a tensor that "
             "has memory."
-        )
-    view.bounds(&low, &high)
-    if not host_accessible(view.tensor.device.device_type):
-        # Not every device's pointer is an address.
-        low = 0
-    if start < <uintptr_t> (-low * itemsize) or UINTPTR_MAX - start < <uintptr_t> (high * itemsize):
-        raise UnsupportedError(
-            f"no memory at {start:#x} has the shape {view.shape} with strides {view.strides}. This is a bug of whoever "
-            "describes it."
         )
     return 0
 
 
 cdef bint follows_c(const DLTensor* tensor) noexcept:
-    cdef int64_t step = 1
+    cdef uint64_t step = 1
     cdef int axis
     cdef bint follows = True
     for axis in range(tensor.ndim - 1, -1, -1):
         if tensor.shape[axis] == 0:
             return True
         if tensor.shape[axis] != 1:
-            follows = follows and tensor.strides[axis] == step
-            step *= tensor.shape[axis]
+            follows = follows and tensor.strides[axis] == <int64_t> step
+            step *= <uint64_t> tensor.shape[axis]
     return follows
 
 
 cdef bint follows_f(const DLTensor* tensor) noexcept:
-    cdef int64_t step = 1
+    cdef uint64_t step = 1
     cdef int axis
     cdef bint follows = True
     for axis in range(tensor.ndim):
         if tensor.shape[axis] == 0:
             return True
         if tensor.shape[axis] != 1:
-            follows = follows and tensor.strides[axis] == step
-            step *= tensor.shape[axis]
+            follows = follows and tensor.strides[axis] == <int64_t> step
+            step *= <uint64_t> tensor.shape[axis]
     return follows
 
 

@@ -66,7 +66,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format help leg lint package stale versions
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format help leg lint package sanitize stale versions
 .PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
@@ -163,6 +163,10 @@ thorough: $(STAMPS)/package $(STAMPS)/test  ## the same with 5000 examples a law
 package: $(STAMPS)/package $(STAMPS)/test  ## build sdist and wheel, and try them in empty environments
 	$(call say,the distributions in empty environments)
 	INTEROP_TEST_FRAMEWORKS=numpy $(BIN)/python -m pytest -m packaging tests/test_packaging.py $(ARGS)
+
+sanitize: $(STAMPS)/package $(STAMPS)/test  ## the tests of the Cython core, compiled to find reads and writes beyond memory
+	$(call say,the Cython core under the sanitizers of addresses and undefined behaviour)
+	$(BIN)/python tests/sanitize.py -n $(WORKERS) $(ARGS)
 
 bench: $(STAMPS)/package $(STAMPS)/bench  ## measure against the budgets and the peers
 	$(call say,the benchmarks)

@@ -1,5 +1,6 @@
 """The Cython core's modules; everything else stands in pyproject.toml."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = Path("interop/_native")
+
+# `make sanitize` compiles and links with others.
+FLAGS = os.environ.get("INTEROP_CORE_FLAGS", "-O2").split()
 
 setup(
     ext_modules=cythonize(
@@ -19,7 +23,8 @@ setup(
                 define_macros=[
                     (name, "NPY_1_25_API_VERSION") for name in ("NPY_NO_DEPRECATED_API", "NPY_TARGET_VERSION")
                 ],
-                extra_compile_args=["-O2"],
+                extra_compile_args=FLAGS,
+                extra_link_args=[flag for flag in FLAGS if flag.startswith("-fsanitize=")],
                 depends=["setup.py"],
             )
             for source in sorted(CORE.glob("*.pyx"))

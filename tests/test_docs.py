@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import interop
@@ -126,6 +127,58 @@ def test_code_that_is_only_shown_is_code(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.text, name_of(page), "exec")
+
+
+#: Words by which an example tells that it cuts a gradient.
+CUTS = re.compile(r"\b(cuts?|without|lose)\W+(the|its) (graph|gradient)|\b(graph|gradient) (is|would be) (cut|lost)")
+
+
+def texts_with_examples() -> Iterator[tuple[str, str]]:
+    """Return every example with the paragraphs around it: blocks of pages, and docstrings."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in re.finditer(r"^```(?:pycon|python)\n.*?^```$", text, re.DOTALL | re.MULTILINE):
+            before, after = text[: found.start()].rstrip(), text[found.end() :].lstrip()
+            around = before[before.rfind("\n\n") + 1 :], found[0], after.partition("\n\n")[0]
+            yield name_of(page), "\n".join(around)
+    for path in sorted((ROOT / "interop").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node) or ""
+                if ">>>" in text:
+                    yield name_of(path), text
+
+
+def test_an_example_that_cuts_a_gradient_says_so() -> None:
+    cutting = [(place, text) for place, text in texts_with_examples() if "detach=True" in text]
+    assert len(cutting) > 5
+    for place, text in cutting:
+        assert CUTS.search(" ".join(text.split())), f"an example of {place} cuts a gradient without a word:\n{text}"
+
+
+def agnostic_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Return the functions of the pages that give back what the caller passed."""
+    for page in PAGES:
+        for block in blocks(page):
+            examples = doctest.DocTestParser().get_examples(block.text) if block.language == "pycon" else []
+            for source in (block.text,) if block.language == "python" else (each.source for each in examples):
+                for node in ast.parse(source).body:
+                    if isinstance(node, ast.FunctionDef) and "convert_like(" in ast.unparse(node):
+                        yield name_of(page), node
+
+
+def test_an_agnostic_function_of_a_page_cuts_no_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    found = list(agnostic_functions())
+    assert found
+    for place, node in found:
+        namespace: dict[str, Any] = {"interop": interop, "np": np, "torch": torch}
+        exec(ast.unparse(node), namespace)
+        try:
+            result = namespace[node.name](torch.zeros(2, requires_grad=True))
+        except interop.GradientError:
+            continue
+        assert result.requires_grad, f"{node.name} of {place} cuts its caller's gradient"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

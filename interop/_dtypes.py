@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, NamedTuple, final
 
 import ml_dtypes
@@ -279,6 +280,9 @@ RULES: Final = ("no", "equiv", "safe", "same_kind", "unsafe")
 def parse_casting(casting: object) -> str:
     """The rule that is named.
 
+    Of a type of ml_dtypes "safe" means that every value is held exactly. numpy's own answer there means nothing: it
+    calls the casts of int8 to a float of four bits, and of that to an integer of two, safe.
+
     Raises
     ------
     UnsupportedError
@@ -300,6 +304,35 @@ def castable(source: DType, target: DType, casting: str) -> bool:
     if casting == "unsafe":
         return True
     if casting == "safe":
-        return source.numpy is not None and target.numpy is not None and np.can_cast(source.numpy, target.numpy, "safe")
+        return _is_safe(source.name, target.name)
     # The small floats' codes (7 and up) are floats.
     return _RANK.get(source.code, 3) <= _RANK.get(target.code, 3)
+
+
+_OWN: Final = frozenset(name for name, _, _ in _NUMPY_NATIVE)
+
+#: No element type that isn't numpy's own has more bits.
+_SMALL_BITS: Final = 16
+
+
+@cache
+def _is_safe(source_name: str, target_name: str) -> bool:
+    source, target = BY_NAME.get(source_name), BY_NAME.get(target_name)
+    if source is None or target is None:
+        return False
+    if source.code == target.code == COMPLEX:
+        return source.bits <= target.bits
+    if target.code == COMPLEX:
+        return _is_safe(source_name, f"float{target.bits // 2}")
+    own = {source_name, target_name} <= _OWN
+    if source.numpy is None or target.numpy is None or (source.bits > _SMALL_BITS and not own):
+        return False
+    if own:
+        return np.can_cast(source.numpy, target.numpy, "safe")
+    # Every value, and both zeros, of a type of so few bits can be tried.
+    patterns = np.arange(2 if source.code == BOOL else 1 << source.bits).astype(f"u{(source.bits + 7) // 8}")
+    with np.errstate(all="ignore"):
+        held = patterns.view(source.numpy).astype(np.float64)
+        back = held.astype(target.numpy).astype(np.float64)
+    same = (back == held) & (np.signbit(back) == np.signbit(held))
+    return bool(np.all(same | (np.isnan(back) & np.isnan(held))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 Shape = tuple[int, ...]
 Strides = tuple[int, ...]
@@ -69,6 +69,39 @@ def fits(shape: Shape, strides: Strides, wanted: Literal["any", "nonnegative", "
     if wanted == "dense":
         return is_dense(shape, strides)
     return 0 in shape or all(stride >= 0 for n, stride in zip(shape, strides, strict=True) if n > 1)
+
+
+#: So many differences between indices are tried before a layout counts as one that overlaps.
+_MOST_TRIED: Final = 4096
+
+
+def overlaps(shape: Shape, strides: Strides) -> bool:
+    """Tell whether two indices mean one element: a broadcast, a sliding window.
+
+    False is certain. True is exact but where the search takes too long: for great lengths with strides that interlock.
+    """
+    if 0 in shape:
+        return False
+    # Two indices of one element differ by steps along the axes that add up to nothing; signs don't matter then.
+    axes = sorted(((abs(step), n - 1) for n, step in zip(shape, strides, strict=True) if n > 1), reverse=True)
+    if axes and axes[-1][0] == 0:
+        return True
+    reach = [sum(step * most for step, most in axes[axis:]) for axis in range(len(axes) + 1)]
+    tried = 0
+
+    def found(axis: int, offset: int, *, moved: bool) -> bool:
+        """Whether the axes from `axis` on can take back `offset`, having moved at all."""
+        nonlocal tried
+        tried += 1
+        if axis == len(axes) or tried > _MOST_TRIED:
+            # What hasn't moved is tried first, so that the search never ends there.
+            return moved
+        step, most = axes[axis]
+        low = max(-((offset + reach[axis + 1]) // step), -most if moved else 0)
+        high = min((reach[axis + 1] - offset) // step, most)
+        return any(found(axis + 1, offset + n * step, moved=moved or n != 0) for n in range(low, high + 1))
+
+    return found(0, 0, moved=False)
 
 
 def extent(ptr: int, shape: Shape, byte_strides: Strides, itemsize: int) -> tuple[int, int]:

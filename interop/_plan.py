@@ -173,10 +173,10 @@ def _cautions(case: Case) -> tuple[str, ...]:
         found.append(f"{case.target} shows readonly memory as writable: you promised not to write")
     if alias and case.room.immutable and not facts.readonly:
         found.append(f"{case.target} may cache what it read: don't write to the source while the result lives")
-    if alias and facts.strides is not None and not facts.readonly:
-        overlap = any(stride == 0 and n > 1 for n, stride in zip(facts.shape, facts.strides, strict=True))
-        if overlap and 0 not in facts.shape:
-            found.append("several indices share one element (a stride is 0): a write shows at each of them")
+    if alias and facts.strides is not None and not facts.readonly and _layout.overlaps(facts.shape, facts.strides):
+        still = any(stride == 0 and n > 1 for n, stride in zip(facts.shape, facts.strides, strict=True))
+        why = "a stride is 0" if still else "their strides overlap"
+        found.append(f"several indices share one element ({why}): a write shows at each of them")
     return tuple(found)
 
 

@@ -105,7 +105,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
 
 
 def _capsule(x: Array) -> Any:
-    return from_dlpack(interop.view(x).__dlpack__(max_version=(1, 0)))
+    return from_dlpack(interop.view(x).__dlpack__())
 
 
 ROADS: dict[str, Callable[[Array], Any]] = {

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
 from interop._execute import execute
-from interop._native import convert_door
+from interop._native import convert_door, like_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._plans import plan_of
 from interop._refusals import refuse
 from interop._registry import adapter_for, describe, framework_of
+from interop._run.book import BOOK
 from interop._targets import target_adapter
 from interop._words import name_of
 from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_frames
@@ -78,7 +79,7 @@ def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -
 def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
 @overload
 def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
-@convert_door
+@convert_door(BOOK)
 def convert(
     x: Any,
     to: str | ModuleType,
@@ -160,6 +161,7 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 
+@like_door(BOOK)
 def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     """Hand a tensor to the framework of another one, on the other one's device.
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from interop import _layout
 from interop._adapters._wrappers import Wrapped
 from interop._convert import convert
 from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
 from interop._inspect import shares_memory
-from interop._native import View
+from interop._native import View, Writer, Writes, copyto_door
 from interop._registry import adapter_for, asked, describe
+from interop._run.recipes import native_ops
 from interop._words import first_line_of
 from interop.errors import (
     CopyError,
     DTypeError,
     GradientError,
+    InteropError,
     ReadOnlyError,
     UnsupportedError,
     call_text,
@@ -33,7 +36,30 @@ if TYPE_CHECKING:
 Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 
 
-def copyto(dst: Any, src: Any, *, casting: Casting = "same_kind") -> None:
+def _writer(dst: Any, src: Any, casting: Casting) -> Writer | None:
+    """What writes one kind of array into another, whatever their shapes; None where each call has to be looked at."""
+    into, source = adapter_for(dst), adapter_for(src)
+    native = native_ops(into)
+    try:
+        there, here = describe(into, dst), describe(source, src)
+    except InteropError:
+        return None
+    if native is None or there.readonly or here.pending or not here.certain:
+        return None
+    same = here.framework == there.framework
+    if not same and (here.grad != "none" or _held(here, into, there) is not None or here.strides is None):
+        return None
+    limits = into.limits(there.device.type_code)
+    if limits is None or not (same or _layout.fits(here.shape, here.strides or (), limits.strides)):
+        return None
+    return native.writer(here.dtype, there.dtype) if castable(here.dtype, there.dtype, casting) else None
+
+
+_DEFAULT: Final = "same_kind"
+
+
+@copyto_door(Writes(_writer), _DEFAULT)
+def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     """Write the values of one tensor into another, of any framework, on any device.
 
     Parameters

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from interop._convert import ConvertOptions, convert, convert_to
 from interop._native import door
+from interop._run.book import BOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def _door(target: str) -> Callable[[_Door], _Door]:
     """Put the hot routes to a framework in front of a function, and show its options one by one."""
 
     def decorate(slow: _Door) -> _Door:
-        fast = door(target)(slow)
+        fast = door(target, BOOK)(slow)
         returns = slow.__annotations__["return"]
         vars(fast)["__signature__"] = inspect.Signature(_OPTIONS, return_annotation=returns)
         return fast

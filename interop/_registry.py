@@ -22,8 +22,10 @@ from interop._native import (
     HandoverRoute,
     NdarrayRoute,
     Route,
+    add_readers,
     clear_hot_routes,
     find,
+    forget_recipes,
     hot_routes,
 )
 from interop._unclaimed import no_tensor_text
@@ -146,6 +148,10 @@ def _install(adapter: Adapter) -> None:
 
 
 def _install_routes(adapter: Adapter) -> None:
+    native = getattr(adapter, "native", None)
+    if native is not None:
+        add_readers(adapter.name, dict(native.readers))
+    forget_recipes()
     for (tp, target), route in adapter.fast().items():
         # A route of a type that another adapter has taken over would go round that adapter.
         if adapter_for_type(tp) is adapter or target == adapter.name:

@@ -8,6 +8,7 @@ import numpy as np
 
 from interop import _layout
 from interop._adapters._host import HostOnly, copy_values
+from interop._adapters._numpy_native import NATIVE
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import IdentityRoute, NdarrayViewRoute, View, lasting, ndarray_from_view, view_from_ndarray
@@ -35,6 +36,7 @@ class NumpyAdapter(HostOnly):
     api = ADAPTER_API
     name = "numpy"
     modules = ("numpy",)
+    native = NATIVE
 
     _limits = Limits(dtypes=frozenset(row.name for row in BY_NUMPY.values()), max_ndim=_MAX_NDIM, swapped=True)
 

@@ -19,6 +19,7 @@ from interop import _layout
 from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_cuda import API, TorchStreams
+from interop._adapters._torch_native import TorchNative
 from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
@@ -89,6 +90,8 @@ class TorchAdapter(TorchStreams):
     )
 
     _on_cuda: Limits | None = None
+
+    native = None if _API is None else TorchNative(_API, DTYPES)
 
     def claims(self, tp: type, /) -> bool:
         """Tensors of every subclass; those that trace or fake are refused by name."""

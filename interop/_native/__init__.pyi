@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -168,6 +169,108 @@ class NdarrayViewRoute(Route): ...
 class NdarrayRoute(Route):
     def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
 
+class Reader: ...
+class NdarrayReader(Reader): ...
+class ViewReader(Reader): ...
+
+class ExchangeReader(Reader):
+    def __init__(
+        self,
+        api: ExchangeAPI,
+        *,
+        made: type,
+        storage: Callable[[Any], object],
+        settled: tuple[Callable[[Any], object], object],
+        nbytes: Callable[[Any], object],
+        address: Callable[[Any], object],
+        requires_grad: object,
+        is_negative: Callable[[Any], object],
+        is_conjugate: Callable[[Any], object],
+        is_host: object,
+        dtype: object,
+        in_order: Callable[[Any], object],
+        byte_dtypes: tuple[object, ...],
+        quiet: tuple[tuple[Callable[[], object], object], ...],
+        cells: tuple[tuple[Mapping[str, Any], str, object], ...],
+        call: Callable[[Any], np.ndarray[Any, Any]],
+        disguised: Mapping[Any, tuple[object, np.dtype[Any] | None]],
+        reinterpret: Callable[[Any, Any], Any],
+        recording: Callable[[], object],
+        record: Callable[[bool], object],
+    ) -> None: ...
+
+class Op: ...
+class KeepOp(Op): ...
+
+class CallOp(Op):
+    def __init__(self, function: Callable[[Any], Any], /) -> None: ...
+
+class ReadOp(Op):
+    def __init__(self, reader: Reader, /, *, fresh: bool = True) -> None: ...
+
+class ToNdarrayOp(Op):
+    def __init__(self, *, readonly: bool = False) -> None: ...
+
+class ToExchangeOp(Op):
+    def __init__(self, api: ExchangeAPI, /) -> None: ...
+
+class CopyToNdarrayOp(Op):
+    def __init__(
+        self,
+        *,
+        order: str | None = None,
+        dtype: np.dtype[Any] | None = None,
+        quiet: Callable[[], AbstractContextManager[object]] | None = None,
+        readonly: bool = False,
+    ) -> None: ...
+
+class CopyToExchangeOp(Op):
+    def __init__(self, api: ExchangeAPI, /) -> None: ...
+
+class Recipe:
+    plan: Any
+    ops: tuple[Op, ...]
+    aliases: bool
+    def __init__(self, plan: object, ops: tuple[Op, ...] = (), *, aliases: bool = False) -> None: ...
+
+class Entry:
+    def __init__(
+        self,
+        reader: Reader,
+        plan: Callable[[Any], tuple[Any, Recipe | None]] | None,
+        /,
+        *,
+        keeps: bool = False,
+        detach: bool = False,
+        ordered: bool = False,
+        typed: bool = False,
+        over_aligned: bool = False,
+    ) -> None: ...
+
+class Book:
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        flags: tuple[str, ...],
+        *,
+        parse: Callable[[str, object], object],
+        make: Callable[..., Entry | None],
+    ) -> None: ...
+
+class Writer: ...
+
+class NdarrayWriter(Writer):
+    def __init__(self, quiet: Callable[[], AbstractContextManager[object]] | None = None, /) -> None: ...
+
+class ExchangeWriter(Writer):
+    def __init__(self, api: ExchangeAPI, copy: Callable[[Any, Any], Any], /) -> None: ...
+
+class Writes:
+    def __init__(self, plan: Callable[[Any, Any, Any], Writer | None], /) -> None: ...
+
+def add_readers(framework: str, readers: Mapping[type, Reader], /) -> None: ...
+def forget_recipes() -> None: ...
+
 class Named:
     def __init__(self, namespace: Mapping[str, Any], name: str) -> None: ...
 
@@ -282,6 +385,8 @@ class ArrayMoveRoute(Route):
 
 def hot_routes(target: str, /) -> MutableMapping[type, Route]: ...
 def clear_hot_routes() -> None: ...
-def door(target: str, /) -> Callable[[_F], _F]: ...
-def convert_door(slow: _F, /) -> _F: ...
+def door(target: str, book: Book | None = None, /) -> Callable[[_F], _F]: ...
+def convert_door(book: Book | None = None, /) -> Callable[[_F], _F]: ...
+def like_door(book: Book, /) -> Callable[[_F], _F]: ...
+def copyto_door(writes: Writes, casting: str, /) -> Callable[[_F], _F]: ...
 def view_door(slow: _F, /) -> _F: ...

@@ -2,6 +2,7 @@
 
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport int64_t
 
 cdef extern from *:
     """
@@ -26,6 +27,17 @@ cdef extern from *:
             }
         }
         return PyObject_CallOneArg(function, x);
+    }
+
+    /* An attribute or a method without arguments: by its function of C, where the object is of the descriptor's type. */
+    static CYTHON_INLINE PyObject *interop_ask(PyObject *descriptor, PyObject *x) {
+        if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) && PyObject_TypeCheck(x, PyDescr_TYPE(descriptor))) {
+            PyGetSetDef *attribute = ((PyGetSetDescrObject *) descriptor)->d_getset;
+            return attribute->get(x, attribute->closure);
+        }
+        if (Py_TYPE(descriptor)->tp_descr_get != NULL && !PyCallable_Check(descriptor))
+            return interop_get_attribute(descriptor, x);
+        return interop_call_one(descriptor, x);
     }
 
     static CYTHON_INLINE PyObject *interop_call_none(PyObject *function) {
@@ -97,6 +109,7 @@ cdef extern from *:
     # With plain pointers, which may be NULL.
     PyObject* get_attribute "interop_get_attribute" (PyObject* descriptor, PyObject* x) noexcept
     PyObject* call_one "interop_call_one" (PyObject* function, PyObject* x) noexcept
+    PyObject* ask "interop_ask" (PyObject* descriptor, PyObject* x) noexcept
     PyObject* call_none "interop_call_none" (PyObject* function) noexcept
     PyObject* dict_get "interop_dict_get" (PyObject* table, PyObject* key) noexcept
     ctypedef struct Memo "interop_memo":
@@ -115,6 +128,8 @@ cdef extern from "Python.h":
     PyTypeObject* Py_TYPE(PyObject* x) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject* x) noexcept
     PyObject* PyTuple_GET_ITEM(PyObject* x, Py_ssize_t index) noexcept
+    int64_t PyLong_AsLongLong(PyObject* x) noexcept
+    void Py_INCREF(PyObject* x) noexcept
     bint PyUnicode_CheckExact(PyObject* x) noexcept
     void Py_DECREF(PyObject* x) noexcept
     void Py_XDECREF(PyObject* x) noexcept
@@ -128,3 +143,14 @@ cdef inline bint answers(PyObject* answer, const PyObject* wanted) noexcept:
     # What is wanted is alive elsewhere, so that only the pointer counts.
     Py_DECREF(answer)
     return answer == wanted
+
+
+cdef inline int64_t number(PyObject* answer) noexcept:
+    """An answer, a new reference or NULL with an exception set, as a number; -1 where it is none."""
+    cdef int64_t value = -1
+    if answer != NULL:
+        value = PyLong_AsLongLong(answer)
+        Py_DECREF(answer)
+    if value == -1:
+        PyErr_Clear()
+    return value

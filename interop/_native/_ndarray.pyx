@@ -49,6 +49,10 @@ cdef extern from "numpy/arrayobject.h":
     int PyArray_TYPE(cnp.ndarray array) noexcept
     PyTypeObject* _NDARRAY "&PyArray_Type"
     bint PyArray_CHKFLAGS(cnp.ndarray array, int flags) noexcept
+    void PyArray_CLEARFLAGS(cnp.ndarray array, int flags) noexcept
+    object PyArray_NewLikeArray(cnp.ndarray prototype, int order, PyArray_Descr* descr, int subok)
+    object PyArray_Empty(int nd, const cnp.npy_intp* dims, PyArray_Descr* descr, int fortran)
+    int PyArray_CopyInto(cnp.ndarray dst, cnp.ndarray src) except -1
     enum:
         NPY_ARRAY_OWNDATA
         NPY_ARRAY_WRITEABLE
@@ -109,7 +113,7 @@ cdef int add_triple(int number, row) except -1:
 fill_tables()
 
 
-cdef inline PyObject* descr_of(DLDataType dtype) noexcept:
+cdef PyObject* descr_of(DLDataType dtype) noexcept:
     cdef Held* held
     if dtype.lanes != 1 or dtype.code >= CODES:
         return NULL
@@ -295,19 +299,21 @@ cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcep
     """Describe an ndarray in `tensor`, which has room for MAX_AXES axes; False where DLPack can't express it."""
     cdef cnp.ndarray a = <cnp.ndarray> array
     cdef int number = PyArray_TYPE(a)
-    cdef int axis, ndim = cnp.PyArray_NDIM(a)
+    cdef int axis, shift, ndim = cnp.PyArray_NDIM(a)
     cdef int64_t itemsize
     cdef cnp.npy_intp step
     if number < 0 or number >= TYPE_NUMBERS or _triples[number].bits == 0 or not PyArray_ISNOTSWAPPED(a):
         return False
     tensor.dtype = _triples[number]
-    itemsize = (tensor.dtype.bits + 7) // 8
+    # Sizes are powers of two, and a division takes as long as the rest of an axis.
+    itemsize = (tensor.dtype.bits + 7) >> 3
+    shift = width(itemsize) - 1
     for axis in range(ndim):
         step = cnp.PyArray_STRIDES(a)[axis]
-        if step % itemsize:
+        if step & (itemsize - 1):
             return False
         tensor.shape[axis] = cnp.PyArray_DIMS(a)[axis]
-        tensor.strides[axis] = step // itemsize
+        tensor.strides[axis] = step >> shift
     tensor.ndim = ndim
     tensor.data = cnp.PyArray_DATA(a)
     tensor.device.device_type = kDLCPU
@@ -369,6 +375,54 @@ cdef object new_ndarray(const DLTensor* tensor, bint readonly, object owner):
     elif readonly:
         array.flags.writeable = False
     return array
+
+
+# Copies: numpy's own, in its own memory.
+
+cdef object empty_like(cnp.ndarray array, int order, object dtype):
+    """An array of the same shape, in numpy's order, of a dtype; not filled in."""
+    # The call takes a reference to the dtype.
+    Py_INCREF(dtype)
+    return PyArray_NewLikeArray(array, order, <PyArray_Descr*> dtype, 0)
+
+
+cdef object empty_in_order(const DLTensor* tensor, bint fortran):
+    """An array of a tensor's shape and element type, which numpy holds; not filled in."""
+    cdef cnp.npy_intp[MAX_AXES] dims
+    cdef PyObject* descr = descr_of(tensor.dtype)
+    cdef int axis
+    for axis in range(tensor.ndim):
+        dims[axis] = tensor.shape[axis]
+    Py_INCREF(<object> descr)
+    return PyArray_Empty(tensor.ndim, dims, <PyArray_Descr*> descr, fortran)
+
+
+cdef int copy_into(object dst, object src) except -1:
+    """Write one array into another, cast as numpy casts without asking."""
+    return PyArray_CopyInto(<cnp.ndarray> dst, <cnp.ndarray> src)
+
+
+cdef void restrict(object array) noexcept:
+    """Mark an array readonly."""
+    PyArray_CLEARFLAGS(<cnp.ndarray> array, NPY_ARRAY_WRITEABLE)
+
+
+cdef void* data_of(object array) noexcept:
+    return cnp.PyArray_DATA(<cnp.ndarray> array)
+
+
+cdef DLDataType triple_of(object array) noexcept:
+    """DLPack's triple of an array's element type; of none, where it has no such type, the bits are 0."""
+    cdef int number = PyArray_TYPE(<cnp.ndarray> array)
+    cdef DLDataType none
+    if 0 <= number < TYPE_NUMBERS:
+        return _triples[number]
+    none.code = none.bits = none.lanes = 0
+    return none
+
+
+cdef bint is_empty(object array) noexcept:
+    return cnp.PyArray_SIZE(<cnp.ndarray> array) == 0
 
 
 def ndarray_from_view(View view not None, /):

@@ -40,7 +40,9 @@ from interop._native._calls cimport (
 )
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport borrow_ndarray, borrows, quiet_keeper, undisguised, view_from_ndarray
+from interop._native._recipes cimport Book, Entry, Slot
 from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, is_possible, measure, new_view
+from interop._native._writes cimport Writes
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 cdef PyObject* Py_None = <PyObject*> None
@@ -566,8 +568,26 @@ cdef class Door:
     cdef dict moves
     cdef Memo memo, moves_memo
     cdef dict options
+    # Where the recipes of its calls are, of its target.
+    cdef Book book
+    cdef str target
+    cdef Slot bare
+    cdef Writes writes
     cdef dict __dict__
     cdef object __weakref__
+
+    cdef Entry bare_entry(self, PyObject* x):
+        """The entry of a call without options."""
+        cdef Slot slot
+        with cython.critical_section(self):
+            slot = self.bare
+        if slot is None or not slot.holds(Py_TYPE(x)):
+            slot = self.book.slot_of(x, self.target, NULL, NULL, NULL)
+            if slot is None:
+                return None
+            with cython.critical_section(self):
+                self.bare = slot
+        return slot.entry
 
     def __call__(self, *arguments, **options):
         return self.function(*arguments, **options)
@@ -615,6 +635,42 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
                 if result is not NotImplemented:
                     Py_INCREF(result)
                     return <PyObject*> result
+    if (<Door> self).book is not None and count == (2 if (<Door> self).table is None else 1):
+        if names == NULL and (<Door> self).table is not None:
+            entry = (<Door> self).bare_entry(arguments[0])
+        else:
+            to = <object> arguments[1] if (<Door> self).table is None else (<Door> self).target
+            entry = (<Door> self).book.entry_of(arguments[0], to, arguments + count, names)
+        if entry is not None:
+            found = entry.apply(arguments[0])
+            if found != NULL:
+                return found
+    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+
+
+cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """What a call of convert_like is: its second argument says the target and the device."""
+    cdef PyObject* found
+    if PyVectorcall_NARGS(nargsf) == 2:
+        entry = (<Door> self).book.entry_like(arguments[0], arguments[1], arguments + 2, names)
+        if entry is not None:
+            found = entry.apply(arguments[0])
+            if found != NULL:
+                return found
+    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+
+
+cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """What a call of copyto is."""
+    cdef PyObject* casting = NULL
+    if PyVectorcall_NARGS(nargsf) == 2:
+        if names == NULL:
+            casting = <PyObject*> (<Door> self).target
+        elif PyTuple_GET_SIZE(names) == 1 and <str> PyTuple_GET_ITEM(names, 0) == "casting":
+            casting = arguments[2]
+        if casting != NULL and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
+            Py_INCREF(None)
+            return Py_None
     return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
 
 
@@ -662,13 +718,15 @@ cdef bint changes_nothing(PyObject* options, PyObject** values, PyObject* names)
     return True
 
 
-cdef object new_door(function, dict table, dict moves, dict options):
+cdef object new_door(function, dict table, dict moves, dict options, Book book=None, str target=None):
     cdef Door made = Door.__new__(Door)
     made.vectorcall = <void*> enter
     made.function = function
     made.table = table
     made.moves = moves
     made.options = options
+    made.book = book
+    made.target = target
     return functools.update_wrapper(made, function)
 
 
@@ -676,35 +734,38 @@ cdef Door _some_door = Door.__new__(Door)
 use_vectorcall(Door, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
 
 
-def door(str target not None, /):
-    """Put a hot route in front of a function.
+def door(str target not None, Book book=None, /):
+    """Put a hot route in front of a function, and behind that the recipes of a book.
 
     Parameters
     ----------
     target
         The target framework's name, whose table of routes is asked.
+    book
+        Where the recipes are.
 
     Returns
     -------
     Callable
         A decorator of a function of one object, by position, and the options of a conversion, by keyword.
     """
-    return lambda function: new_door(function, hot_routes(target), hot_routes(f"{target}@cpu"), _OPTIONS)
+    return lambda function: new_door(function, hot_routes(target), hot_routes(f"{target}@cpu"), _OPTIONS, book, target)
 
 
-def convert_door(function, /):
-    """Put a hot route in front of a function that takes the target's name as its second argument.
+def convert_door(Book book=None, /):
+    """The same for a function that takes the target as its second argument.
 
     Parameters
     ----------
-    function
-        Its options are those of a conversion, by keyword.
+    book
+        Where the recipes are; the options are those of a conversion, by keyword.
 
     Returns
     -------
     Callable
+        A decorator.
     """
-    return new_door(function, None, None, _OPTIONS)
+    return lambda function: new_door(function, None, None, _OPTIONS, book)
 
 
 def view_door(function, /):
@@ -720,3 +781,47 @@ def view_door(function, /):
     Callable
     """
     return new_door(function, hot_routes("view"), None, {"stream": (None,)})
+
+
+def like_door(Book book not None, /):
+    """Find the recipes of a function that takes an object as its second argument, whose framework is the target.
+
+    Parameters
+    ----------
+    book
+        Where they are; the options are those of a conversion, by keyword.
+
+    Returns
+    -------
+    Callable
+        A decorator.
+    """
+    return lambda function: entered_by(<void*> enter_like, new_door(function, None, None, {}, book))
+
+
+def copyto_door(Writes writes not None, str casting not None, /):
+    """Have a function of two objects and a casting rule write by what is known of their kinds.
+
+    Parameters
+    ----------
+    writes
+        Knows who writes.
+    casting
+        The rule where none is said.
+
+    Returns
+    -------
+    Callable
+        A decorator.
+    """
+    def decorate(function):
+        cdef Door made = entered_by(<void*> enter_copyto, new_door(function, None, None, {}, None, casting))
+        made.writes = writes
+        return made
+
+    return decorate
+
+
+cdef object entered_by(void* enters, object door):
+    (<Door> door).vectorcall = enters
+    return door

@@ -1,0 +1,176 @@
+"""torch's native ops in host memory: how a tensor is read, resolved, cast, taken in and copied without Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+
+from interop import _layout
+from interop._dtypes import BY_NAME
+from interop._native import (
+    CallOp,
+    CopyToExchangeOp,
+    ExchangeAPI,
+    ExchangeReader,
+    ExchangeWriter,
+    Op,
+    Reader,
+    ReadOp,
+    ToExchangeOp,
+    Writer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interop._case import Case
+    from interop._dtypes import DType
+    from interop._plan import Step
+
+# Where the methods are defined: bound through it, no look-up is paid per call.
+_Base: Any = torch.Tensor.__base__
+_Storage: Any = torch.UntypedStorage
+
+#: What numpy() takes. The element types of ml_dtypes go through integers of the same size.
+_NUMPYS_OWN: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
+_INTEGERS: Final = {1: torch.uint8, 2: torch.int16}
+
+#: int4 and its like are exported as integers of 8 bits.
+_BYTES: Final = (torch.int8, torch.uint8)
+
+#: The casts that have a method of their own, which parses no arguments: a third of what ``to(dtype)`` costs.
+_CASTS: Final[Mapping[str, Any]] = {
+    "float64": _Base.double,
+    "float32": _Base.float,
+    "float16": _Base.half,
+    "bfloat16": _Base.bfloat16,
+    "int64": _Base.long,
+    "int32": _Base.int,
+    "int16": _Base.short,
+    "int8": _Base.char,
+    "bool": _Base.bool,
+}
+
+
+class TorchNative:
+    """torch's own side of recipes in host memory.
+
+    Parameters
+    ----------
+    api
+        torch's exchange API.
+    dtypes
+        torch's element types that the adapter can hand over, with their names.
+    """
+
+    name = "torch"
+
+    def __init__(self, api: ExchangeAPI, dtypes: Mapping[Any, str]) -> None:
+        self._api = api
+        self._reader = _reader(api, dtypes)
+        # torch's own, behind whose back nothing is written: it counts the version and records the graph.
+        self._writer = ExchangeWriter(api, _Base.copy_)
+        self.readers: Mapping[type, Reader] = dict.fromkeys((torch.Tensor, torch.nn.Parameter), self._reader)
+
+    def hand_out(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
+        """Nothing where the tensor's own memory is handed on: that knows no graph. Else torch resolves and casts."""
+        verbs = [step.do for step in steps]
+        if case.facts.grad == "forward":
+            return None
+        if verbs in ([], ["detach"]):
+            return []
+        resolved = case.facts.pending & {"conj", "neg"}
+        if verbs[-1] not in ("copy", "cast") or case.facts.pending - resolved or case.same or not _keeps_strides(case):
+            return None
+        if steps[-1].allocate != self.name or (verbs[-1] == "copy" and not resolved):
+            return None
+        calls = [_Base.detach] if "detach" in verbs else []
+        calls += [call for name, call in _RESOLVE.items() if name in resolved]
+        if verbs[-1] == "cast":
+            if case.dtype.name not in _CASTS:
+                return None
+            calls.append(_CASTS[case.dtype.name])
+        if case.options.order == "C":
+            calls.append(_Base.contiguous)
+        return [*map(CallOp, calls), ReadOp(self._reader)]
+
+    def writer(self, _values: DType, _into: DType) -> Writer | None:
+        """What writes into tensors: copy_, which casts as torch casts."""
+        return self._writer
+
+    def take_in(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
+        """A tensor on the memory, or a copy in C order in torch's own; inside torch its operations keep the graph."""
+        if case.same:
+            return None
+        verbs = [step.do for step in steps]
+        if verbs == ["wrap"]:
+            return [ToExchangeOp(self._api)]
+        if verbs == ["copy"] and _in_c_order(case):
+            return [CopyToExchangeOp(self._api)]
+        if verbs == ["cast"] and case.dtype.name in _CASTS and _keeps_strides(case) and _can_be_wrapped(case):
+            calls = [_CASTS[case.dtype.name], *([_Base.contiguous] if case.options.order == "C" else [])]
+            return [ToExchangeOp(self._api), *map(CallOp, calls)]
+        return None
+
+
+_RESOLVE: Final[Mapping[str, Any]] = {"conj": _Base.resolve_conj, "neg": _Base.resolve_neg}
+
+
+def _keeps_strides(case: Case) -> bool:
+    """Whether torch's operations lay their result out as the plan says: strides with gaps become those of C order."""
+    facts = case.facts
+    if case.options.order == "F" or facts.strides is None:
+        return False
+    if case.options.order == "C" or _layout.is_dense(facts.shape, facts.strides):
+        return True
+    return _layout.follows(
+        facts.shape, _layout.compact_strides(facts.shape, facts.strides), _layout.c_strides(facts.shape)
+    )
+
+
+def _can_be_wrapped(case: Case) -> bool:
+    facts = case.facts
+    assert facts.strides is not None
+    return case.is_aligned and _layout.fits(facts.shape, facts.strides, case.room.strides)
+
+
+def _in_c_order(case: Case) -> bool:
+    return _layout.follows(case.facts.shape, case.fresh_strides, _layout.c_strides(case.facts.shape))
+
+
+def _reader(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeReader:
+    return ExchangeReader(
+        api,
+        made=torch.Tensor,
+        # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
+        storage=_Base.untyped_storage,
+        settled=(_Storage.resizable, False),
+        nbytes=_Storage.nbytes,
+        address=_Storage.data_ptr,
+        requires_grad=_Base.requires_grad,
+        is_negative=_Base.is_neg,
+        is_conjugate=_Base.is_conj,
+        is_host=_Base.is_cpu,
+        dtype=_Base.dtype,
+        in_order=_Base.is_contiguous,
+        byte_dtypes=_BYTES,
+        # While torch.jit.trace records, what leaves torch becomes a constant of the trace.
+        quiet=((torch._C._is_tracing, False),),  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - there is no public question that isn't Python
+        # Below 0 outside of dual_level(), where no tensor can carry a tangent: numpy() and DLPack drop it unseen.
+        cells=((vars(forward_ad), "_current_level", -1),),
+        # The one call that makes a storage refuse resize_, which would free the memory under the array.
+        call=_Base.numpy,
+        disguised={
+            dtype: (_INTEGERS[dtype.itemsize], BY_NAME[name].numpy)
+            for dtype, name in dtypes.items()
+            if BY_NAME[name].numpy is not None
+            and BY_NAME[name].numpy not in _NUMPYS_OWN
+            and dtype.itemsize in _INTEGERS
+        },
+        reinterpret=_Base.view,
+        recording=torch.is_grad_enabled,
+        record=torch._C._set_grad_enabled,  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - what set_grad_enabled calls, whose object costs as much as the rest
+    )

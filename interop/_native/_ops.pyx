@@ -1,0 +1,388 @@
+"""Ops: what a compiled plan does, one thing after the other, without a Python frame.
+
+An op works on a :class:`Job`: the object so far and its memory. It returns 1, raises, or returns 0 where it met
+something that the plan didn't foresee: then the planner's own way decides.
+
+What another library does is looked at afterwards; our own allocation and copy aren't.
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_Clear
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t, uintptr_t
+from libc.string cimport memcpy
+
+from interop._native._arrays cimport (
+    FLAG_BITS,
+    IN_C_ORDER,
+    IN_F_ORDER,
+    LAYOUT_BITS,
+    READONLY,
+    Array,
+    disjoint,
+    itemsize_of,
+    release,
+    size_of,
+)
+from interop._native._calls cimport Py_XDECREF, call_one
+from interop._native._import cimport ExchangeAPI
+from interop._native._ndarray cimport (
+    copy_into,
+    data_of,
+    descr_of,
+    empty_in_order,
+    empty_like,
+    new_ndarray,
+    restrict,
+    triple_of,
+)
+from interop._native._readers cimport PLAIN, Reader
+from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLDataType, DLManagedTensorVersioned, DLTensor, kDLFloat
+
+# numpy's orders.
+cdef enum:
+    ANY_ORDER = -1
+    C = 0
+    F = 1
+    K = 2
+
+cdef dict _ORDERS = {"C": C, "F": F, None: K}
+
+
+cdef class Op:
+    """The base of the ops; this one does nothing."""
+
+    cdef int run(self, Job* job) except -1:
+        return 1
+
+
+cdef inline void leave(Job* job, object value) noexcept:
+    """Leave what an op has made to the next one."""
+    cdef PyObject* before = job.value
+    Py_INCREF(value)
+    job.value = <PyObject*> value
+    job.known = False
+    Py_XDECREF(before)
+
+
+cdef inline object holder(Job* job):
+    """What keeps the memory alive."""
+    return <object> (job.array.owner if job.array.owner != NULL else job.array.made)
+
+
+@cython.final
+cdef class KeepOp(Op):
+    """The object itself is the result."""
+
+    cdef int run(self, Job* job) except -1:
+        leave(job, <object> job.x)
+        return 1
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class CallOp(Op):
+    """A framework's own operation.
+
+    Parameters
+    ----------
+    function
+        Called with the object so far.
+    """
+
+    cdef object function
+
+    def __cinit__(self, function, /):
+        self.function = function
+
+    cdef int run(self, Job* job) except -1:
+        cdef PyObject* made = call_one(<PyObject*> self.function, job.x if job.value == NULL else job.value)
+        cdef PyObject* before = job.value
+        if made == NULL:
+            raise_set()
+        job.value = made
+        job.known = False
+        Py_XDECREF(before)
+        return 1
+
+
+cdef extern from *:
+    """
+    static int interop_raise_set(void) { return -1; }
+    """
+    # Raises what a C function has set.
+    int raise_set "interop_raise_set" () except -1
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ReadOp(Op):
+    """Look at what an operation made, which is nobody else's, to hand its memory on.
+
+    Parameters
+    ----------
+    reader
+        Of what it made.
+    fresh
+        Whether it has to be other memory than the source's: libraries have been seen to return their argument.
+    """
+
+    cdef Reader reader
+    cdef bint fresh
+
+    def __cinit__(self, Reader reader not None, /, *, bint fresh=True):
+        self.reader = reader
+        self.fresh = fresh
+
+    cdef int run(self, Job* job) except -1:
+        cdef Array made
+        made.owner = made.made = NULL
+        if job.value == NULL or self.reader.adopt(job.value, &made) != PLAIN:
+            return 0
+        if self.fresh and not disjoint(&made.tensor, &job.array.tensor):
+            release(&made)
+            return 0
+        release(job.array)
+        copy_array(job.array, &made)
+        # Nobody else can resize it.
+        job.array.stays = job.known = True
+        return 1
+
+
+cdef void copy_array(Array* into, const Array* array) noexcept:
+    cdef size_t size = array.tensor.ndim * sizeof(array.shape[0])
+    into.tensor = array.tensor
+    into.signature = array.signature
+    into.owner = array.owner
+    into.made = array.made
+    into.tensor.shape = into.shape
+    into.tensor.strides = into.strides
+    memcpy(into.shape, array.shape, size)
+    memcpy(into.strides, array.strides, size)
+
+
+cdef bint is_call(object op):
+    """Whether an op does no more than what a reader's call has made."""
+    return type(op) is ToNdarrayOp and not (<ToNdarrayOp> op).readonly
+
+
+@cython.final
+cdef class ToNdarrayOp(Op):
+    """An ndarray on the memory.
+
+    Parameters
+    ----------
+    readonly
+        Whether it is readonly.
+    """
+
+    cdef bint readonly
+
+    def __cinit__(self, *, bint readonly=False):
+        self.readonly = readonly
+
+    cdef int run(self, Job* job) except -1:
+        cdef Array* array = job.array
+        if array.made != NULL:
+            made = <object> array.made
+            if self.readonly:
+                restrict(made)
+            leave(job, made)
+            return 1
+        if not array.stays or descr_of(array.tensor.dtype) == NULL:
+            return 0
+        leave(job, new_ndarray(&array.tensor, self.readonly, holder(job)))
+        return 1
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class ToExchangeOp(Op):
+    """An object of a type with a C exchange API, on the memory.
+
+    Parameters
+    ----------
+    api
+        The type's.
+    """
+
+    cdef ExchangeAPI api
+
+    def __cinit__(self, ExchangeAPI api not None, /):
+        self.api = api
+
+    cdef int run(self, Job* job) except -1:
+        cdef PyObject* made
+        if not job.array.stays:
+            return 0
+        plain_strides(job.array)
+        made = self.api.c_wrap(&job.array.tensor, False, holder(job))
+        if made == NULL:
+            return unexpected()
+        result = <object> made
+        Py_XDECREF(made)
+        leave(job, result)
+        return 1
+
+
+cdef int unexpected() noexcept:
+    """Forget what a library has raised: the planner asks again, and says it in words."""
+    PyErr_Clear()
+    return 0
+
+
+cdef void plain_strides(Array* array) noexcept:
+    """Give axes of length 1, and those of nothing, strides that a library's arithmetic takes (pytorch#188023)."""
+    cdef int axis, layout = array.signature.state >> LAYOUT_BITS & 0xFF
+    cdef long long step = 1
+    for axis in range(array.tensor.ndim - 1, -1, -1):
+        if array.shape[axis] == 1 or layout & 1:
+            array.strides[axis] = step
+        if array.shape[axis] > 1:
+            step *= array.shape[axis]
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class CopyToNdarrayOp(Op):
+    """A copy by numpy, in memory of its own, cast on the way.
+
+    Parameters
+    ----------
+    order
+        ``"C"``, ``"F"``, or None to keep the order of the axes in memory.
+    dtype
+        numpy's; None where nothing is cast.
+    quiet
+        The context in which numpy says nothing of casts that lose values; None where none can.
+    readonly
+        Whether the copy is readonly.
+    """
+
+    cdef int order
+    cdef object dtype, quiet
+    cdef bint readonly
+
+    def __cinit__(self, *, order=None, dtype=None, quiet=None, bint readonly=False):
+        self.order = _ORDERS[order]
+        self.dtype = dtype
+        self.quiet = quiet
+        self.readonly = readonly
+
+    cdef int run(self, Job* job) except -1:
+        cdef const DLTensor* tensor = &job.array.tensor
+        cdef int layout = job.array.signature.state >> LAYOUT_BITS & 0xFF
+        cdef bint fortran = self.order == F or self.order == K and not layout & IN_C_ORDER and layout & IN_F_ORDER
+        cdef PyObject* descr = descr_of(tensor.dtype)
+        if descr == NULL:
+            return 0
+        if self.dtype is None and layout & (IN_F_ORDER if fortran else IN_C_ORDER):
+            result = empty_in_order(tensor, fortran)
+            memcpy(data_of(result), tensor.data, size_of(tensor) * itemsize_of(tensor))
+        else:
+            source = new_ndarray(tensor, True, holder(job))
+            result = empty_like(source, self.order, <object> descr if self.dtype is None else self.dtype)
+            if self.quiet is None:
+                copy_into(result, source)
+            elif not (layout & (IN_F_ORDER if fortran else IN_C_ORDER) and cast_floats(result, tensor)):
+                with self.quiet():
+                    copy_into(result, source)
+        if self.readonly:
+            restrict(result)
+        leave(job, result)
+        return 1
+
+
+cdef bint cast_floats(object into, const DLTensor* tensor):
+    """Cast between the two common floats, both in one order; numpy would have to be told to keep quiet, which takes longer.
+
+    What it would speak of is a signalling NaN, or an overflow.
+    """
+    cdef const float* singles = <const float*> tensor.data
+    cdef const double* doubles = <const double*> tensor.data
+    cdef float* into_singles
+    cdef double* into_doubles
+    cdef int64_t index, size = size_of(tensor)
+    cdef DLDataType wanted = triple_of(into)
+    if tensor.dtype.code != kDLFloat or wanted.code != kDLFloat:
+        return False
+    if <uintptr_t> tensor.data & (itemsize_of(tensor) - 1):
+        return False
+    if tensor.dtype.bits == 32 and wanted.bits == 64:
+        into_doubles = <double*> data_of(into)
+        for index in range(size):
+            into_doubles[index] = singles[index]
+        return True
+    if tensor.dtype.bits == 64 and wanted.bits == 32:
+        into_singles = <float*> data_of(into)
+        for index in range(size):
+            into_singles[index] = <float> doubles[index]
+        return True
+    return False
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class CopyToExchangeOp(Op):
+    """A copy in C order, in memory of a framework's own allocator.
+
+    Parameters
+    ----------
+    api
+        Of the framework's type.
+    """
+
+    cdef ExchangeAPI api
+
+    def __cinit__(self, ExchangeAPI api not None, /):
+        self.api = api
+
+    cdef int run(self, Job* job) except -1:
+        cdef DLManagedTensorVersioned* managed = NULL
+        cdef DLTensor wanted = job.array.tensor
+        cdef void* made = NULL
+        cdef int layout = job.array.signature.state >> LAYOUT_BITS & 0xFF
+        if self.api.api.managed_tensor_allocator == NULL or descr_of(wanted.dtype) == NULL:
+            return 0
+        wanted.data = NULL
+        wanted.strides = NULL
+        if self.api.api.managed_tensor_allocator(&wanted, &managed, NULL, say_nothing) != 0 or managed == NULL:
+            return unexpected()
+        try:
+            self.fill(job, &managed.dl_tensor, layout)
+        except BaseException:
+            managed.deleter(managed)
+            raise
+        if self.api.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL:
+            return unexpected()
+        result = <object> <PyObject*> made
+        Py_XDECREF(<PyObject*> made)
+        leave(job, result)
+        return 1
+
+    cdef int fill(self, Job* job, const DLTensor* into, int layout) except -1:
+        cdef const DLTensor* tensor = &job.array.tensor
+        cdef Array target
+        cdef int axis
+        cdef long long step = 1
+        cdef size_t nbytes = size_of(tensor) * itemsize_of(tensor)
+        cdef char* data = <char*> into.data + into.byte_offset
+        if nbytes == 0:
+            return 0
+        if layout & IN_C_ORDER:
+            memcpy(data, tensor.data, nbytes)
+            return 0
+        target.tensor = tensor[0]
+        target.tensor.data = data
+        target.tensor.strides = target.strides
+        for axis in range(tensor.ndim - 1, -1, -1):
+            target.strides[axis] = step
+            step *= tensor.shape[axis]
+        owner = holder(job)
+        copy_into(new_ndarray(&target.tensor, False, owner), new_ndarray(tensor, True, owner))
+        return 0
+
+
+cdef void say_nothing(void* context, const char* kind, const char* text) noexcept nogil:
+    """Take the reason that an allocation failed for; the planner's way finds it again."""

@@ -1,0 +1,81 @@
+"""Recipes, and where they are found."""
+
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport uint64_t
+
+from interop._native._arrays cimport Array, Signature
+from interop._native._calls cimport Memo
+from interop._native._readers cimport Outlook, Reader
+
+cdef dict reader_table
+cdef uint64_t current_epoch() noexcept
+
+
+cdef class Recipe:
+    cdef readonly object plan
+    cdef readonly tuple ops
+    cdef readonly bint aliases
+
+
+cdef struct Page:
+    Signature signature
+    # Borrowed from the list of recipes.
+    PyObject* recipe
+
+
+cdef enum:
+    # Signatures are classes, of which programs meet few.
+    MOST_PAGES = 64
+
+
+cdef class Pages:
+    cdef Page pages[MOST_PAGES]
+    cdef int count
+    cdef list recipes
+
+    cdef PyObject* find(self, const Signature* signature) noexcept
+    cdef Pages with_recipe(self, const Signature* signature, Recipe recipe)
+
+
+cdef class Entry:
+    cdef Reader reader
+    cdef object plan, as_dtype
+    cdef bint keeps, typed
+    cdef uint64_t mask
+    cdef Outlook outlook
+    cdef Pages pages
+
+    # A new reference, or NULL without an exception where the planner has to look.
+    cdef PyObject* apply(self, PyObject* x) except? NULL
+    cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL
+    cdef int learn(self, object x) except -1
+    cdef int expect(self, object x, Recipe recipe, uint64_t flags) except -1
+
+
+cdef enum:
+    OPTIONS = 7
+
+
+cdef class Slot:
+    cdef PyTypeObject* type
+    cdef object target
+    cdef PyObject* values[OPTIONS]
+    cdef tuple kept
+    cdef Entry entry
+    cdef uint64_t epoch
+
+    cdef bint holds(self, PyTypeObject* type) noexcept
+
+
+cdef class Book:
+    cdef tuple names, unsaid
+    cdef object parse, make
+    cdef dict parsed, entries
+    cdef list slots
+    cdef Memo memo, memo_like
+
+    cdef Slot slot_of(self, PyObject* x, object target, PyObject** values, PyObject* names, PyObject* device)
+    cdef Entry entry_like(self, PyObject* x, PyObject* reference, PyObject** values, PyObject* names)
+    cdef Entry entry_of(self, PyObject* x, object target, PyObject** values, PyObject* names)
+    cdef bint place(self, PyObject** placed, PyObject** values, PyObject* names) except -1
+    cdef object look_up(self, object x, object target, PyObject** placed)

@@ -1,0 +1,438 @@
+"""Recipes: plans compiled once for each kind of array, found again by signature, and applied.
+
+:class:`Book` finds an :class:`Entry` by exact type, target and options; the entry reads the object's signature and finds
+the :class:`Recipe`. A miss is planned in Python, once. What a recipe can't do natively is a recipe too, so that it isn't
+planned in vain again.
+"""
+
+cimport cython
+from cpython.exc cimport PyErr_Clear, PyErr_Occurred
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
+from libc.stdint cimport uint64_t, uintptr_t
+
+from interop._native._arrays cimport (
+    ALIGNED_64,
+    CONJUGATE,
+    FLAG_BITS,
+    NEGATIVE,
+    Array,
+    Signature,
+    release,
+    signature_of_facts,
+)
+from interop._native._calls cimport (
+    Memo,
+    Py_DECREF,
+    Py_False,
+    Py_INCREF,
+    Py_True,
+    Py_TYPE,
+    Py_XDECREF,
+    PyTuple_GET_ITEM,
+    PyTuple_GET_SIZE,
+    PyUnicode_CheckExact,
+    dict_get,
+    route_of,
+)
+from interop._native._ops cimport Job, Op, is_call
+from interop._native._readers cimport PLAIN, Outlook, Reader, ViewReader
+from interop._native._view cimport View
+
+# Moved on by whatever makes recipes stale: an adapter that is registered, or one that is loaded.
+cdef uint64_t _epoch = 1
+
+
+# By exact type; types that never die.
+reader_table = {View: ViewReader()}
+
+# By exact type, what convert_like calls its framework.
+cdef dict _frameworks = {}
+
+
+def add_readers(str framework not None, dict readers not None, /):
+    """Make types of a framework known whose objects are read natively."""
+    reader_table.update(readers)
+    _frameworks.update(dict.fromkeys(readers, framework))
+
+
+cdef uint64_t current_epoch() noexcept:
+    return _epoch
+
+
+def forget_recipes():
+    """Have every conversion planned anew."""
+    global _epoch
+    _epoch += 1
+
+
+@cython.final
+cdef class Recipe:
+    """A compiled plan.
+
+    Attributes
+    ----------
+    plan
+        The plan that it was compiled from, or None where there is none.
+    ops
+        What it does, a tuple of :class:`Op`; empty where it has to be done in Python.
+    aliases
+        Whether the result is on the source's memory.
+    """
+
+    def __cinit__(self, plan, tuple ops not None=(), *, bint aliases=False):
+        for op in ops:
+            if not isinstance(op, Op):
+                raise TypeError(f"no op: {op!r}")
+        self.plan = plan
+        self.ops = ops
+        self.aliases = aliases
+
+
+@cython.final
+cdef class Pages:
+    """The recipes of one entry by signature; never changed once they can be found."""
+
+    cdef PyObject* find(self, const Signature* signature) noexcept:
+        cdef int index
+        for index in range(self.count):
+            if self.pages[index].signature.kind == signature.kind and self.pages[index].signature.state == signature.state:
+                return self.pages[index].recipe
+        return NULL
+
+    cdef Pages with_recipe(self, const Signature* signature, Recipe recipe):
+        """The same and one more; where they are full, that one alone."""
+        cdef Pages pages = Pages.__new__(Pages)
+        cdef int index
+        pages.recipes = []
+        pages.count = 0
+        if self.count < MOST_PAGES:
+            pages.recipes.extend(self.recipes)
+            for index in range(self.count):
+                pages.pages[index] = self.pages[index]
+            pages.count = self.count
+        pages.recipes.append(recipe)
+        pages.pages[pages.count].signature = signature[0]
+        pages.pages[pages.count].recipe = <PyObject*> recipe
+        pages.count += 1
+        return pages
+
+
+@cython.no_gc_clear
+cdef class Entry:
+    """The recipes of one exact type, target and set of options.
+
+    Parameters
+    ----------
+    reader
+        Finds an object's signature.
+    plan
+        Called with an object; returns its facts and its recipe.
+    keeps
+        Whether the object itself is the answer, unseen.
+    detach, ordered, typed
+        Whether the options say detach=True, an order, an element type.
+    over_aligned
+        Whether the target asks for addresses that are a multiple of 64.
+    """
+
+    def __cinit__(
+        self,
+        Reader reader not None,
+        plan,
+        /,
+        *,
+        bint keeps=False,
+        bint detach=False,
+        bint ordered=False,
+        bint typed=False,
+        bint over_aligned=False,
+    ):
+        self.reader = reader
+        self.plan = plan
+        self.keeps = keeps
+        self.typed = typed
+        self.mask = <uint64_t> -1 if over_aligned else ~(<uint64_t> ALIGNED_64 << FLAG_BITS)
+        self.outlook.detach = detach
+        self.outlook.in_order = ordered
+        self.outlook.as_dtype = NULL
+        self.outlook.direct = not ordered and not typed
+        self.pages = Pages.__new__(Pages)
+        self.pages.recipes = []
+
+    cdef PyObject* apply(self, PyObject* x) except? NULL:
+        cdef Array array
+        cdef PyObject* recipe
+        cdef PyObject* result
+        if self.keeps:
+            Py_INCREF(x)
+            return x
+        array.owner = array.made = NULL
+        array.stays = False
+        if self.reader.read(x, &array, &self.outlook) != PLAIN:
+            return NULL
+        if self.outlook.direct and array.made != NULL:
+            return array.made
+        array.signature.state &= self.mask
+        with cython.critical_section(self):
+            pages = self.pages
+        recipe = pages.find(&array.signature)
+        if recipe == NULL:
+            release(&array)
+            self.learn(<object> x)
+            # Planning has run Python, so that it is read once more.
+            if self.reader.read(x, &array, &self.outlook) != PLAIN:
+                return NULL
+            array.signature.state &= self.mask
+            with cython.critical_section(self):
+                pages = self.pages
+            recipe = pages.find(&array.signature)
+        try:
+            result = NULL if recipe == NULL else self.run(x, &array, <Recipe> recipe)
+        finally:
+            release(&array)
+        return result
+
+    cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL:
+        cdef Job job
+        cdef int done = 1
+        cdef PyObject* op
+        cdef PyObject* ops = <PyObject*> recipe.ops
+        cdef Py_ssize_t index, count = PyTuple_GET_SIZE(ops)
+        if count == 0:
+            return NULL
+        if recipe.aliases and not array.stays and not self.reader.settle(x, array, &self.outlook):
+            return NULL
+        job.x = x
+        job.value = NULL
+        job.array = array
+        job.known = True
+        try:
+            for index in range(count):
+                done = 0
+                done = (<Op> PyTuple_GET_ITEM(ops, index)).run(&job)
+                if done == 0:
+                    break
+        finally:
+            if done == 0:
+                Py_XDECREF(job.value)
+                job.value = NULL
+        return job.value
+
+    cdef int learn(self, object x) except -1:
+        """Plan for an object, and keep the recipe under the signature of what was planned for."""
+        cdef Signature signature
+        facts, recipe = self.plan(x)
+        if facts is None or signature_of_facts(facts, &signature) == 0:
+            return 0
+        signature.state &= self.mask
+        if (<Recipe?> recipe).ops:
+            self.expect(x, recipe, signature.state >> FLAG_BITS)
+        with cython.critical_section(self):
+            self.pages = self.pages.with_recipe(&signature, recipe)
+        return 0
+
+    cdef int expect(self, object x, Recipe recipe, uint64_t flags) except -1:
+        """Have the reader expect what the recipes do."""
+        cdef PyObject* dtype
+        if not recipe.aliases:
+            # What an order or a type asks for is seen before; what is pending the reader's call refuses.
+            if not (self.outlook.in_order or self.typed or flags & (CONJUGATE | NEGATIVE)):
+                self.outlook.copies = True
+            return 0
+        self.outlook.aliases = True
+        self.outlook.direct = self.outlook.direct and len(recipe.ops) == 1 and is_call(recipe.ops[0])
+        if self.typed:
+            dtype = self.reader.element_type(<PyObject*> x)
+            if dtype == NULL:
+                PyErr_Clear()
+                self.outlook.copies = True
+                return 0
+            self.as_dtype = <object> dtype
+            Py_DECREF(dtype)
+            self.outlook.as_dtype = <PyObject*> self.as_dtype
+        return 0
+
+
+# The device of host memory, by name.
+cdef str HOST = "cpu"
+
+cdef enum:
+    SLOTS = 256
+    MOST_VALUES = 512
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Slot:
+    """What one way to call had for an answer: by the identity of type, target and values, which it owns."""
+
+    cdef bint holds(self, PyTypeObject* type) noexcept:
+        return self.type == type and self.epoch == _epoch
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Book:
+    """Finds the entry of a call.
+
+    Parameters
+    ----------
+    names
+        Of the options, seven; what isn't said is None, and False is so for `flags`.
+    flags
+        Names of the options for which False means that nothing is said.
+    parse
+        Called with a name and a value: the value in its one internal form, or NotImplemented where that can't be kept
+        or isn't one.
+    make
+        Called with an object, a target and the parsed values in a tuple: an Entry, or None.
+    """
+
+    def __cinit__(self, tuple names not None, tuple flags not None, *, parse, make):
+        if len(names) != OPTIONS:
+            raise TypeError(f"{OPTIONS} options, not {names!r}")
+        self.names = names
+        self.unsaid = tuple([False if name in flags else None for name in names])
+        self.parse = parse
+        self.make = make
+        self.parsed = {}
+        self.entries = {}
+        self.slots = [None] * SLOTS
+
+    cdef Entry entry_of(self, PyObject* x, object target, PyObject** values, PyObject* names):
+        """The entry of a call, or None."""
+        cdef Slot slot = self.slot_of(x, target, values, names, NULL)
+        return None if slot is None else slot.entry
+
+    cdef Entry entry_like(self, PyObject* x, PyObject* reference, PyObject** values, PyObject* names):
+        """The entry of a call whose target and device are those of an object in host memory; None for other objects."""
+        cdef PyObject* reader = route_of(<PyObject*> reader_table, Py_TYPE(reference), &self.memo_like)
+        cdef PyObject* framework
+        cdef Slot slot
+        if reader == NULL:
+            return None
+        Py_DECREF(reader)
+        if not (<Reader> reader).on_host(reference):
+            return None
+        framework = dict_get(<PyObject*> _frameworks, <PyObject*> Py_TYPE(reference))
+        if framework == NULL:
+            return None
+        target = <object> framework
+        Py_DECREF(framework)
+        slot = self.slot_of(x, target, values, names, <PyObject*> HOST)
+        return None if slot is None else slot.entry
+
+    cdef Slot slot_of(self, PyObject* x, object target, PyObject** values, PyObject* names, PyObject* device):
+        """The slot of a call, or None; what isn't a value of its option has none, and never raises here."""
+        cdef PyObject* placed[OPTIONS]
+        cdef PyTypeObject* type = Py_TYPE(x)
+        cdef PyObject* reader
+        cdef Slot slot
+        cdef int place
+        cdef size_t index = (<size_t> type >> 4) ^ (<size_t> <PyObject*> target >> 5)
+        if not self.place(placed, values, names):
+            return None
+        if device != NULL and placed[0] == <PyObject*> None:
+            placed[0] = device
+        for place in range(OPTIONS):
+            index = index * 31 + (<size_t> token_of(placed[place]) >> 4)
+        index = (index ^ index >> 8) % SLOTS
+        found = self.slots[index]
+        if found is not None:
+            slot = <Slot> found
+            if slot.holds(type) and slot.target is target and same(slot.values, placed):
+                return slot
+        reader = route_of(<PyObject*> reader_table, type, &self.memo)
+        if reader == NULL:
+            return None
+        Py_DECREF(reader)
+        try:
+            entry = self.look_up(<object> x, target, placed)
+        except Exception:
+            # A value's own hash or comparison: the planner says it.
+            return None
+        if entry is False:
+            return None
+        slot = Slot.__new__(Slot)
+        slot.type = type
+        slot.target = target
+        # None too: there is no entry, and that needn't be asked again.
+        slot.entry = entry
+        slot.epoch = _epoch
+        slot.kept = tuple([<object> placed[place] for place in range(OPTIONS)])
+        for place in range(OPTIONS):
+            slot.values[place] = placed[place]
+        self.slots[index] = slot
+        return slot
+
+    cdef bint place(self, PyObject** placed, PyObject** values, PyObject* names) except -1:
+        """Sort what a call says by option; False where a name is none."""
+        cdef int place
+        cdef Py_ssize_t index, count = 0 if names == NULL else PyTuple_GET_SIZE(names)
+        cdef PyObject* name
+        for place in range(OPTIONS):
+            placed[place] = PyTuple_GET_ITEM(<PyObject*> self.unsaid, place)
+        for index in range(count):
+            name = PyTuple_GET_ITEM(names, index)
+            for place in range(OPTIONS):
+                if PyTuple_GET_ITEM(<PyObject*> self.names, place) == name:
+                    break
+            else:
+                # One that isn't interned.
+                if <object> name not in self.names:
+                    return False
+                place = self.names.index(<object> name)
+            placed[place] = values[index]
+        return True
+
+    cdef object look_up(self, object x, object target, PyObject** placed):
+        """By the values' equality: what is made anew at each call has one internal form. False where a value has none."""
+        cdef int place
+        cdef list parsed = [None] * OPTIONS
+        for place in range(OPTIONS):
+            value = <object> placed[place]
+            if value is self.unsaid[place]:
+                continue
+            # The type too, since True == 1 and only one of them is a value of copy.
+            key = (place, type(value), value)
+            known = self.parsed.get(key, self)
+            if known is self:
+                known = self.parse(self.names[place], value)
+                if known is not NotImplemented:
+                    if len(self.parsed) >= MOST_VALUES:
+                        self.parsed.clear()
+                    self.parsed[key] = known
+            if known is NotImplemented:
+                return False
+            parsed[place] = known
+        key = (type(x), target, tuple(parsed), _epoch)
+        entry = self.entries.get(key, self)
+        if entry is self:
+            entry = self.make(x, target, tuple(parsed))
+            if len(self.entries) >= MOST_VALUES:
+                self.entries.clear()
+            self.entries[key] = entry
+        return entry
+
+
+cdef inline PyObject* token_of(PyObject* value) noexcept:
+    """What stands for a value in a hash: of what is made anew at each call, its type."""
+    if value == <PyObject*> None or value == Py_True or value == Py_False or PyUnicode_CheckExact(value):
+        return value
+    return <PyObject*> Py_TYPE(value)
+
+
+cdef inline bint same(PyObject** a, PyObject** b) noexcept:
+    """Whether two calls say the same: by identity, and for what is made anew at each call by equality."""
+    cdef int place, equal
+    for place in range(OPTIONS):
+        if a[place] == b[place]:
+            continue
+        if Py_TYPE(a[place]) != Py_TYPE(b[place]) or token_of(a[place]) == a[place]:
+            return False
+        equal = PyObject_RichCompareBool(<object> a[place], <object> b[place], Py_EQ)
+        if equal != 1:
+            if equal < 0:
+                PyErr_Clear()
+            return False
+    return True

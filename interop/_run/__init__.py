@@ -1,0 +1,1 @@
+"""What runs a plan: recipes, compiled once for each kind of array."""

@@ -93,7 +93,22 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
     if case.moves and case.facts.device.is_host != case.device.is_host:
         refuse_captured(case, target if has_streams(case.device) else source)
     run = _Run(case, x, source, target, reader_of(case, target))
-    value = x
+    if case.same:
+        return _stepped(run, plan, x)
+    with _crossing(source), _crossing(target):
+        value = _stepped(run, plan, x)
+        _check(plan, case, value, target)
+    return value
+
+
+def _crossing(adapter: Adapter) -> AbstractContextManager[None]:
+    """What an adapter may have said, and left out, where values leave its framework or come in: what it traces."""
+    crossing = getattr(adapter, "crossing", None)
+    return _NOWHERE if crossing is None else crossing()
+
+
+def _stepped(run: _Run, plan: Plan, x: Any) -> Any:
+    case, value = run.case, x
     for step in plan.steps:
         try:
             value = _VERBS[step.do](run, step, value)
@@ -108,8 +123,6 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
                 f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
             )
             raise UnsupportedError(msg) from err
-    if not case.same:
-        _check(plan, case, value, target)
     return value
 
 

@@ -39,7 +39,8 @@ class Row:
     entry: _plugins.Entry | None = None
 
 
-#: The built-in adapters. A new framework is one file in ``_adapters`` and one row here.
+#: The built-in adapters. A new source is one file in ``_adapters`` and one row here; a new target has a door of its own
+#: in :mod:`interop._doors` besides, and its type among the overloads of ``convert``.
 ROWS: Final = (
     Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
     Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),

@@ -375,6 +375,8 @@ def test_a_descriptor_that_has_lost_its_getter() -> None:
 
     reads = Reads()
     route = _native.NumpyCallRoute(
+        behind=_native.Guards(),
+        before=_native.Guards(),
         call=lambda x: np.zeros(3)[:],
         dtype=reads,
         plain=(),

@@ -1,1 +1,1 @@
-"""One file a framework: the only place that names it. Loaded by the registry, when the framework is there."""
+"""One file a framework: what is special about it is known here. Loaded by the registry, when the framework is there."""

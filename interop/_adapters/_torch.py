@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.autograd import forward_ad
+from torch.fx import Proxy
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
@@ -21,6 +22,7 @@ from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_st
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_native import TorchNative
 from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
+from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, proxy_text, warn_if_tracing
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
@@ -94,8 +96,8 @@ class TorchAdapter(TorchStreams):
     native = None if _API is None else TorchNative(_API, DTYPES)
 
     def claims(self, tp: type, /) -> bool:
-        """Tensors of every subclass; those that trace or fake are refused by name."""
-        return issubclass(tp, torch.Tensor)
+        """Tensors of every subclass, and what stands for one; those that trace or fake are refused by name."""
+        return issubclass(tp, (torch.Tensor, Proxy))
 
     def limits(self, device_type: int, /) -> Limits | None:
         """Host memory, and CUDA where this build has it."""
@@ -110,6 +112,9 @@ class TorchAdapter(TorchStreams):
             self._on_cuda = replace(self._room, devices=torch.cuda.device_count(), per_thread_stream=False)
         return self._on_cuda
 
+    crossing = staticmethod(crossing)
+
+    @looks
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the tensor, or refuse what isn't plain strided memory."""
         if _API is not None and type(x) in _EXACT and x.dtype in DTYPES:
@@ -175,6 +180,7 @@ class TorchAdapter(TorchStreams):
         # detach() keeps a forward-mode tangent.
         return forward_ad.unpack_dual(x).primal.detach() if _has_tangent(x) else x.detach()
 
+    @crosses
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; the View holds the storage, and one on the host can't be resized any more."""
         owner = x.untyped_storage()
@@ -200,6 +206,7 @@ class TorchAdapter(TorchStreams):
             ordered=stream is not None or facts.device.is_host,
         )
 
+    @crosses
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
         view = without_odd_strides(view)
@@ -216,6 +223,7 @@ class TorchAdapter(TorchStreams):
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""
+        warn_if_tracing()
         try:
             made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
         except RuntimeError as err:
@@ -289,7 +297,9 @@ class TorchAdapter(TorchStreams):
     take: Taker = (
         Taker()
         if _API is None
-        else ExchangeTaker(_API, borrowed=Named(globals(), "borrowed"), dtypes=triples(DTYPES.values()))
+        else ExchangeTaker(
+            _API, borrowed=Named(globals(), "borrowed"), dtypes=triples(DTYPES.values()), guards=UNTRACED
+        )
     )
 
 
@@ -300,6 +310,8 @@ def _overrides_dispatch(tp: type) -> bool:
 
 def _refuse_unplain(x: Any) -> None:
     tp = type(x)
+    if issubclass(tp, Proxy):
+        raise UnsupportedError(proxy_text(x))
     if isinstance(x, (UninitializedBuffer, UninitializedParameter)):
         name = with_article(short_name_of(tp))
         msg = f"{name} has no shape and no memory yet. Run the lazy module once, or materialise it."

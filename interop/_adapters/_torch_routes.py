@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 
 from interop._adapters import _torch_cuda
 from interop._adapters._cuda import Loan
+from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
 from interop._dtypes import BY_NAME
 from interop._native import (
     Cell,
@@ -27,6 +28,7 @@ from interop._native import (
     NdarrayRoute,
     NumpyCallRoute,
     PlainTensors,
+    Switch,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def hot_routes_of_torch(dtypes: Mapping[Any, str]) -> Mapping[tuple[type, str], 
     if api is not None:
         # Before torch 2.10 there is none: the planner's way serves.
         from_torch["view"] = _view_route(api)
-        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples(dtypes.values()))
+        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples(dtypes.values()), guards=UNTRACED)
     for tp in (torch.Tensor, torch.nn.Parameter):
         routes.update({(tp, target): route for target, route in from_torch.items()})
     return routes
@@ -86,6 +88,10 @@ def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
         # numpy() looks at requires_grad only where gradients are recorded, and an integer view has none.
         guards=Guards(attributes=((_Base.requires_grad, False),)),
         sees=torch.is_grad_enabled,
+        behind=Guards(attributes=((_Base.requires_grad, False),), calls=NOT_TRACING),
+        # numpy() itself warns while torch.jit.trace records. But where it then refuses a type, or a warning is an
+        # error, the trace ends in an assertion of torch's; so it isn't called there, if asking costs nothing.
+        before=UNTRACED if isinstance(NOT_TRACING[0][0], Switch) else Guards(),
     )
 
 
@@ -99,6 +105,7 @@ _NOTHING_PENDING: Final = Guards(
     methods=((_Base.is_neg, False),),
     complex_methods=((_Base.is_conj, False),),
     cells=(_NO_TANGENT,),
+    calls=NOT_TRACING,
 )
 
 #: int4 and its like are exported as integers of 8 bits.

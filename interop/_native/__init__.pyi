@@ -129,6 +129,10 @@ class ChainRoute(Route):
 class Cell:
     def __init__(self, namespace: Mapping[str, Any], key: str, wanted: object) -> None: ...
 
+class Switch:
+    def __init__(self, address: int, argument: int, /) -> None: ...
+    def __call__(self) -> bool: ...
+
 class Guards:
     def __init__(
         self,
@@ -137,6 +141,7 @@ class Guards:
         methods: tuple[tuple[Any, object], ...] = (),
         complex_methods: tuple[tuple[Any, object], ...] = (),
         cells: tuple[Cell, ...] = (),
+        calls: tuple[tuple[Callable[[], object], object], ...] = (),
     ) -> None: ...
 
 class ExchangeRoute(Route):
@@ -162,12 +167,14 @@ class NumpyCallRoute(Route):
         cell: Cell,
         guards: Guards,
         sees: Callable[[], object] | None = None,
+        behind: Guards,
+        before: Guards,
     ) -> None: ...
 
 class NdarrayViewRoute(Route): ...
 
 class NdarrayRoute(Route):
-    def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
+    def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]], guards: Guards) -> None: ...
 
 class Reader: ...
 class NdarrayReader(Reader): ...
@@ -354,7 +361,9 @@ class Taker:
     def __call__(self, view: View, /) -> Any: ...
 
 class ExchangeTaker(Taker):
-    def __init__(self, api: ExchangeAPI, *, borrowed: Named, dtypes: Iterable[tuple[int, int, int]]) -> None: ...
+    def __init__(
+        self, api: ExchangeAPI, *, borrowed: Named, dtypes: Iterable[tuple[int, int, int]], guards: Guards
+    ) -> None: ...
 
 class ArrayTaker(Taker):
     def __init__(

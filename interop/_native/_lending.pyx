@@ -415,16 +415,20 @@ cdef class ExchangeTaker(Taker):
         Makes an object of the API and a View.
     dtypes
         The DLPack triples of the element types that it holds.
+    guards
+        What of its global state its exchange API doesn't look at.
     """
 
     cdef ExchangeAPI api
     cdef Named borrowed
+    cdef Guards guards
     # By code and bits.
     cdef uint8_t[CODES][MOST_BITS + 1] allowed
 
-    def __cinit__(self, ExchangeAPI api not None, *, Named borrowed not None, dtypes):
+    def __cinit__(self, ExchangeAPI api not None, *, Named borrowed not None, dtypes, Guards guards not None):
         self.api = api
         self.borrowed = borrowed
+        self.guards = guards
         for code, bits, lanes in dtypes:
             if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
                 self.allowed[code][bits] = api.api.managed_tensor_to_py_object_no_sync != NULL
@@ -442,6 +446,8 @@ cdef class ExchangeTaker(Taker):
         for axis in range(tensor.ndim):
             if tensor.strides[axis] < 0:
                 return NotImplemented
+        if not self.guards.calls_pass():
+            return NotImplemented
         borrowed = self.borrowed.now()
         if borrowed is not None:
             return borrowed(self.api, new_view(tensor, 0, True, owner))

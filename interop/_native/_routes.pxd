@@ -9,9 +9,10 @@ cdef class Route:
 
 
 cdef class Guards:
-    cdef tuple attributes, methods, complex_methods, cells
+    cdef tuple attributes, methods, complex_methods, cells, calls
 
     cdef bint passes(self, PyObject* x, bint is_complex) noexcept
+    cdef bint calls_pass(self) noexcept
 
 
 cdef int check_descriptor(descriptor) except -1

@@ -10,9 +10,9 @@ costs as much as a guard.
 
 cimport cython
 from cpython.exc cimport PyErr_Clear
-from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool
+from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uintptr_t
 
 import functools
 import types
@@ -217,6 +217,31 @@ cdef class Cell:
 
 
 @cython.final
+cdef class Switch:
+    """A function of C that takes a small number and answers yes or no; asked so, it takes a tenth of a call of Python.
+
+    Parameters
+    ----------
+    address
+        Where the function is; it stays there.
+    argument
+        What it is called with.
+    """
+
+    cdef uint8_t (*function)(uint16_t) noexcept nogil
+    cdef uint16_t argument
+
+    def __cinit__(self, uintptr_t address, uint16_t argument, /):
+        if address == 0:
+            raise TypeError("there is no function at 0")
+        self.function = <uint8_t (*)(uint16_t) noexcept nogil> address
+        self.argument = argument
+
+    def __call__(self):
+        return self.function(self.argument) != 0
+
+
+@cython.final
 @cython.no_gc_clear
 cdef class Guards:
     """Questions that an object must answer as wanted, or it is no case for a hot route.
@@ -231,12 +256,17 @@ cdef class Guards:
         The same, asked of complex tensors only.
     cells
         Global state, as :class:`Cell`.
+    calls
+        Pairs of a function without arguments, or a :class:`Switch`, and the answer wanted: global state that only a call
+        tells.
     """
 
-    def __cinit__(self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=()):
+    def __cinit__(
+        self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=(), tuple calls=()
+    ):
         for descriptor, _ in attributes:
             check_descriptor(descriptor)
-        for pair in (*methods, *complex_methods):
+        for pair in (*methods, *complex_methods, *calls):
             function, _ = pair
             if type(pair) is not tuple or not callable(function):
                 raise TypeError(f"no pair of a callable and an answer: {pair!r}")
@@ -246,6 +276,7 @@ cdef class Guards:
         self.methods = methods
         self.complex_methods = complex_methods
         self.cells = cells
+        self.calls = calls
 
     cdef bint passes(self, PyObject* x, bint is_complex) noexcept:
         cdef PyObject* pairs = <PyObject*> self.attributes
@@ -259,6 +290,21 @@ cdef class Guards:
             return False
         for index in range(PyTuple_GET_SIZE(<PyObject*> self.cells)):
             if not (<Cell> PyTuple_GET_ITEM(<PyObject*> self.cells, index)).holds():
+                return False
+        return self.calls_pass()
+
+    cdef bint calls_pass(self) noexcept:
+        """Whether the global state is as wanted that only calls tell, whatever the object."""
+        cdef PyObject* pair
+        cdef PyObject* function
+        cdef Py_ssize_t index
+        for index in range(PyTuple_GET_SIZE(<PyObject*> self.calls)):
+            pair = PyTuple_GET_ITEM(<PyObject*> self.calls, index)
+            function = PyTuple_GET_ITEM(pair, 0)
+            if Py_TYPE(function) == <PyTypeObject*> Switch:
+                if ((<Switch> function).function((<Switch> function).argument) != 0) != (PyTuple_GET_ITEM(pair, 1) == Py_True):
+                    return False
+            elif not answers(call_none(function), PyTuple_GET_ITEM(pair, 1)):
                 return False
         return True
 
@@ -377,15 +423,18 @@ cdef class NumpyCallRoute(Route):
     guards
         What else it doesn't see.
     sees
-        Called without arguments; where it answers True, the call sees what the guards ask, and they aren't asked. It
-        never sees behind a disguise.
+        Called without arguments; where it answers True, the call sees what the guards ask, and they aren't asked.
+    behind
+        What it never sees behind a disguise.
+    before
+        The global state, of which only calls are asked, in which the call isn't made at all.
     """
 
     cdef object call, dtype, reinterpret, sees
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
-    cdef Guards guards
+    cdef Guards guards, behind, before
     # How many calls look at the element type first. Looking costs as much as all the other checks together, and the
     # call refuses what needs a disguise, if slowly; so it is just made, until it refuses that.
     cdef int careful
@@ -401,6 +450,8 @@ cdef class NumpyCallRoute(Route):
         Cell cell not None,
         Guards guards not None,
         sees=None,
+        Guards behind not None,
+        Guards before not None,
     ):
         check_descriptor(dtype)
         self.call = call
@@ -411,10 +462,12 @@ cdef class NumpyCallRoute(Route):
         self.cell = cell
         self.guards = guards
         self.sees = sees
+        self.behind = behind
+        self.before = before
         self.careful = 0
 
     cdef object run(self, object x):
-        if not self.cell.holds():
+        if not self.before.calls_pass() or not self.cell.holds():
             return NotImplemented
         if self.careful > 0:
             self.careful -= 1
@@ -454,7 +507,7 @@ cdef class NumpyCallRoute(Route):
 
     cdef object convert_disguised(self, object x, object dtype):
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.guards.passes(<PyObject*> x, False):
+        if disguise is None or not self.behind.passes(<PyObject*> x, False):
             return NotImplemented
         self.careful = CAREFUL
         array = self.call(self.reinterpret(x, disguise[0]))
@@ -488,14 +541,18 @@ cdef class NdarrayRoute(Route):
         The target's exchange API.
     dtypes
         The DLPack triples of the element types that the target holds.
+    guards
+        What of the target's global state its exchange API doesn't look at.
     """
 
     cdef ExchangeAPI api
+    cdef Guards guards
     # By code and bits.
     cdef uint8_t allowed[CODES][MOST_BITS + 1]
 
-    def __cinit__(self, ExchangeAPI api not None, *, dtypes):
+    def __cinit__(self, ExchangeAPI api not None, *, dtypes, Guards guards not None):
         self.api = api
+        self.guards = guards
         for code, bits, lanes in dtypes:
             if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
                 self.allowed[code][bits] = api.api.managed_tensor_to_py_object_no_sync != NULL
@@ -522,6 +579,8 @@ cdef class NdarrayRoute(Route):
         for axis in range(tensor.ndim):
             if strides[axis] < 0:
                 return NotImplemented
+        if not self.guards.calls_pass():
+            return NotImplemented
         owner = quiet_keeper(x)
         if owner is None:
             return NotImplemented

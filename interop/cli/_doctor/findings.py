@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import interop
 from interop import _rows
+from interop.cli._process import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+
+_PROBE: Final = "interop.cli._doctor.probe"
 
 #: The routes of a conversion that gave a result.
 _MADE: Final = frozenset({"zero-copy", "copy", "transfer"})
@@ -146,14 +149,10 @@ def _library(name: str, info: interop.AdapterInfo, timeout: float) -> Library:
     return found
 
 
-def _command(arguments: Iterable[str]) -> list[str]:
-    return [sys.executable, "-m", "interop.cli._doctor.probe", *arguments]
-
-
 def _probe(arguments: list[str], timeout: float) -> dict[str, Any]:
     """The last line that a probe printed; or how it died."""
     try:
-        done = subprocess.run(_command(arguments), capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603 - our own module
+        done = subprocess.run(command(_PROBE, *arguments), capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603 - our own module
     except subprocess.TimeoutExpired:
         return {"error": f"it wasn't imported within {timeout:g} seconds"}
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -180,7 +179,11 @@ def _pairs(names: list[str], timeout: float) -> list[dict[str, Any]]:
         skip = [f"{source},{target}" for source, target in sorted(done)]
         try:
             ran = subprocess.run(  # noqa: S603 - our own module
-                _command(["pairs", *names, *skip]), capture_output=True, text=True, timeout=timeout * 4, check=False
+                command(_PROBE, "pairs", *names, *skip),
+                capture_output=True,
+                text=True,
+                timeout=timeout * 4,
+                check=False,
             )
             output, status, ended = ran.stdout, ran.returncode, f"it ended the process ({_death(ran.returncode)})"
         except subprocess.TimeoutExpired as err:

@@ -6,7 +6,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from interop.cli._matrix import outcomes
 from interop.cli._matrix.cells import LAYOUTS, Cell
 from interop.cli._matrix.nursery import how_it_died
 from interop.cli._matrix.results import Broken, Found, Pair
+from interop.cli._process import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ _LONGEST_UNSHOWN: Final = 80
 #: Outcomes after which nothing is left to say whether a promise was kept.
 _ENDS: Final = frozenset((outcomes.CRASH.letter, outcomes.HANG.letter))
 
-_WORKER: Final = (sys.executable, "-m", "interop.cli._matrix.worker")
+_WORKER: Final = command("interop.cli._matrix.worker")
 
 
 class AbsentError(Exception):

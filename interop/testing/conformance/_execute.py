@@ -12,6 +12,7 @@ import traceback
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryFile
 from threading import Thread
@@ -116,8 +117,11 @@ def _of_c(value: object) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a process that imports what this one imports."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    """Return the environment of a process that imports what this one imports, and from nowhere else.
+
+    The empty path is the current folder. With ``-P`` that isn't added where this process does without it.
+    """
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _died(status: int) -> str | None:
@@ -138,7 +142,7 @@ def execute_alone(script: Script, seconds: float = TIMEOUT) -> Ending:
     """Run a script as its reader would: its text, in a new process, without this library."""
     try:
         done = subprocess.run(  # noqa: S603 - no shell: this very interpreter, and a script of our tables
-            [sys.executable, "-c", script.text],
+            [sys.executable, "-P", "-c", script.text],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -229,7 +233,7 @@ class _Worker:
     def __enter__(self) -> Self:
         self._stderr = TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "interop.testing.conformance._worker"],
+            [sys.executable, "-P", "-m", "interop.testing.conformance._worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

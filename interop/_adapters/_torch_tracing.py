@@ -1,0 +1,127 @@
+"""torch's tracers: what crosses between torch and others isn't recorded, and of its own calls only some say so.
+
+While torch.jit.trace records, ``numpy()`` and ``from_numpy`` warn that values become constants; DLPack and the exchange
+API say nothing. What torch does on the way would be recorded, and what others write into its memory wouldn't: the trace
+would give memory that nobody has written. So nothing is recorded of what crosses, and one warning says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import warnings
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import torch
+
+from interop._native import Guards, Switch
+from interop._words import name_of
+from interop.errors import with_article
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_C: Final[Any] = vars(torch)["_C"]
+_jit: Final[Any] = torch.jit
+
+# torch.jit.is_tracing is a function of Python, and nothing public turns recording off.
+is_tracing: Final[Callable[[], bool]] = _C._is_tracing  # noqa: SLF001 - see above
+_state: Final[Callable[[], object]] = _C._get_tracing_state  # noqa: SLF001 - see above
+_set_state: Final[Callable[[object], None]] = _C._set_tracing_state  # noqa: SLF001 - see above
+
+#: Whether the thread's tracer is on, in libc10: what torch itself asks wherever it warns.
+_INCLUDED: Final = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"
+
+
+def _question() -> Callable[[], bool]:
+    """The same question without a call of Python, which costs the hot routes a fifth; where this torch has it so."""
+    name = "libc10.dylib" if sys.platform == "darwin" else "libc10.so"
+    try:
+        function = getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name)), _INCLUDED)
+        switch = Switch(ctypes.cast(function, ctypes.c_void_p).value or 0, int(_C._parse_dispatch_key("Tracer")))  # noqa: SLF001 - the key's number is the version's
+    except (OSError, AttributeError, RuntimeError):
+        return is_tracing
+    return switch if switch() is is_tracing() else is_tracing
+
+
+#: For the hot routes that nothing else tells.
+NOT_TRACING: Final = ((_question(), False),)
+UNTRACED: Final = Guards(calls=NOT_TRACING)
+
+_NOWHERE: Final = nullcontext()
+
+#: In torch's own words.
+_TEXT: Final = (
+    "Converting a tensor by interop might cause the trace to be incorrect. We can't record the data flow between torch "
+    "and another library, nor the shape of what interop allocates, so this value will be treated as a constant in the "
+    "future. This means that the trace might not generalize to other inputs!"
+)
+
+
+def warn_if_tracing() -> None:
+    """Warn as torch does, at the line of whoever called this library."""
+    if is_tracing():
+        frame, level = sys._getframe(), 1  # noqa: SLF001 - warnings has skip_file_prefixes since Python 3.12
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "interop":
+            frame, level = frame.f_back, level + 1
+        warnings.warn(_TEXT, _jit.TracerWarning, stacklevel=level)
+
+
+def crossing() -> AbstractContextManager[None]:
+    """Around what goes from torch to another library or back: it warns, and nothing of it is recorded."""
+    warn_if_tracing()
+    return unrecorded()
+
+
+def unrecorded() -> AbstractContextManager[None]:
+    """Around what must not be recorded."""
+    return _unrecorded() if is_tracing() else _NOWHERE
+
+
+@contextmanager
+def _unrecorded() -> Generator[None]:
+    state = _state()
+    _set_state(None)
+    try:
+        yield
+    finally:
+        _set_state(state)
+
+
+def crosses(method: _F) -> _F:
+    """Have a method that hands memory out, or takes it in, do so as :func:`crossing` says."""
+
+    @functools.wraps(method)
+    def checked(*arguments: Any) -> Any:
+        if not is_tracing():
+            return method(*arguments)
+        with crossing():
+            return method(*arguments)
+
+    return checked  # type: ignore[return-value]  # the same arguments
+
+
+def looks(method: _F) -> _F:
+    """Have a method that only looks see plain numbers, which torch's lengths aren't while it records."""
+
+    @functools.wraps(method)
+    def checked(*arguments: Any) -> Any:
+        if not is_tracing():
+            return method(*arguments)
+        with unrecorded():
+            return method(*arguments)
+
+    return checked  # type: ignore[return-value]  # the same arguments
+
+
+def proxy_text(x: Any) -> str:
+    """Why what stands for a tensor in torch.fx is refused: it answers to every name, and records that it was asked."""
+    return (
+        f"{with_article(name_of(type(x)))} only records operations and has no values. Convert outside of the traced "
+        "function, or keep the function that converts out of the trace by torch.fx.wrap."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from interop._devices import CUDA, Device
 from interop._dtypes import DType, says_swapped
@@ -70,12 +70,15 @@ _WRITABLE: Final = "True (copy if readonly), False (a promise not to write) or N
 # By type first: an array compares element by element, and what compares may raise.
 
 
+_ORDERS: Final[dict[str | None, Order]] = {"C": "C", "F": "F"}
+
+
 def parse_order(order: object, accepted: str) -> Order:
     """The order that is named, of the two that there are."""
-    name = exact_str(order)
-    if name not in ("C", "F"):
+    found = _ORDERS.get(exact_str(order))
+    if found is None:
         raise _wrong("order", order, accepted)
-    return cast("Order", name)
+    return found
 
 
 def _bool(name: str, value: object, accepted: str) -> bool:

@@ -35,6 +35,17 @@ class Options:
         """Whether an object of the target framework can be returned as it is, unseen."""
         return self in (DEFAULT, _NO_COPY)
 
+    @property
+    def asks_what_it_is(self) -> bool:
+        """Whether an object is returned as it is where it has the element type and the device that are named."""
+        asks_more = self.order is not None or self.writable is not None or self.stream is not None
+        return not (asks_more or self.copy or self.detach or self.swapped)
+
+    def is_met_by(self, dtype: DType, device: Device) -> bool:
+        """Whether an element type and a device are those that are named."""
+        there = self.device in (None, device.dlpack, (device.type_code, None))
+        return there and (self.dtype is None or self.dtype.name == dtype.name)
+
 
 DEFAULT: Final = Options()
 _NO_COPY: Final = Options(copy=False)

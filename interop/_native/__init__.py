@@ -12,6 +12,7 @@ from interop._native._interfaces import (
     view_from_buffer,
     view_from_cuda_array_interface,
 )
+from interop._native._keeping import Keeper
 from interop._native._lending import (
     ArrayLender,
     ArrayMoveRoute,
@@ -23,7 +24,6 @@ from interop._native._lending import (
     Lender,
     Named,
     PlainArrays,
-    PlainTensors,
     Taker,
 )
 from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
@@ -35,11 +35,13 @@ from interop._native._routes import (
     Cell,
     ChainRoute,
     ExchangeRoute,
+    Flag,
     Guards,
     IdentityRoute,
     NdarrayRoute,
     NdarrayViewRoute,
     NumpyCallRoute,
+    PlainTensors,
     Route,
     Switch,
     clear_hot_routes,
@@ -65,9 +67,11 @@ __all__ = [
     "ExchangeRoute",
     "ExchangeStreams",
     "ExchangeTaker",
+    "Flag",
     "Guards",
     "HandoverRoute",
     "IdentityRoute",
+    "Keeper",
     "Lender",
     "Loan",
     "Named",

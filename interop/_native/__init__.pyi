@@ -132,6 +132,10 @@ class Switch:
     def __init__(self, address: int, argument: int, /) -> None: ...
     def __call__(self) -> bool: ...
 
+class Flag:
+    def __init__(self, address: int, /) -> None: ...
+    def __call__(self) -> bool: ...
+
 class Guards:
     def __init__(
         self,
@@ -143,16 +147,36 @@ class Guards:
         calls: tuple[tuple[Callable[[], object], object], ...] = (),
     ) -> None: ...
 
-class ExchangeRoute(Route):
+class Keeper:
+    def __init__(
+        self,
+        *,
+        owner: Callable[[Any], object],
+        start: Callable[[Any], int],
+        size: Callable[[Any], int],
+        movable: Callable[[Any], bool],
+        lock: Callable[[Any], object],
+    ) -> None: ...
+    def lend(self, api: ExchangeAPI, x: Any, /) -> View: ...
+    def keeps(self, view: View, /) -> bool: ...
+    def may_move(self, view: View, /) -> bool: ...
+    def lock(self, view: View, /) -> bool: ...
+    def copy(self, into: View, view: View, /) -> bool: ...
+    def copied(self, view: View, /) -> View | None: ...
+
+class PlainTensors:
     def __init__(
         self,
         api: ExchangeAPI,
         *,
-        owner: Callable[[Any], object],
+        keeper: Keeper,
         guards: Guards,
         dtype: object = None,
         byte_dtypes: tuple[object, ...] = (),
     ) -> None: ...
+
+class ExchangeRoute(Route):
+    def __init__(self, plain: PlainTensors) -> None: ...
 
 class NumpyCallRoute(Route):
     def __init__(
@@ -168,6 +192,8 @@ class NumpyCallRoute(Route):
         sees: Callable[[], object] | None = None,
         behind: Guards,
         before: Guards,
+        address: Callable[[Any], int] | None = None,
+        lender: PlainTensors | None = None,
     ) -> None: ...
 
 class NdarrayViewRoute(Route): ...
@@ -214,9 +240,6 @@ class Loan:
     def in_child(self) -> bool: ...
     def stayed_home(self) -> bool: ...
 
-class PlainTensors:
-    def __init__(self, api: ExchangeAPI, *, guards: Guards, dtype: object, byte_dtypes: tuple[object, ...]) -> None: ...
-
 class PlainArrays:
     def __init__(
         self,
@@ -245,7 +268,6 @@ class ExchangeLender(Lender):
         streams: Streams,
         own_stream: Named,
         record: Named,
-        memory: Callable[[Any], Any],
         reusable: Callable[[Any], bool],
     ) -> None: ...
 

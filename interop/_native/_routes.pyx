@@ -12,7 +12,7 @@ cimport cython
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 
 import functools
 import types
@@ -33,15 +33,26 @@ from interop._native._calls cimport (
     call_one,
     dict_get,
     get_attribute,
+    number,
     recall,
     route_of,
     use_vectorcall,
     vectorcall,
 )
 from interop._native._import cimport ExchangeAPI
-from interop._native._ndarray cimport borrow_ndarray, borrows, quiet_keeper, undisguised, view_from_ndarray
-from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, is_possible, measure, new_view
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
+from interop._native._keeping cimport Keeper
+from interop._native._ndarray cimport (
+    borrow_ndarray,
+    borrows,
+    nbytes_of,
+    new_ndarray,
+    numpy_holds,
+    quiet_keeper,
+    undisguised,
+    view_from_ndarray,
+)
+from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, follows_c, is_possible, measure, new_view
+from interop._native.dlpack cimport DLDataType, DLDevice, DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 cdef PyObject* Py_None = <PyObject*> None
 
@@ -90,6 +101,19 @@ cdef class Route:
     cdef object run_copy(self, object x):
         """What it does where a view isn't asked for and it stands for views only."""
         return NotImplemented
+
+    cdef object lend(self, object x):
+        """What it gives, for another route to take: memory that may still move, until :meth:`hold` is called."""
+        return self.run(x)
+
+    cdef bint hold(self, object x, object lent) except -1:
+        """Have the memory that was lent stay where it is; False where it has moved, or can't be held."""
+        return True
+
+    cdef object copy_into(self, Route onward, object x):
+        """The copy that another route makes of what this one gives."""
+        between = self.run(x)
+        return between if between is NotImplemented else onward.run_copy(between)
 
     def __call__(self, x, /):
         return self.run(x)
@@ -166,13 +190,16 @@ cdef class ChainRoute(Route):
         self.views_only = first.views_only or second.views_only
 
     cdef object run(self, object x):
-        between = self.first.run(x)
-        return between if between is NotImplemented else self.second.run(between)
+        between = self.first.lend(x)
+        if between is NotImplemented:
+            return NotImplemented
+        result = self.second.run(between)
+        # Held once there is a result on it: what is refused, or copied after all, leaves the memory as free as it was.
+        return result if result is NotImplemented or self.first.hold(x, between) else NotImplemented
 
     cdef object run_copy(self, object x):
         # A view of a view: the copy is the second's alone.
-        between = NotImplemented if self.first.views_only else self.first.run(x)
-        return between if between is NotImplemented else self.second.run_copy(between)
+        return NotImplemented if self.first.views_only else self.first.copy_into(self.second, x)
 
 
 @cython.final
@@ -240,6 +267,27 @@ cdef class Switch:
 
 
 @cython.final
+cdef class Flag:
+    """The same without an argument.
+
+    Parameters
+    ----------
+    address
+        Where the function is; it stays there.
+    """
+
+    cdef uint8_t (*function)() noexcept nogil
+
+    def __cinit__(self, uintptr_t address, /):
+        if address == 0:
+            raise TypeError("there is no function at 0")
+        self.function = <uint8_t (*)() noexcept nogil> address
+
+    def __call__(self):
+        return self.function() != 0
+
+
+@cython.final
 @cython.no_gc_clear
 cdef class Guards:
     """Questions that an object must answer as wanted, or it is no case for a hot route.
@@ -276,7 +324,7 @@ cdef class Guards:
         self.cells = cells
         self.calls = calls
 
-    cdef bint passes(self, PyObject* x, bint is_complex) noexcept:
+    cdef bint passes(self, PyObject* x) noexcept:
         cdef PyObject* pairs = <PyObject*> self.attributes
         cdef PyObject* pair
         cdef Py_ssize_t index
@@ -284,7 +332,7 @@ cdef class Guards:
             pair = PyTuple_GET_ITEM(pairs, index)
             if not answers(get_attribute(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
                 return False
-        if not ask(<PyObject*> self.methods, x) or is_complex and not ask(<PyObject*> self.complex_methods, x):
+        if not ask(<PyObject*> self.methods, x):
             return False
         for index in range(PyTuple_GET_SIZE(<PyObject*> self.cells)):
             if not (<Cell> PyTuple_GET_ITEM(<PyObject*> self.cells, index)).holds():
@@ -306,6 +354,10 @@ cdef class Guards:
                 return False
         return True
 
+    cdef bint passes_complex(self, PyObject* x) noexcept:
+        """Whether a complex tensor, which has passed, passes as one."""
+        return ask(<PyObject*> self.complex_methods, x)
+
 
 cdef int check_descriptor(descriptor) except -1:
     if not hasattr(type(descriptor), "__get__"):
@@ -325,15 +377,15 @@ cdef inline bint ask(PyObject* pairs, PyObject* x) noexcept:
 
 @cython.final
 @cython.no_gc_clear
-cdef class ExchangeRoute(Route):
-    """From a type with a C exchange API to a View, for host memory.
+cdef class PlainTensors:
+    """Tensors of a type with a C exchange API that need nothing done, and what keeps their memory.
 
     Parameters
     ----------
     api
         The type's exchange API: its non-owning description is taken, and shape and strides are copied.
-    owner
-        Gives what keeps the memory alive, called with the object.
+    keeper
+        What keeps the memory.
     guards
         What the exchange API doesn't look at.
     dtype, byte_dtypes
@@ -341,40 +393,49 @@ cdef class ExchangeRoute(Route):
         have been seen to be exported as such.
     """
 
-    cdef ExchangeAPI api
-    cdef object owner, dtype
-    cdef Guards guards
-    cdef tuple byte_dtypes
-
     def __cinit__(
-        self, ExchangeAPI api not None, *, owner, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
+        self, ExchangeAPI api not None, *, Keeper keeper not None, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
     ):
         if dtype is not None:
             check_descriptor(dtype)
         self.api = api
-        self.owner = owner
+        self.keeper = keeper
         self.guards = guards
         self.dtype = dtype
         self.byte_dtypes = byte_dtypes
 
-    cdef object run(self, object x):
-        cdef DLTensor tensor
-        cdef PyObject* made
-        cdef View view
-        if not self.api.c_describe(x, &tensor) or tensor.device.device_type != kDLCPU or tensor.data == NULL:
-            return NotImplemented
-        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and not self.of_bytes(<PyObject*> x):
-            return NotImplemented
-        if not self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex):
-            return NotImplemented
-        made = call_one(<PyObject*> self.owner, <PyObject*> x)
-        if made == NULL:
-            PyErr_Clear()
-            return NotImplemented
-        owner = <object> made
-        Py_DECREF(made)
-        view = new_view(&tensor, 0, True, owner)
-        return view if is_possible(view) else NotImplemented
+    cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths):
+        """Fill in `tensor`, with room in `lengths`; return what keeps the memory, or None where anything is unusual.
+
+        The owner comes first and the description last, and that lies in the owner's memory, or the object has been
+        given other memory in between: a question may let go of the GIL, call Python where a mode of the framework's is
+        on, or run the collector.
+        """
+        cdef PyObject* asked = <PyObject*> x
+        cdef DLDataType dtype
+        owner = self.keeper.find(x)
+        if owner is None or not self.guards.passes(asked) or not self.api.c_describe(x, tensor, lengths):
+            return None
+        dtype = tensor.dtype
+        if dtype.code == kDLComplex or dtype.bits == 8 and dtype.code <= kDLUInt:
+            # One question more, which only these are asked, and then it is looked at again.
+            if not (self.guards.passes_complex(asked) if dtype.code == kDLComplex else self.of_bytes(asked)):
+                return None
+            return owner if self.still(x, owner, tensor, lengths) else None
+        return owner if self.keeper.holds(owner, tensor) else None
+
+    cdef bint still(self, object x, object owner, DLTensor* tensor, int64_t* lengths) noexcept:
+        """Look once more at an object that was described; whether its memory is still the owner's, and of that type."""
+        cdef DLDevice device = tensor.device
+        cdef DLDataType dtype = tensor.dtype
+        return (
+            self.api.c_describe(x, tensor, lengths)
+            and tensor.dtype.code == dtype.code
+            and tensor.dtype.bits == dtype.bits
+            and tensor.device.device_type == device.device_type
+            and tensor.device.device_id == device.device_id
+            and self.keeper.holds(owner, tensor)
+        )
 
     cdef bint of_bytes(self, PyObject* x) noexcept:
         """Whether what is exported as integers of 8 bits is that."""
@@ -394,9 +455,48 @@ cdef class ExchangeRoute(Route):
         return False
 
 
+@cython.final
+@cython.no_gc_clear
+cdef class ExchangeRoute(Route):
+    """From a type with a C exchange API to a View, for host memory.
+
+    Parameters
+    ----------
+    plain
+        Which objects are plain.
+    """
+
+    cdef PlainTensors plain
+
+    def __cinit__(self, PlainTensors plain not None):
+        self.plain = plain
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        owner = self.plain.describe(x, &tensor, lengths)
+        # Of nothing there is no address, and the planner says where it is.
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return NotImplemented
+        return new_view(&tensor, 0, True, owner)
+
+
 cdef enum:
     # One refusal by exception takes as long as some hundred looks at the element type.
     CAREFUL = 400
+    # What is read on the way to another framework is copied here, and held meanwhile; beyond that the planner, which
+    # has it written where it stays.
+    MOST_BYTES = 1 << 18
+    # What a resize that was refused, or a storage that was made smaller, may leave beyond the memory unseen.
+    UNSEEN_BYTES = 1 << 14
+
+cdef extern from *:
+    """
+    /* No memory of a tensor lies below: NULL and an offset does. The heap of a program that isn't relocatable may, so
+       what is there is looked at, and not refused. */
+    #define INTEROP_LOW ((uint64_t) 1 << 40)
+    """
+    uint64_t LOW "INTEROP_LOW"
 
 
 @cython.final
@@ -426,9 +526,15 @@ cdef class NumpyCallRoute(Route):
         What it never sees behind a disguise.
     before
         The global state, of which only calls are asked, in which the call isn't made at all.
+    address
+        Gives an object's address: the call makes an array of whatever is there, and locks the memory of what it then
+        turns out that nothing is. None where it doesn't.
+    lender
+        Lends an object's memory without the call, which locks it for good: for those who only read it.
     """
 
-    cdef object call, dtype, reinterpret, sees
+    cdef object call, dtype, reinterpret, sees, address
+    cdef PlainTensors lender
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
@@ -450,8 +556,12 @@ cdef class NumpyCallRoute(Route):
         sees=None,
         Guards behind not None,
         Guards before not None,
+        address=None,
+        PlainTensors lender=None,
     ):
         check_descriptor(dtype)
+        self.address = address
+        self.lender = lender
         self.call = call
         self.dtype = dtype
         self.plain = plain
@@ -492,24 +602,95 @@ cdef class NumpyCallRoute(Route):
 
     cdef object convert(self, object x):
         cdef PyObject* made
-        if self.sees is None or not answers(call_none(<PyObject*> self.sees), Py_True):
-            if not self.guards.passes(<PyObject*> x, False):
+        if not self.is_seen():
+            if not self.guards.passes(<PyObject*> x):
                 return NotImplemented
+        if not self.is_somewhere(x):
+            return NotImplemented
         made = call_one(<PyObject*> self.call, <PyObject*> x)
         if made == NULL:
             PyErr_Clear()
             return NotImplemented
         array = <object> made
         Py_DECREF(made)
-        return array if borrows(array) else NotImplemented
+        return array if borrows(array) and self.is_within(x, array) else NotImplemented
 
     cdef object convert_disguised(self, object x, object dtype):
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.behind.passes(<PyObject*> x, False):
+        if disguise is None or not self.behind.passes(<PyObject*> x) or not self.is_somewhere(x):
             return NotImplemented
         self.careful = CAREFUL
-        array = self.call(self.reinterpret(x, disguise[0]))
-        return undisguised(array, disguise[1]) if borrows(array) else NotImplemented
+        disguised = self.reinterpret(x, disguise[0])
+        # In between it may have been given other elements of the same size.
+        if not answers(get_attribute(<PyObject*> self.dtype, <PyObject*> x), <PyObject*> dtype):
+            return NotImplemented
+        array = self.call(disguised)
+        return undisguised(array, disguise[1]) if borrows(array) and self.is_within(x, array) else NotImplemented
+
+    cdef inline bint is_within(self, object x, object array) except -1:
+        """Whether what the call made lies in memory that is kept; a look costs a fifth, so a small array isn't looked at."""
+        return nbytes_of(array) <= UNSEEN_BYTES or self.address is None or self.is_there(x)
+
+    cdef inline bint is_seen(self) noexcept:
+        """Whether the call sees what the guards ask."""
+        if type(self.sees) is Flag:
+            return (<Flag> self.sees).function() != 0
+        return self.sees is not None and answers(call_none(<PyObject*> self.sees), Py_True)
+
+    cdef inline bint is_somewhere(self, object x) except -1:
+        """Whether an object's address is one, and not an offset from nowhere."""
+        cdef uint64_t address
+        if self.address is None:
+            return True
+        if not number(call_one(<PyObject*> self.address, <PyObject*> x), &address):
+            return False
+        return address >= LOW or address != 0 and self.is_there(x)
+
+    cdef bint is_there(self, object x) except -1:
+        """Whether an object lies in memory that is kept."""
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        return self.lender is not None and self.lender.describe(x, &tensor, lengths) is not None
+
+    cdef object lend(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        if self.lender is None:
+            return self.run(x)
+        owner = self.lender.describe(x, &tensor, lengths)
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+            return NotImplemented
+        return new_ndarray(&tensor, False, owner)
+
+    cdef bint hold(self, object x, object lent) except -1:
+        cdef View view
+        if self.lender is None:
+            return True
+        view = view_from_ndarray(lent)
+        # Its own call is what locks memory.
+        if self.lender.keeper.moves(lent.base) and self.run(x) is NotImplemented:
+            return False
+        return not self.lender.keeper.moves(lent.base) and self.lender.keeper.holds(lent.base, &view.tensor)
+
+    cdef object copy_into(self, Route onward, object x):
+        """Copied once, to memory that the other framework takes as it is; small, and in C order."""
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        cdef View view, copied
+        if not onward.views_only:
+            return NotImplemented
+        owner = self.lender.describe(x, &tensor, lengths) if self.lender is not None else None
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+            return NotImplemented
+        view = new_view(&tensor, 0, True, owner)
+        if not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
+            return NotImplemented
+        copied = self.lender.keeper.copied(view)
+        if copied is None:
+            return NotImplemented
+        between = new_ndarray(&copied.tensor, False, copied.owner)
+        result = onward.run(between)
+        return onward.run_copy(between) if result is NotImplemented else result
 
 
 @cython.final

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
+from interop._changes import anew
 from interop._execute import execute
 from interop._native import convert_door, like_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._plans import plan_of
 from interop._refusals import refuse
-from interop._registry import adapter_for, describe, framework_of
+from interop._registry import adapter_for, describe, framework_of, outline
 from interop._run.book import BOOK
 from interop._targets import target_adapter
 from interop._words import name_of
@@ -193,7 +194,12 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
         like = with_article(name_of(type(ref)))
         msg = f"{name} can't be a target: no array is like {like}. Pass an array of a framework."
         raise UnsupportedError(msg) from err
-    options.setdefault("device", describe(reference, ref).device)
+    known = outline(reference, ref)
+    facts = None if known is not None else describe(reference, ref, traced=True)
+    if known is not None:
+        options.setdefault("device", known[1])
+    elif facts is not None and not facts.traced:
+        options.setdefault("device", facts.device)
     return _convert(x, target, _options.parse(**options))
 
 
@@ -233,7 +239,7 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
     parsed = _options.parse(**options)
     try:
         source = adapter_for(x)
-        if _is_kept(source, target, parsed):
+        if _is_kept(x, source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
@@ -268,14 +274,28 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
     )
 
 
-def _is_kept(source: Adapter, target: Adapter, options: Options) -> bool:
-    """Whether the object itself is the answer, unseen: even one that couldn't leave its framework."""
-    return source.name == target.name and options.asks_nothing
+def _is_kept(x: Any, source: Adapter, target: Adapter, options: Options) -> bool:
+    """Whether the object itself is the answer, its memory unseen: even of one that couldn't leave its framework."""
+    if source.name != target.name or options.asks_nothing:
+        return source.name == target.name
+    # It may have no memory: inside of a transformed function its element type and device are all that is known.
+    found = outline(source, x) if options.asks_what_it_is else None
+    return found is not None and options.is_met_by(*found)
 
 
 def _convert(x: Any, target: Adapter, options: Options) -> Any:
+    """Convert, or begin anew where `x` is given other memory meanwhile."""
+    return anew(_convert_once, x, target, options, True)
+
+
+def convert_for_now(x: Any, to: str, options: Options) -> Any:
+    """What :func:`convert` gives, to be read at once and dropped: nothing is locked for it, but rather copied."""
+    return anew(_convert_once, x, target_adapter(to), options, False)
+
+
+def _convert_once(x: Any, target: Adapter, options: Options, lasting: bool) -> Any:  # noqa: FBT001 - handed through
     source = adapter_for(x)
-    if _is_kept(source, target, options):
+    if _is_kept(x, source, target, options):
         return x
     facts, opened = describe(source, x, traced=True), x
     # Inside one framework nothing has to be known of a lazy array: its own operations keep it lazy.
@@ -290,4 +310,6 @@ def _convert(x: Any, target: Adapter, options: Options) -> Any:
         plan = make_plan(case)
     if not plan.ok:
         refuse(case)
-    return x if plan.steps[0].do == "keep" else execute(plan, case, opened, source, target)
+    if plan.steps[0].do == "keep":
+        return x
+    return execute(plan, case, opened, source, target, lasting=lasting)

@@ -9,11 +9,14 @@ import numpy as np
 
 from interop import _layout
 from interop._adapters._wrappers import Wrapped
-from interop._convert import convert
+from interop._changes import anew, changed
+from interop._convert import convert, convert_for_now
 from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
+from interop._execute import keeper_of
 from interop._inspect import shares_memory
-from interop._native import View, Writer, Writes, copyto_door
+from interop._native import View, Writer, Writes, copyto_door, view_from_ndarray
+from interop._options import parse
 from interop._registry import adapter_for, asked, describe
 from interop._run.recipes import native_ops
 from interop._words import first_line_of
@@ -91,7 +94,10 @@ def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     array([[1., 2.],
            [1., 2.]])
     """
-    rule = parse_casting(casting)
+    anew(_copyto, dst, src, parse_casting(casting))
+
+
+def _copyto(dst: Any, src: Any, rule: str) -> None:
     wrapper = adapter_for(dst)
     if isinstance(wrapper, Wrapped):
         dst = asked(wrapper, dst, wrapper.unwrap, dst)
@@ -107,10 +113,15 @@ def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     else:
         _refuse_readonly(there, named)
     if here.framework != into.name:
-        src = convert(src, into.name, device=there.device, writable=False, dtype=_held(here, into, there))
+        if _written_through(dst, there, src, here, source):
+            return
+        options = parse(device=there.device, writable=False, dtype=_held(here, into, there))
+        src = convert_for_now(src, into.name, options)
         now = describe(into, src)
         if not here.certain:
             _check(there, now, rule, named)
+        elif now.shape != here.shape:
+            raise changed(here)
         here = now
     if shares_memory(dst, src) and (there.ptr, there.strides) != (here.ptr, here.strides):
         src = convert(src, into.name, copy=True)
@@ -127,6 +138,20 @@ def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
             raise GradientError(message(what, first_line_of(err), fix)) from err
         fix = "Write into a fresh array and convert that."
         raise UnsupportedError(message(what, first_line_of(err), fix)) from err
+
+
+def _written_through(dst: Any, there: Facts, src: Any, here: Facts, source: Adapter) -> bool:
+    """Whether memory that may move was copied to an ndarray in one pass, where nothing else has to be done."""
+    keeper = keeper_of(source)
+    plain = keeper is not None and type(dst) is np.ndarray and here.device.is_host and here.grad == "none"
+    if keeper is None or not plain or here.pending or there.pending:
+        return False
+    if (here.dtype.name, here.shape) != (there.dtype.name, there.shape) or shares_memory(dst, src):
+        return False
+    view = source.export(src, here, None)
+    if not keeper.copy(view_from_ndarray(dst), view):
+        raise changed(here)
+    return True
 
 
 def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
+from interop._adapters._host import HostOnly
+from interop._changes import changed, is_alike, is_of, is_there
+from interop._native import Keeper, View
 from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
@@ -27,10 +30,12 @@ if TYPE_CHECKING:
 
     from interop._case import Case
     from interop._devices import Device
-    from interop._native import View
     from interop._plan import Plan, Step
-    from interop.protocols import Adapter, Facts
+    from interop.protocols import Adapter
 
+
+#: Bytes that are copied once more rather than be read while they may move.
+_SMALL: Final = 1 << 18
 
 #: On the host nothing has to be made current.
 _NOWHERE: Final = nullcontext()
@@ -46,6 +51,12 @@ class _Run:
     target: Adapter
     #: The stream that the target reads the source's memory on; None where it doesn't read it on a device.
     reader: Stream | None
+    #: Whether a result on the source's memory is to outlive the call.
+    lasting: bool = True
+    #: Whether a step has written: what is exported from then on is a copy.
+    written: bool = False
+    #: The source's own memory, where the result may be on it.
+    lent: View | None = None
 
     def adapter(self, name: str) -> Adapter:
         return self.target if name == self.target.name else self.source
@@ -53,15 +64,65 @@ class _Run:
     def export(self, value: Any, by: str) -> View:
         """The memory of what the last step left; the facts of the source itself are known already."""
         adapter = self.adapter(by)
-        facts = self.case.facts if value is self.x else adapter.describe(value)
+        facts = self.case.facts
+        if facts.view is not None and not self.written:
+            # The memory is known, and who holds it: nothing that was done to the object since makes a difference to it.
+            value = self.x
+        elif value is not self.x:
+            facts = adapter.describe(value)
         if self.reader is None or not has_streams(facts.device):
-            return adapter.export(value, facts, None)
-        view = adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader)
+            return self.own(adapter.export(value, facts, None))
+        view = self.own(adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader))
         if not isinstance(view.owner, Loan):
             view = lent(view, facts.device, self.target)
         if isinstance(view.owner, Loan):
             view.owner.read_by(self.reader)
         return view
+
+    def own(self, view: View) -> View:
+        """See that what was exported is what the plan was made for; objects have been seen to change in between."""
+        if not self.written:
+            if not is_of(self.case.facts, view, aliased=not self.case.reasons):
+                raise changed(self.case.facts)
+            self.lent = view
+        return view
+
+    def keeper(self, view: View) -> Keeper | None:
+        """What keeps memory of the source that may move, which has to be locked or read under the GIL; else None."""
+        if self.lent is None or view.owner is not self.lent.owner or isinstance(view.owner, Loan):
+            return None
+        found = keeper_of(self.source)
+        return found if found is not None and found.may_move(view) else None
+
+    def to_read(self, writer: Adapter, value: Any) -> Any:
+        """What the source's own framework is to read: the memory that the plan is about, where that is all there is."""
+        view = self.case.facts.view
+        if view is None or writer is not self.source or self.written or self.case.same or self.case.facts.pending:
+            return value
+        self.lent = view
+        keeper = self.keeper(view)
+        if keeper is None:
+            return view
+        if view.nbytes <= _SMALL:
+            return _read(self, keeper, view)
+        # More isn't copied only to be read: the framework reads its own tensor by its own operation, which is as safe
+        # from what frees the memory meanwhile as that operation by hand.
+        if not keeper.keeps(view):
+            raise changed(self.case.facts)
+        return value
+
+    @contextmanager
+    def reading(self, adapter: Adapter, value: Any) -> Generator[None]:
+        """Have a framework read; of the source itself it reads, and broadcasts, whatever is there by then."""
+        own = value is self.x and adapter is self.source
+        try:
+            yield
+        except Exception as err:
+            if own and not is_alike(self.case.facts, describe(adapter, value)):
+                raise changed(self.case.facts) from err
+            raise
+        if own and not is_alike(self.case.facts, describe(adapter, value)):
+            raise changed(self.case.facts)
 
     def working(self, adapter: Adapter) -> AbstractContextManager[None]:
         """Have a framework work on the device that is copied on, and on the stream that was named."""
@@ -79,8 +140,17 @@ class _Run:
             yield
 
 
-def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) -> Any:
+def keeper_of(adapter: Adapter) -> Keeper | None:
+    """What keeps the memory of a framework that may move it; None where that stays where it is."""
+    found = getattr(adapter, "keeper", None)
+    return found if isinstance(found, Keeper) else None
+
+
+def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter, *, lasting: bool = True) -> Any:
     """Run a plan that is ok on the object that it was made for.
+
+    A result that isn't lasting is read and dropped by whoever asked for it: where its memory would have to be locked
+    for good, it is a copy after all.
 
     Raises
     ------
@@ -92,12 +162,14 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter) ->
         probe(target, case.device, named)
     if case.moves and case.facts.device.is_host != case.device.is_host:
         refuse_captured(case, target if has_streams(case.device) else source)
-    run = _Run(case, x, source, target, reader_of(case, target))
+    run = _Run(case, x, source, target, reader_of(case, target), lasting)
     if case.same:
         return _stepped(run, plan, x)
     with _crossing(source), _crossing(target):
         value = _stepped(run, plan, x)
-        _check(plan, case, value, target)
+        if lasting:
+            _check(plan, case, value, target)
+            _hold(run, value)
     return value
 
 
@@ -124,6 +196,22 @@ def _stepped(run: _Run, plan: Plan, x: Any) -> Any:
             )
             raise UnsupportedError(msg) from err
     return value
+
+
+def _hold(run: _Run, result: Any) -> None:
+    """Lock the memory that a result is on against being resized, which would free it under the result.
+
+    For good, since there is no way back: so nothing is locked before there is such a result.
+    """
+    view = None if run.case.reasons or run.lent is None else run.lent
+    keeper = None if view is None else run.keeper(view)
+    if view is None or keeper is None or view.size == 0:
+        return
+    if not run.case.room.certain and describe(run.target, result).ptr != view.ptr:
+        return
+    # It could be resized until now.
+    if not keeper.lock(view):
+        raise changed(run.case.facts)
 
 
 def refuse_captured(case: Case, worker: Adapter) -> None:
@@ -209,7 +297,7 @@ def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
             f"{case.target} copied {describe_facts(facts)} where it was asked for a view. Pass copy=True to accept it."
         )
         raise CopyError(msg)
-    if plan.zero_copy and got.ptr == facts.ptr and _other_elements(facts, got):
+    if plan.zero_copy and got.ptr == facts.ptr and not is_there(facts, got.ptr, got.strides):
         msg = (
             f"{case.target} made strides {got.strides} of {describe_facts(facts, layout=True)}, on the same memory: a "
             "bug of its adapter."
@@ -218,14 +306,6 @@ def _check(plan: Plan, case: Case, result: Any, target: Adapter) -> None:
     if plan.copied_bytes and _overlap(facts.extent, got.extent):
         msg = f"{case.target} kept the memory of {describe_facts(facts)} where a copy was asked of it. Copy x first."
         raise CopyError(msg)
-
-
-def _other_elements(facts: Facts, got: Facts) -> bool:
-    """Whether two layouts of one shape mean other elements; along an axis of length 1 no stride counts."""
-    if facts.strides is None or got.strides is None:
-        return False
-    steps = zip(facts.shape, facts.strides, got.strides, strict=True)
-    return any(length > 1 and here != there for length, here, there in steps)
 
 
 def _overlap(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
@@ -254,6 +334,9 @@ def _export(run: _Run, step: Step, value: Any) -> View:
 
 
 def _wrap(run: _Run, step: Step, value: View) -> Any:
+    keeper = None if run.lasting else run.keeper(value)
+    if keeper is not None:
+        value = _read(run, keeper, value)
     place = run.case.device
     if value.device.dlpack != place.dlpack:
         # The same memory under the name that the target knows it by: page-locked and managed memory is host memory.
@@ -271,6 +354,17 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         msg = f"a step that writes says what it writes: {step}"
         raise AssertionError(msg)
     allocator, writer = run.adapter(step.allocate), run.adapter(step.by)
+    keeper = run.keeper(value) if isinstance(value, View) else None
+    value = run.to_read(writer, value)
+    run.written = True
+    if keeper is not None and step.do == "copy" and isinstance(allocator, HostOnly) and allocator is writer:
+        # In memory of the host each element is where it is said to be, so the core writes it there in one pass.
+        result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
+        if not keeper.copy(allocator.export(result, allocator.describe(result), None), value):
+            raise changed(run.case.facts)
+        return allocator.settle(result, frozenset({"written"}))
+    if keeper is not None:
+        value = _read(run, keeper, value)
     with run.working(writer):
         result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
         if step.swapped:
@@ -278,8 +372,17 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         into = result
         if allocator is not writer:
             into = allocator.export(result, allocator.describe(result), None)
-        writer.assign(into, value)
+        with run.reading(writer, value):
+            writer.assign(into, value)
     return allocator.settle(result, frozenset({"written"}))
+
+
+def _read(run: _Run, keeper: Keeper, view: View) -> View:
+    """A copy of memory that may move, for those who read it without the GIL."""
+    copied = keeper.copied(view)
+    if copied is None:
+        raise changed(run.case.facts)
+    return copied
 
 
 _VERBS: Final[dict[str, Callable[[_Run, Step, Any], Any]]] = {

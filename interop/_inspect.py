@@ -9,12 +9,13 @@ from interop import _options
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, same_place
+from interop._changes import anew, changed, is_of
 from interop._dtypes import BY_NAME, HANDLE
 from interop._execute import probe
 from interop._native import view_door
 from interop._opening import worker_on
 from interop._refusals import refuse
-from interop._registry import adapter_for, asked, describe, framework_of
+from interop._registry import adapter_for, asked, describe, framework_of, outline
 from interop._streams import ORDERED, parse_stream
 from interop.protocols import Limits
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
+    from interop._streams import Stream
     from interop.protocols import Facts
 
 #: A View can describe whatever DLPack can.
@@ -61,7 +63,10 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     >>> v.shape, v.strides, v.dtype, v.device, v.readonly
     ((2, 3), (3, 1), DType('float32'), Device('cpu'), False)
     """
-    stream = parse_stream(stream)
+    return anew(_view, x, parse_stream(stream))
+
+
+def _view(x: Any, stream: Stream | None) -> View:
     source = adapter_for(x)
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
@@ -82,6 +87,8 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
     made: View = asked(source, x, source.export, x, facts, stream)
+    if not is_of(facts, made, aliased=True):
+        raise changed(facts)
     if stream is not None and stream != ORDERED and isinstance(made.owner, Loan):
         made.owner.read_by(stream)
     return made
@@ -108,7 +115,7 @@ def device(x: Any, /) -> Device:
     >>> interop.device(np.zeros(1))
     Device('cpu')
     """
-    return _facts(x).device
+    return _outline(x)[1]
 
 
 def dtype(x: Any, /) -> DType:
@@ -120,7 +127,7 @@ def dtype(x: Any, /) -> DType:
     >>> interop.dtype(torch.zeros(1, dtype=torch.bfloat16))
     DType('bfloat16')
     """
-    return _facts(x).dtype
+    return _outline(x)[0]
 
 
 def shares_memory(x: Any, y: Any, /) -> bool:
@@ -157,9 +164,18 @@ def _placed(x: Any) -> Facts:
     return describe(source, asked(source, x, source.settle, x, frozenset({"lazy"})))
 
 
-def _facts(x: Any) -> Facts:
+def _outline(x: Any) -> tuple[DType, Device]:
+    """Element type and device, also of what has no values: inside of a transformed function they are known."""
+    found = outline(adapter_for(x), x)
+    if found is None:
+        facts = _facts(x, traced=True)
+        found = facts.dtype, facts.device
+    return found
+
+
+def _facts(x: Any, *, traced: bool = False) -> Facts:
     source = adapter_for(x)
-    facts = describe(source, x)
+    facts = describe(source, x, traced=traced)
     if not facts.certain and isinstance(source, ProtocolAdapter):
         return describe(source, asked(source, x, source.open, x))
     return facts

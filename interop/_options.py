@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from interop._devices import CUDA, Device
 from interop._dtypes import DType, says_swapped
@@ -34,6 +34,17 @@ class Options:
     def asks_nothing(self) -> bool:
         """Whether an object of the target framework can be returned as it is, unseen."""
         return self in (DEFAULT, _NO_COPY)
+
+    @property
+    def asks_what_it_is(self) -> bool:
+        """Whether an object is returned as it is where it has the element type and the device that are named."""
+        asks_more = self.order is not None or self.writable is not None or self.stream is not None
+        return not (asks_more or self.copy or self.detach or self.swapped)
+
+    def is_met_by(self, dtype: DType, device: Device) -> bool:
+        """Whether an element type and a device are those that are named."""
+        there = self.device in (None, device.dlpack, (device.type_code, None))
+        return there and (self.dtype is None or self.dtype.name == dtype.name)
 
 
 DEFAULT: Final = Options()
@@ -70,12 +81,15 @@ _WRITABLE: Final = "True (copy if readonly), False (a promise not to write) or N
 # By type first: an array compares element by element, and what compares may raise.
 
 
+_ORDERS: Final[dict[str | None, Order]] = {"C": "C", "F": "F"}
+
+
 def parse_order(order: object, accepted: str) -> Order:
     """The order that is named, of the two that there are."""
-    name = exact_str(order)
-    if name not in ("C", "F"):
+    found = _ORDERS.get(exact_str(order))
+    if found is None:
         raise _wrong("order", order, accepted)
-    return cast("Order", name)
+    return found
 
 
 def _bool(name: str, value: object, accepted: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._wrappers import Wrapper
+from interop._changes import anew
 from interop._native import (
     CallRoute,
     ChainRoute,
@@ -36,6 +37,8 @@ from interop.protocols import Facts, SupportsLending
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from interop._devices import Device
+    from interop._dtypes import DType
     from interop.protocols import Adapter
 
 
@@ -345,13 +348,19 @@ def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
     What only stands for values is refused unless `traced` says that it is going to be handled.
     """
     # Any: what a third party's adapter returns is looked at, not believed.
-    facts: Any = asked(adapter, x, adapter.describe, x)
+    facts: Any = asked(adapter, x, anew, adapter.describe, x)
     if not isinstance(facts, Facts):
         msg = f"the adapter {adapter.name!r} described a {name_of(type(x))} by {shown(facts)}, not by Facts: its bug."
         raise UnsupportedError(msg)
     if facts.traced and not traced:
         raise UnsupportedError(facts.traced)
     return facts
+
+
+def outline(adapter: Adapter, x: Any) -> tuple[DType, Device] | None:
+    """Element type and device, where an adapter tells them of what has no memory too; None where it doesn't."""
+    verb = getattr(adapter, "outline", None)
+    return None if verb is None else cast("tuple[DType, Device]", asked(adapter, x, verb, x))
 
 
 def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:

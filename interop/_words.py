@@ -28,7 +28,7 @@ class _Short(reprlib.Repr):
         self.maxlevel = 2
         self.maxstring = self.maxother = self.maxlong = _MOST
 
-    def repr_instance(self, x: Any, _level: int) -> str:
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - as its base has it
         """One line, and not reprlib's own words for one that raises."""
         return _cut(" ".join(repr(x).split()), _MOST)
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
-from interop._native import View, make_view
+from interop._native import Keeper, View, make_view
 
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
@@ -27,10 +27,12 @@ __all__ = [
     "Adapter",
     "Facts",
     "HostAdapter",
+    "Keeper",
     "Limits",
     "SupportsArrayInterface",
     "SupportsCudaArrayInterface",
     "SupportsDLPack",
+    "SupportsKeeping",
     "SupportsLending",
     "make_view",
 ]
@@ -133,6 +135,9 @@ class Facts:
     traced
         For what stands for values inside of a transformed function and has none: what to say to whoever takes it out of
         its framework, whose own operations alone can work on it. Empty for every other object.
+    view
+        The memory that the facts are about, held by what keeps it, where it was looked at by way of that. An export
+        that hands it on can't be of another moment than the facts, whatever became of the object since.
     """
 
     framework: str
@@ -150,6 +155,7 @@ class Facts:
     certain: bool = True
     unknown: str = field(default="", compare=False)
     traced: str = field(default="", compare=False)
+    view: View | None = field(default=None, compare=False, repr=False)
 
 
 @runtime_checkable
@@ -306,6 +312,19 @@ class Adapter(Protocol):
         A route never raises, copies only where the default is a copy of whatever comes (it is a ``CallRoute`` that says
         so), and gives what the plan for the default arguments gives. The target
         ``"view"`` stands for :func:`interop.view`, ``"numpy@cpu"`` for numpy with ``device="cpu"``: a route that moves.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsKeeping(Protocol):
+    """What an adapter may have beside :class:`Adapter`, of a framework that can free or move memory under a View."""
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps the memory of the Views that :meth:`Adapter.export` makes on the host: each has it for its owner.
+
+        Where a result stays on that memory it is locked; where it is only read, it is read under the GIL.
         """
         ...
 

@@ -490,7 +490,8 @@ def test_an_unknown_library_sees_no_negative_strides(unknown_library: types.Modu
 
 def test_what_is_copied_for_an_unknown_library_is_there_before_it_takes_it(unknown_library: types.ModuleType) -> None:
     a = np.arange(4096.0)
-    for options in ({"copy": True}, {"dtype": "float32"}, {"order": "F"}):
+    asked: tuple[dict[str, Any], ...] = ({"copy": True}, {"dtype": "float32"}, {"order": "F"})
+    for options in asked:
         made = interop.convert(a.reshape(64, 64), unknown_library, **options)
         assert made.array.tolist() == a.reshape(64, 64).tolist()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import subprocess
 import sys
 import threading
 import weakref
@@ -45,6 +46,30 @@ def test_the_structs_have_the_sizes_of_dlpack_h() -> None:
         ctypes.sizeof(struct) for struct in (DLTensor, DLManagedTensor, DLManagedTensorVersioned, DLPackExchangeAPI)
     ]
     assert sizes == [48, 64, 80, 56]
+
+
+#: What lives when the interpreter ends, in the hands of somebody who lets go of it last.
+LEFT_OVER = {
+    "an unconsumed capsule": "fake.__dlpack__()",
+    "an unconsumed versioned capsule": "fake.__dlpack__(max_version=(1, 0))",
+    "numpy's array": "np.from_dlpack(fake)",
+    "torch's tensor": "torch.from_dlpack(fake)",
+    "a consumed tensor": "fakes.consume(fake.__dlpack__())",
+}
+
+
+@pytest.mark.parametrize("what", LEFT_OVER)
+@pytest.mark.parametrize("holder", ["builtins", "torch"])
+def test_an_interpreter_ends_well_with_an_export_in_somebodys_hands(what: str, holder: str) -> None:
+    code = f"""
+import builtins, sys
+import numpy as np, torch
+from interop.testing import fakes
+fake = fakes.EitherProducer(np.zeros(3))
+sys.modules[{holder!r}].left_over = {LEFT_OVER[what]}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", DLPACK)

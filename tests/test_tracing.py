@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import interop
 from interop._adapters import _torch_tracing
@@ -29,7 +30,8 @@ LOCKED = torch.from_numpy(A)
 def traced(function: Callable[[torch.Tensor], Any], x: torch.Tensor | None = None) -> Any:
     """What torch.jit.trace makes of a function; it is deprecated, and that isn't the matter here."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # A DeprecationWarning up to torch 2.13, and a FutureWarning since.
+        warnings.filterwarnings("ignore", message="`torch.jit.trace`")
         return _jit.trace(function, (torch.arange(4.0) if x is None else x,), check_trace=False)
 
 
@@ -238,3 +240,62 @@ def test_a_proxy_that_records_operations_is_refused_in_true_words() -> None:
     assert kept is proxy
     assert interop.framework(proxy) == "torch"
     assert not interop.explain(proxy, "numpy").ok
+
+
+def questions(v: torch.Tensor) -> torch.Tensor:
+    """What needs no value, of a tensor that may have none."""
+    assert interop.framework(v) == "torch"
+    assert interop.dtype(v) == "float32"
+    assert interop.device(v) == "cpu"
+    for kept in (
+        interop.to_torch(v),
+        interop.to_torch(v, copy=False),
+        interop.to_torch(v, dtype="float32"),
+        interop.to_torch(v, dtype=np.float32, device="cpu"),
+        interop.convert(v, torch, device=torch.device("cpu")),
+        interop.convert_like(v, v),
+    ):
+        assert kept is v
+    assert interop.explain(v, "torch", device="cpu", dtype="float32").steps[0].do == "keep"
+    return v * 2
+
+
+def meta_mode(v: torch.Tensor) -> None:
+    with FakeTensorMode() as mode:
+        questions(mode.from_tensor(v))
+
+
+#: The transformations, each of which calls a function with what has no memory of its own.
+TRANSFORMED: dict[str, Callable[[torch.Tensor], object]] = {
+    "vmap": torch.func.vmap(questions),
+    "grad": torch.func.grad(lambda v: questions(v).sum()),
+    "jvp": lambda v: torch.func.jvp(questions, (v,), (v,)),
+    "functionalize": torch.func.functionalize(questions),
+    "requires_grad": lambda v: questions(v.clone().requires_grad_()),
+    "fake": meta_mode,
+    "jit.trace": lambda v: traced(questions, v),
+}
+
+
+@pytest.mark.parametrize("transformed", TRANSFORMED)
+def test_what_needs_no_value_works_in_transformed_functions(transformed: str) -> None:
+    TRANSFORMED[transformed](torch.ones(3, 2))
+
+
+def test_what_needs_values_is_refused_in_transformed_functions() -> None:
+    def function(v: torch.Tensor) -> torch.Tensor:
+        for call in (interop.to_numpy, interop.view, lambda v: interop.to_torch(v, dtype="float64")):
+            with pytest.raises(interop.UnsupportedError):
+                call(v)
+        return v * 2
+
+    torch.func.vmap(function)(torch.ones(3, 2))
+
+
+def test_what_is_exported_keeps_its_own_operations() -> None:
+    class Exported(torch.nn.Module):
+        def forward(self, v: torch.Tensor) -> torch.Tensor:
+            return questions(v)
+
+    program = torch.export.export(Exported(), (torch.ones(3, 2),), strict=False)
+    assert program.module()(torch.ones(3, 2)).tolist() == [[2, 2]] * 3

@@ -15,6 +15,7 @@ from interop._adapters import _cupy_cuda
 from interop._adapters._cuda import Loan, guard
 from interop._adapters._cupy_copies import assign, synchronize
 from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
+from interop._changes import changed, is_unchanged
 from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import (
@@ -117,11 +118,14 @@ class CupyAdapter(CupyStreams):
 
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; the View holds cupy's memory pointer, not the array, whose shape can be assigned."""
-        owner = Loan(x.data, facts.device, self)
+        memory = x.data
+        if not is_unchanged(facts, self.describe(x)) or memory.ptr != facts.ptr:
+            raise changed(facts)
+        owner = Loan(memory, facts.device, self)
         if stream is not None:
             owner.order(stream)
         return make_view(
-            x.data.ptr,
+            memory.ptr,
             facts.shape,
             facts.strides,
             (facts.dtype.code, facts.dtype.bits, facts.dtype.lanes),

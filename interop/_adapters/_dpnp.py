@@ -14,6 +14,7 @@ import numpy as np
 
 from interop import _layout
 from interop._adapters._host import HostOnly, copy_values, without_odd_strides
+from interop._changes import changed, is_unchanged
 from interop._devices import ONEAPI, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view
@@ -88,6 +89,8 @@ class DpnpAdapter(HostOnly):
         """Borrow the memory, once what its queue was given has been done: DLPack has no streams for SYCL."""
         array = _usm(x)
         array.sycl_queue.wait()
+        if not is_unchanged(facts, self.describe(array)):
+            raise changed(facts)
         dtype = facts.dtype
         return make_view(
             facts.ptr or 0,

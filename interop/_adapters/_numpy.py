@@ -63,6 +63,7 @@ class NumpyAdapter(HostOnly):
             ptr=view.ptr,
             extent=view.extent,
             readonly=view.readonly,
+            view=view,
         )
 
     def _describe_odd(self, x: Array) -> Facts:
@@ -102,9 +103,9 @@ class NumpyAdapter(HostOnly):
         view.flags.writeable = False
         return view
 
-    def export(self, x: Array, _facts: Facts, _stream: Any, /) -> View:
+    def export(self, x: Array, facts: Facts, _stream: Any, /) -> View:
         """Borrow the array's memory; the View holds the array, and the buffer that it was made on."""
-        return view_from_ndarray(x)
+        return view_from_ndarray(x) if facts.view is None else facts.view
 
     def wrap(self, view: View, /) -> Array:
         """Make an ndarray on the View's memory, readonly if the View is."""

@@ -20,9 +20,11 @@ from interop import _layout
 from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_cuda import API, TorchStreams
+from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
 from interop._adapters._torch_native import TorchNative
 from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
 from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, proxy_text, warn_if_tracing
+from interop._changes import changed, is_unchanged
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
@@ -117,50 +119,44 @@ class TorchAdapter(TorchStreams):
     @looks
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the tensor, or refuse what isn't plain strided memory."""
-        if _API is not None and type(x) in _EXACT and x.dtype in DTYPES:
-            try:
-                view = _API.peek(x, None)
-            except UnsupportedError:  # whatever it is that isn't plain, the long way finds its name
-                return self._describe_odd(x)
-            pending: set[Pending] = set()
-            if x.is_conj():
-                pending.add("conj")
-            if x.is_neg():
-                pending.add("neg")
-            return Facts(
-                framework=self.name,
-                dtype=view.dtype,
-                device=view.device,
-                shape=view.shape,
-                strides=view.strides,
-                ptr=view.ptr,
-                extent=view.extent,
-                readonly=False,
-                grad=_grad(x),
-                pending=frozenset(pending),
-            )
-        return self._describe_odd(x)
+        if _API is None or type(x) not in _EXACT or x.dtype not in DTYPES:
+            return self._describe_odd(x)
+        try:
+            pending, grad = _pending(x), _grad(x)
+            view = KEEPER.lend(_API, x)
+        except (UnsupportedError, RuntimeError):  # whatever it is that isn't plain, the long way finds its name
+            return self._describe_odd(x)
+        facts = Facts(
+            framework=self.name,
+            dtype=view.dtype,
+            device=view.device,
+            shape=view.shape,
+            strides=view.strides,
+            ptr=view.ptr,
+            extent=view.extent,
+            readonly=False,
+            grad=grad,
+            pending=pending,
+            view=view if view.device.type_code == CPU else None,
+        )
+        if not is_inside(facts, view.owner):
+            return self._describe_odd(x)
+        if (_pending(x), _grad(x), DTYPES.get(x.dtype)) != (pending, grad, view.dtype.name):
+            raise changed(facts)
+        return facts
 
     def _describe_odd(self, x: Any) -> Facts:
         """The same for what isn't plain, attribute by attribute."""
         _refuse_unplain(x)
         dtype = _dtype(x)
         try:
-            ptr = x.data_ptr()
+            # The storage first, and the address as close to it as can be.
+            storage, ptr = x.untyped_storage(), x.data_ptr()
         except RuntimeError as err:  # functorch's wrappers have no storage of their own
             raise UnsupportedError(_wrapped_text(x)) from err
         shape, strides = tuple(x.shape), tuple(x.stride())
-        if ptr == 0 and x.numel() > 0:
-            raise UnsupportedError(_null_text(x))
-        pending: set[Pending] = set()
-        if x.is_conj():
-            pending.add("conj")
-        if x.is_neg():
-            pending.add("neg")
-        if x.is_quantized:
-            pending.add("encoded")
         size = x.element_size()
-        return Facts(
+        facts = Facts(
             framework=self.name,
             dtype=dtype,
             device=_device(x.device),
@@ -170,8 +166,18 @@ class TorchAdapter(TorchStreams):
             extent=_layout.extent(ptr, shape, tuple(step * size for step in strides), size),
             readonly=False,
             grad=_grad(x),
-            pending=frozenset(pending),
+            pending=_pending(x),
         )
+        if (x.data_ptr(), tuple(x.shape), tuple(x.stride()), _dtype(x)) != (ptr, shape, strides, dtype):
+            raise changed(facts)
+        if not is_inside(facts, storage):
+            raise UnsupportedError(outside_text(facts, storage))
+        return facts
+
+    def outline(self, x: Any, /) -> tuple[DType, Device]:
+        """Element type and device, which a tensor has without memory too: inside of torch.func, or of a fake mode."""
+        _refuse_shapeless(x)
+        return _dtype(x), _device(x.device)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Detach from the graph; nothing is ever lazy."""
@@ -180,30 +186,38 @@ class TorchAdapter(TorchStreams):
         # detach() keeps a forward-mode tangent.
         return forward_ad.unpack_dual(x).primal.detach() if _has_tangent(x) else x.detach()
 
+    #: What keeps the memory of the host that is exported, and may still move until it is locked.
+    keeper: Final = KEEPER
+
     @crosses
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
-        """Borrow the memory; the View holds the storage, and one on the host can't be resized any more."""
-        owner = x.untyped_storage()
-        if facts.device.type_code == CPU:
-            _lock_storage(x)
-        elif has_streams(facts.device):
-            # Another tensor on the storage: what the allocator is told, it is told through a tensor.
-            owner = Loan(x.detach(), facts.device, self)
-            if stream is not None:
-                owner.order(stream)
-        if facts.strides is None or facts.ptr is None:
-            msg = f"a tensor's strides and address are always known: {facts}"
+        """Borrow the memory; the View holds the storage, since the tensor may be given another one."""
+        if facts.view is not None:
+            return facts.view
+        streams = has_streams(facts.device)
+        # The owner first. What the allocator is told, it is told through a tensor: another one on the storage.
+        held = x.detach() if streams else x
+        storage, now = held.untyped_storage(), self.describe(held)
+        if not is_unchanged(facts, now) or not is_inside(now, storage):
+            raise changed(facts)
+        if now.view is not None:
+            return now.view
+        owner = Loan(held, facts.device, self) if streams else storage
+        if streams and stream is not None:
+            owner.order(stream)
+        if now.strides is None or now.ptr is None:
+            msg = f"a tensor's strides and address are always known: {now}"
             raise AssertionError(msg)
-        dtype = facts.dtype
+        dtype = now.dtype
         return make_view(
-            facts.ptr,
-            facts.shape,
-            facts.strides,
+            now.ptr,
+            now.shape,
+            now.strides,
             (dtype.code, dtype.bits, dtype.lanes),
-            facts.device.dlpack,
+            now.device.dlpack,
             readonly=False,
             owner=owner,
-            ordered=stream is not None or facts.device.is_host,
+            ordered=stream is not None or now.device.is_host,
         )
 
     @crosses
@@ -308,7 +322,7 @@ def _overrides_dispatch(tp: type) -> bool:
     return bool(getattr(tp, "__torch_dispatch__", base) != base)
 
 
-def _refuse_unplain(x: Any) -> None:
+def _refuse_shapeless(x: Any) -> None:
     tp = type(x)
     if issubclass(tp, Proxy):
         raise UnsupportedError(proxy_text(x))
@@ -316,6 +330,11 @@ def _refuse_unplain(x: Any) -> None:
         name = with_article(short_name_of(tp))
         msg = f"{name} has no shape and no memory yet. Run the lazy module once, or materialise it."
         raise UnsupportedError(msg)
+
+
+def _refuse_unplain(x: Any) -> None:
+    _refuse_shapeless(x)
+    tp = type(x)
     if x.layout != torch.strided:
         fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
         msg = f"a torch tensor of layout {x.layout}, {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
@@ -341,13 +360,6 @@ def _wrapped_text(x: Any) -> str:
     return (
         f"a tensor {tuple(x.shape)} inside torch.func (vmap, grad, jvp, functionalize) is a wrapper without memory of "
         "its own. Convert outside of the transformed function."
-    )
-
-
-def _null_text(x: Any) -> str:
-    return (
-        f"a torch tensor {tuple(x.shape)}, {x.dtype}, has a null pointer (a fake tensor, or a zero tensor that was "
-        "never filled). Pass torch.zeros_like(x) for a zero tensor; leave the fake mode for a fake one."
     )
 
 
@@ -391,12 +403,15 @@ def _grad(x: Any) -> Any:
     return "forward" if _has_tangent(x) else "none"
 
 
-def _lock_storage(x: Any) -> None:
-    """Make the storage refuse ``resize_``, which would free the memory under a View; ``numpy()`` is what locks it."""
-    if not x.untyped_storage().resizable():
-        return
-    # The device said: torch.set_default_device can make it another one.
-    torch.empty(0, dtype=torch.uint8, device="cpu").set_(x.untyped_storage()).numpy()
+def _pending(x: Any) -> frozenset[Pending]:
+    found: set[Pending] = set()
+    if x.is_conj():
+        found.add("conj")
+    if x.is_neg():
+        found.add("neg")
+    if x.is_quantized:
+        found.add("encoded")
+    return frozenset(found)
 
 
 #: What its allocator of host memory says in a plain RuntimeError.

@@ -9,13 +9,17 @@ import torch
 from torch.autograd import forward_ad
 
 from interop import _layout
+from interop._adapters._torch_memory import KEEPER
+from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
 from interop._dtypes import BY_NAME
 from interop._native import (
     CallOp,
+    Cell,
     CopyToExchangeOp,
     ExchangeAPI,
     ExchangeReader,
     ExchangeWriter,
+    Guards,
     Op,
     Reader,
     ReadOp,
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__
-_Storage: Any = torch.UntypedStorage
 
 #: What numpy() takes. The element types of ml_dtypes go through integers of the same size.
 _NUMPYS_OWN: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
@@ -107,12 +110,12 @@ class TorchNative:
             return None
         verbs = [step.do for step in steps]
         if verbs == ["wrap"]:
-            return [ToExchangeOp(self._api)]
+            return [ToExchangeOp(self._api, UNTRACED)]
         if verbs == ["copy"] and _in_c_order(case):
-            return [CopyToExchangeOp(self._api)]
+            return [CopyToExchangeOp(self._api, UNTRACED)]
         if verbs == ["cast"] and case.dtype.name in _CASTS and _keeps_strides(case) and _can_be_wrapped(case):
             calls = [_CASTS[case.dtype.name], *([_Base.contiguous] if case.options.order == "C" else [])]
-            return [ToExchangeOp(self._api), *map(CallOp, calls)]
+            return [ToExchangeOp(self._api, UNTRACED), *map(CallOp, calls)]
         return None
 
 
@@ -141,34 +144,29 @@ def _in_c_order(case: Case) -> bool:
     return _layout.follows(case.facts.shape, case.fresh_strides, _layout.c_strides(case.facts.shape))
 
 
+#: The state of this thread in which a tensor is what it seems. While torch.jit.trace records, what crosses becomes a
+#: constant of the trace; in dual_level(), whose level isn't below 0, numpy() and DLPack drop a tangent unseen.
+_STATE: Final = Guards(cells=(Cell(vars(forward_ad), "_current_level", -1),), calls=NOT_TRACING)
+
+
 def _reader(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeReader:
     return ExchangeReader(
         api,
+        keeper=KEEPER,
         made=torch.Tensor,
-        # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
-        storage=_Base.untyped_storage,
-        settled=(_Storage.resizable, False),
-        nbytes=_Storage.nbytes,
-        address=_Storage.data_ptr,
+        state=_STATE,
         requires_grad=_Base.requires_grad,
         is_negative=_Base.is_neg,
         is_conjugate=_Base.is_conj,
         is_host=_Base.is_cpu,
         dtype=_Base.dtype,
-        in_order=_Base.is_contiguous,
         byte_dtypes=_BYTES,
-        # While torch.jit.trace records, what leaves torch becomes a constant of the trace.
-        quiet=((torch._C._is_tracing, False),),  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - there is no public question that isn't Python
-        # Below 0 outside of dual_level(), where no tensor can carry a tangent: numpy() and DLPack drop it unseen.
-        cells=((vars(forward_ad), "_current_level", -1),),
         # The one call that makes a storage refuse resize_, which would free the memory under the array.
         call=_Base.numpy,
         disguised={
-            dtype: (_INTEGERS[dtype.itemsize], BY_NAME[name].numpy)
+            dtype: _INTEGERS[dtype.itemsize]
             for dtype, name in dtypes.items()
-            if BY_NAME[name].numpy is not None
-            and BY_NAME[name].numpy not in _NUMPYS_OWN
-            and dtype.itemsize in _INTEGERS
+            if BY_NAME[name].numpy not in _NUMPYS_OWN and dtype.itemsize in _INTEGERS
         },
         reinterpret=_Base.view,
         recording=torch.is_grad_enabled,

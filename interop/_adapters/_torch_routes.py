@@ -6,6 +6,9 @@ why. torch's own entry points skip those checks, so each stands here.
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +17,8 @@ from torch.autograd import forward_ad
 
 from interop._adapters import _torch_cuda
 from interop._adapters._cuda import Loan
+from interop._adapters._torch_cuda import API
+from interop._adapters._torch_memory import KEEPER
 from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
 from interop._dtypes import BY_NAME
 from interop._native import (
@@ -22,6 +27,7 @@ from interop._native import (
     ExchangeLender,
     ExchangeMoveRoute,
     ExchangeRoute,
+    Flag,
     Guards,
     IdentityRoute,
     Named,
@@ -56,11 +62,10 @@ def hot_routes_of_torch(dtypes: Mapping[Any, str]) -> Mapping[tuple[type, str], 
     """
     routes: dict[tuple[type, str], Callable[[Any], Any]] = {}
     from_torch: dict[str, Callable[[Any], Any]] = {"torch": IdentityRoute(), "numpy": _numpy_route(dtypes)}
-    api = ExchangeAPI.of(torch.Tensor)
-    if api is not None:
+    if API is not None:
         # Before torch 2.10 there is none: the planner's way serves.
-        from_torch["view"] = _view_route(api)
-        routes[np.ndarray, "torch"] = NdarrayRoute(api, dtypes=triples(dtypes.values()), guards=UNTRACED)
+        from_torch["view"] = ExchangeRoute(_plain(API, _NOTHING_PENDING))
+        routes[np.ndarray, "torch"] = NdarrayRoute(API, dtypes=triples(dtypes.values()), guards=UNTRACED)
     for tp in (torch.Tensor, torch.nn.Parameter):
         routes.update({(tp, target): route for target, route in from_torch.items()})
     return routes
@@ -87,12 +92,24 @@ def _numpy_route(dtypes: Mapping[Any, str]) -> NumpyCallRoute:
         cell=_NO_TANGENT,
         # numpy() looks at requires_grad only where gradients are recorded, and an integer view has none.
         guards=Guards(attributes=((_Base.requires_grad, False),)),
-        sees=torch.is_grad_enabled,
+        sees=_grad_mode(),
         behind=Guards(attributes=((_Base.requires_grad, False),), calls=NOT_TRACING),
         # numpy() itself warns while torch.jit.trace records. But where it then refuses a type, or a warning is an
         # error, the trace ends in an assertion of torch's; so it isn't called there, if asking costs nothing.
         before=UNTRACED if isinstance(NOT_TRACING[0][0], Switch) else Guards(),
+        address=_Base.data_ptr,
+        lender=None if API is None else _plain(API, _NOTHING_PENDING),
     )
+
+
+def _grad_mode() -> Callable[[], object]:
+    """Whether gradients are recorded: asked of torch's stable C interface, where this torch has it."""
+    name = {"win32": "torch_cpu.dll", "darwin": "libtorch_cpu.dylib"}.get(sys.platform, "libtorch_cpu.so")
+    try:
+        function = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name)).aoti_torch_grad_mode_is_enabled
+    except (OSError, AttributeError):
+        return torch.is_grad_enabled
+    return Flag(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
 def _likely(dtype: torch.dtype) -> int:
@@ -112,24 +129,13 @@ _NOTHING_PENDING: Final = Guards(
 _BYTES: Final = (torch.int8, torch.uint8)
 
 
-def _view_route(api: ExchangeAPI) -> ExchangeRoute:
-    # The storage, not the tensor: after `t.data = other` the tensor no longer holds this memory.
-    return ExchangeRoute(
-        api,
-        owner=_Base.untyped_storage,
-        guards=_NOTHING_PENDING,
-        dtype=_Base.dtype,
-        byte_dtypes=_BYTES,
-    )
-
-
 def triples(names: Iterable[str]) -> list[tuple[int, int, int]]:
     """DLPack's triples of element types."""
     return [(row.code, row.bits, row.lanes) for row in map(BY_NAME.__getitem__, names)]
 
 
 def _plain(api: ExchangeAPI, guards: Guards) -> PlainTensors:
-    return PlainTensors(api, guards=guards, dtype=_Base.dtype, byte_dtypes=_BYTES)
+    return PlainTensors(api, keeper=KEEPER, guards=guards, dtype=_Base.dtype, byte_dtypes=_BYTES)
 
 
 def _captured(_x: torch.Tensor) -> bool:
@@ -158,6 +164,5 @@ def lender(api: ExchangeAPI, adapter: TorchStreams) -> ExchangeLender:
         streams=_torch_cuda.STREAMS,
         own_stream=Named(names, "own_stream"),
         record=Named(names, "record_stream"),
-        memory=_Base.untyped_storage,
         reusable=torch.UntypedStorage.resizable,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -66,8 +67,9 @@ _TEXT: Final = (
 def warn_if_tracing() -> None:
     """Warn as torch does, at the line of whoever called this library."""
     if is_tracing():
-        frame, level = sys._getframe(), 1  # noqa: SLF001 - warnings has skip_file_prefixes since Python 3.12
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "interop":
+        # warnings has skip_file_prefixes since Python 3.12.
+        frame, level = inspect.currentframe(), 1
+        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "interop":
             frame, level = frame.f_back, level + 1
         warnings.warn(_TEXT, _jit.TracerWarning, stacklevel=level)
 

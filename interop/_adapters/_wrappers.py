@@ -41,6 +41,8 @@ class Wrapped:
         self.modules = modules
         self.unwrap = unwrap
         self.inner = inner
+        #: What keeps the memory of what is wrapped, where that may move.
+        self.keeper = getattr(inner, "keeper", None)
 
     def claims(self, _tp: type, /) -> bool:
         """Which of the library's types there are is for its :class:`Wrapper` to say."""

@@ -5,6 +5,7 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
+from interop._native._doors import convert_door, copyto_door, door, like_door, view_door
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
     has_buffer,
@@ -12,6 +13,7 @@ from interop._native._interfaces import (
     view_from_buffer,
     view_from_cuda_array_interface,
 )
+from interop._native._keeping import Keeper
 from interop._native._lending import (
     ArrayLender,
     ArrayMoveRoute,
@@ -23,7 +25,6 @@ from interop._native._lending import (
     Lender,
     Named,
     PlainArrays,
-    PlainTensors,
     Taker,
 )
 from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
@@ -40,27 +41,21 @@ from interop._native._ops import (
     ToExchangeOp,
     ToNdarrayOp,
 )
+from interop._native._questions import Cell, Flag, Guards, Switch
 from interop._native._readers import ExchangeReader, NdarrayReader, Reader, ViewReader
 from interop._native._recipes import Book, Entry, Recipe, add_readers, forget_recipes
 from interop._native._routes import (
     CallRoute,
-    Cell,
     ChainRoute,
     ExchangeRoute,
-    Guards,
     IdentityRoute,
     NdarrayRoute,
     NdarrayViewRoute,
     NumpyCallRoute,
+    PlainTensors,
     Route,
-    Switch,
     clear_hot_routes,
-    convert_door,
-    copyto_door,
-    door,
     hot_routes,
-    like_door,
-    view_door,
 )
 from interop._native._view import View, make_view
 from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Writes
@@ -87,10 +82,12 @@ __all__ = [
     "ExchangeStreams",
     "ExchangeTaker",
     "ExchangeWriter",
+    "Flag",
     "Guards",
     "HandoverRoute",
     "IdentityRoute",
     "KeepOp",
+    "Keeper",
     "Lender",
     "Loan",
     "Named",

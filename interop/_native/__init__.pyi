@@ -133,6 +133,10 @@ class Switch:
     def __init__(self, address: int, argument: int, /) -> None: ...
     def __call__(self) -> bool: ...
 
+class Flag:
+    def __init__(self, address: int, /) -> None: ...
+    def __call__(self) -> bool: ...
+
 class Guards:
     def __init__(
         self,
@@ -144,16 +148,36 @@ class Guards:
         calls: tuple[tuple[Callable[[], object], object], ...] = (),
     ) -> None: ...
 
-class ExchangeRoute(Route):
+class Keeper:
+    def __init__(
+        self,
+        *,
+        owner: Callable[[Any], object],
+        start: Callable[[Any], int],
+        size: Callable[[Any], int],
+        movable: Callable[[Any], bool],
+        lock: Callable[[Any], object],
+    ) -> None: ...
+    def lend(self, api: ExchangeAPI, x: Any, /) -> View: ...
+    def keeps(self, view: View, /) -> bool: ...
+    def may_move(self, view: View, /) -> bool: ...
+    def lock(self, view: View, /) -> bool: ...
+    def copy(self, into: View, view: View, /) -> bool: ...
+    def copied(self, view: View, /) -> View | None: ...
+
+class PlainTensors:
     def __init__(
         self,
         api: ExchangeAPI,
         *,
-        owner: Callable[[Any], object],
+        keeper: Keeper,
         guards: Guards,
         dtype: object = None,
         byte_dtypes: tuple[object, ...] = (),
     ) -> None: ...
+
+class ExchangeRoute(Route):
+    def __init__(self, plain: PlainTensors) -> None: ...
 
 class NumpyCallRoute(Route):
     def __init__(
@@ -169,6 +193,8 @@ class NumpyCallRoute(Route):
         sees: Callable[[], object] | None = None,
         behind: Guards,
         before: Guards,
+        address: Callable[[Any], int] | None = None,
+        lender: PlainTensors | None = None,
     ) -> None: ...
 
 class NdarrayViewRoute(Route): ...
@@ -185,22 +211,17 @@ class ExchangeReader(Reader):
         self,
         api: ExchangeAPI,
         *,
+        keeper: Keeper,
         made: type,
-        storage: Callable[[Any], object],
-        settled: tuple[Callable[[Any], object], object],
-        nbytes: Callable[[Any], object],
-        address: Callable[[Any], object],
+        state: Guards,
         requires_grad: object,
         is_negative: Callable[[Any], object],
         is_conjugate: Callable[[Any], object],
         is_host: object,
         dtype: object,
-        in_order: Callable[[Any], object],
         byte_dtypes: tuple[object, ...],
-        quiet: tuple[tuple[Callable[[], object], object], ...],
-        cells: tuple[tuple[Mapping[str, Any], str, object], ...],
-        call: Callable[[Any], np.ndarray[Any, Any]],
-        disguised: Mapping[Any, tuple[object, np.dtype[Any] | None]],
+        call: Callable[[Any], object],
+        disguised: Mapping[Any, object],
         reinterpret: Callable[[Any, Any], Any],
         recording: Callable[[], object],
         record: Callable[[bool], object],
@@ -219,7 +240,7 @@ class ToNdarrayOp(Op):
     def __init__(self, *, readonly: bool = False) -> None: ...
 
 class ToExchangeOp(Op):
-    def __init__(self, api: ExchangeAPI, /) -> None: ...
+    def __init__(self, api: ExchangeAPI, state: Guards, /) -> None: ...
 
 class CopyToNdarrayOp(Op):
     def __init__(
@@ -232,7 +253,7 @@ class CopyToNdarrayOp(Op):
     ) -> None: ...
 
 class CopyToExchangeOp(Op):
-    def __init__(self, api: ExchangeAPI, /) -> None: ...
+    def __init__(self, api: ExchangeAPI, state: Guards, /) -> None: ...
 
 class Recipe:
     plan: Any
@@ -248,10 +269,6 @@ class Entry:
         /,
         *,
         keeps: bool = False,
-        detach: bool = False,
-        ordered: bool = False,
-        typed: bool = False,
-        over_aligned: bool = False,
     ) -> None: ...
 
 class Book:
@@ -317,9 +334,6 @@ class Loan:
     def in_child(self) -> bool: ...
     def stayed_home(self) -> bool: ...
 
-class PlainTensors:
-    def __init__(self, api: ExchangeAPI, *, guards: Guards, dtype: object, byte_dtypes: tuple[object, ...]) -> None: ...
-
 class PlainArrays:
     def __init__(
         self,
@@ -348,7 +362,6 @@ class ExchangeLender(Lender):
         streams: Streams,
         own_stream: Named,
         record: Named,
-        memory: Callable[[Any], Any],
         reusable: Callable[[Any], bool],
     ) -> None: ...
 

@@ -45,10 +45,8 @@ cdef struct Array:
     Signature signature
     # A new reference to what keeps the memory alive beyond the call, or NULL.
     PyObject* owner
-    # Whether the owner's memory can't be pulled away: nobody can resize it.
+    # Whether nobody can free or move the owner's memory.
     bint stays
-    # A new reference to an ndarray on the memory that a framework's own call has made already, or NULL.
-    PyObject* made
     int64_t shape[MAX_AXES]
     int64_t strides[MAX_AXES]
 

@@ -132,10 +132,8 @@ cdef void sign(Array* array, int flags) noexcept nogil:
 cdef void release(Array* array) noexcept:
     """Drop what was found, for the next look."""
     cdef PyObject* owner = array.owner
-    cdef PyObject* made = array.made
-    array.owner = array.made = NULL
+    array.owner = NULL
     Py_XDECREF(owner)
-    Py_XDECREF(made)
 
 
 cdef int64_t size_of(const DLTensor* tensor) noexcept nogil:

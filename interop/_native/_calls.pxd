@@ -2,7 +2,7 @@
 
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport uint64_t
 
 cdef extern from *:
     """
@@ -44,6 +44,39 @@ cdef extern from *:
         if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == METH_NOARGS)
             return PyCFunction_GET_FUNCTION(function)(PyCFunction_GET_SELF(function), NULL);
         return PyObject_CallNoArgs(function);
+    }
+
+    /* A whole number, a new reference or NULL with an exception set; 0 where it is none. CPython's own way takes longer
+       for an address than torch takes to give it. */
+    static CYTHON_INLINE int interop_number(PyObject *answer, uint64_t *value) {
+        if (answer == NULL) {
+            PyErr_Clear();
+            return 0;
+        }
+        int found = 0;
+    #if PYLONG_BITS_IN_DIGIT == 30 && PY_VERSION_HEX < 0x030F0000
+        if (PyLong_CheckExact(answer)) {
+    #if PY_VERSION_HEX >= 0x030C0000
+            uintptr_t tag = ((PyLongObject *) answer)->long_value.lv_tag;
+            Py_ssize_t count = (tag & 3) == 2 ? -1 : (Py_ssize_t) (tag >> 3);
+            digit *digits = ((PyLongObject *) answer)->long_value.ob_digit;
+    #else
+            Py_ssize_t count = Py_SIZE(answer);
+            digit *digits = ((PyLongObject *) answer)->ob_digit;
+    #endif
+            if (count >= 0 && count <= 2) {
+                *value = (count > 1 ? (uint64_t) digits[1] << 30 : 0) | (count > 0 ? digits[0] : 0);
+                found = 1;
+            }
+        }
+    #endif
+        if (!found) {
+            *value = PyLong_AsUnsignedLongLong(answer);
+            found = *value != (uint64_t) -1 || !PyErr_Occurred();
+            if (!found) PyErr_Clear();
+        }
+        Py_DECREF(answer);
+        return found;
     }
 
     /* A strong reference to what a dictionary has under a key, or NULL. */
@@ -111,6 +144,7 @@ cdef extern from *:
     PyObject* call_one "interop_call_one" (PyObject* function, PyObject* x) noexcept
     PyObject* ask "interop_ask" (PyObject* descriptor, PyObject* x) noexcept
     PyObject* call_none "interop_call_none" (PyObject* function) noexcept
+    bint number "interop_number" (PyObject* answer, uint64_t* value) noexcept
     PyObject* dict_get "interop_dict_get" (PyObject* table, PyObject* key) noexcept
     ctypedef struct Memo "interop_memo":
         pass
@@ -128,7 +162,6 @@ cdef extern from "Python.h":
     PyTypeObject* Py_TYPE(PyObject* x) noexcept
     Py_ssize_t PyTuple_GET_SIZE(PyObject* x) noexcept
     PyObject* PyTuple_GET_ITEM(PyObject* x, Py_ssize_t index) noexcept
-    int64_t PyLong_AsLongLong(PyObject* x) noexcept
     void Py_INCREF(PyObject* x) noexcept
     bint PyUnicode_CheckExact(PyObject* x) noexcept
     void Py_DECREF(PyObject* x) noexcept
@@ -143,14 +176,3 @@ cdef inline bint answers(PyObject* answer, const PyObject* wanted) noexcept:
     # What is wanted is alive elsewhere, so that only the pointer counts.
     Py_DECREF(answer)
     return answer == wanted
-
-
-cdef inline int64_t number(PyObject* answer) noexcept:
-    """An answer, a new reference or NULL with an exception set, as a number; -1 where it is none."""
-    cdef int64_t value = -1
-    if answer != NULL:
-        value = PyLong_AsLongLong(answer)
-        Py_DECREF(answer)
-    if value == -1:
-        PyErr_Clear()
-    return value

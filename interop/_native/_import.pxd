@@ -1,5 +1,5 @@
 from cpython.object cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from interop._native._view cimport View
 from interop._native.dlpack cimport DLManagedTensor, DLManagedTensorVersioned, DLPackExchangeAPI, DLTensor
@@ -22,7 +22,7 @@ cdef class ExchangeAPI:
     cdef object holder
     cdef bint deletes_under_lock
 
-    cdef bint c_describe(self, object x, DLTensor* tensor) noexcept
+    cdef bint c_describe(self, object x, DLTensor* tensor, int64_t* lengths) noexcept
     cdef PyObject* c_wrap(self, const DLTensor* tensor, bint readonly, object owner) noexcept
 
 

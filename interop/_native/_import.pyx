@@ -103,6 +103,15 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
     """
     cdef View view
     cdef int ndim = tensor.ndim
+    cdef int64_t[2 * MAX_AXES] lengths
+    # First of all: they may be the object's own, which anything that runs from here on may give other ones.
+    if 0 < ndim <= MAX_AXES and tensor.shape != NULL:
+        memcpy(lengths, tensor.shape, ndim * sizeof(int64_t))
+        if tensor.strides != NULL:
+            memcpy(lengths + ndim, tensor.strides, ndim * sizeof(int64_t))
+        else:
+            # NULL means C order in every version (numpy before 2.4: numpy#29872).
+            c_order(ndim, lengths, lengths + ndim)
     check_dtype(tensor, flags)
     if tensor.device.device_type <= 0:
         raise DeviceError(f"the producer's DLPack tensor is on device type {tensor.device.device_type}, and there is none.")
@@ -111,13 +120,7 @@ cdef View adopt(const DLTensor* tensor, uint64_t flags, bint ordered, object own
     if ndim > 0 and tensor.shape == NULL:
         raise UnsupportedError(f"the producer's DLPack tensor has {ndim} axes and no shape. This is a bug of the producer.")
     view = empty_view(ndim, owner)
-    if ndim > 0:
-        memcpy(view.tensor.shape, tensor.shape, ndim * sizeof(int64_t))
-        if tensor.strides != NULL:
-            memcpy(view.tensor.strides, tensor.strides, ndim * sizeof(int64_t))
-        else:
-            # NULL means C order in every version (numpy before 2.4: numpy#29872).
-            c_order(ndim, view.tensor.shape, view.tensor.strides)
+    memcpy(view.tensor.shape, lengths, 2 * ndim * sizeof(int64_t))
     view.tensor.data = tensor.data
     view.tensor.device = tensor.device
     view.tensor.dtype = tensor.dtype
@@ -332,8 +335,13 @@ cdef class ExchangeAPI:
             raise_pending("no current stream on device type", device_type, "can be told")
         return <uintptr_t> stream
 
-    cdef bint c_describe(self, object x, DLTensor* tensor) noexcept:
-        """Describe an object as :meth:`peek` does, pointer at the first element; False where anything is odd."""
+    cdef bint c_describe(self, object x, DLTensor* tensor, int64_t* lengths) noexcept:
+        """Describe an object as :meth:`peek` does, pointer at the first element; False where anything is odd.
+
+        Shape and strides are copied to `lengths`, which has room for 2 * MAX_AXES: those that the library lends are
+        the object's own, and go when something that runs meanwhile gives it other memory.
+        """
+        cdef int axis
         if self.api.dltensor_from_py_object_no_sync == NULL:
             return False
         if self.api.dltensor_from_py_object_no_sync(<void*> x, tensor) != 0:
@@ -341,6 +349,11 @@ cdef class ExchangeAPI:
             return False
         if tensor.ndim != 0 and (tensor.ndim < 0 or tensor.ndim > MAX_AXES or tensor.shape == NULL or tensor.strides == NULL):
             return False
+        for axis in range(tensor.ndim):
+            lengths[axis] = tensor.shape[axis]
+            lengths[tensor.ndim + axis] = tensor.strides[axis]
+        tensor.shape = lengths
+        tensor.strides = lengths + tensor.ndim
         if tensor.dtype.lanes != 1 or tensor.dtype.bits == 0 or tensor.dtype.bits % 8:
             return False
         if tensor.device.device_type != kDLMetal and tensor.data != NULL:

@@ -12,9 +12,10 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
 from interop._native._calls cimport Memo, Py_DECREF, PyTuple_GET_ITEM, PyTuple_GET_SIZE, call_one, get_attribute, recall
 from interop._native._import cimport ExchangeAPI
 from interop._native._loans cimport CurrentStream, Streams, new_loan
-from interop._native._routes cimport Guards, Route, check_descriptor
+from interop._native._questions cimport Guards, check_descriptor
+from interop._native._routes cimport PlainTensors, Route
 from interop._native._view cimport MAX_AXES, POSSIBLE, View, c_order, follows_c, measure, new_view
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCUDA, kDLUInt
+from interop._native.dlpack cimport DLTensor, kDLCUDA
 
 cdef enum:
     # CUDA's number for the legacy default stream.
@@ -172,15 +173,13 @@ cdef class ExchangeLender(Lender):
         isn't the lender's own. What it gives stays good.
     record
         Tells the allocator that a stream reads an object.
-    memory
-        Of an object, what keeps its memory.
     reusable
-        Whether that goes back to the lender's allocator.
+        Of what keeps an object's memory, whether that goes back to the lender's allocator.
     """
 
     cdef PlainTensors plain
     cdef type loan
-    cdef object lender, memory, reusable
+    cdef object lender, reusable
     cdef Streams streams
     cdef Named own_stream, record
     cdef list own
@@ -194,7 +193,6 @@ cdef class ExchangeLender(Lender):
         Streams streams not None,
         Named own_stream not None,
         Named record not None,
-        memory,
         reusable,
     ):
         self.plain = plain
@@ -203,24 +201,24 @@ cdef class ExchangeLender(Lender):
         self.streams = streams
         self.own_stream = own_stream
         self.record = record
-        self.memory = memory
         self.reusable = reusable
         self.own = [None] * DEVICES
 
     cdef object lend(self, object x, Readers readers, DLTensor* tensor, int64_t* lengths):
         cdef Known known
         cdef int index
-        if not self.plain.describes(x, tensor):
+        memory = self.plain.describe(x, tensor, lengths)
+        if memory is None or tensor.device.device_type != kDLCUDA or tensor.data == NULL:
             return None
         index = tensor.device.device_id
         known = readers.reader(index)
         own = self.own_of(index, known)
-        if own is None:
-            return None
-        memory = call(self.memory, x)
-        if call(self.reusable, memory) is not True:
+        if own is None or call(self.reusable, memory) is not True:
             return None
         self.record.function()(x, own)
+        # Whatever ran since may have given the object other memory, which is what the allocator was told of then.
+        if not self.plain.still(x, memory, tensor, lengths):
+            return None
         return new_loan(self.loan, memory, known.there[0].device, self.lender, known.there)
 
     cdef object own_of(self, int index, Known known):
@@ -241,41 +239,6 @@ cdef class ExchangeLender(Lender):
             found.own = own
             self.own[index] = found
         return own
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class PlainTensors:
-    """Tensors of a type with a C exchange API that are on a CUDA device and need nothing done.
-
-    Parameters
-    ----------
-    api
-        The type's exchange API.
-    guards
-        What it doesn't look at.
-    dtype, byte_dtypes
-        The descriptor of an object's element type, and those types that are truly integers of 8 bits.
-    """
-
-    cdef ExchangeAPI api
-    cdef Guards guards
-    cdef object dtype
-    cdef tuple byte_dtypes
-
-    def __cinit__(self, ExchangeAPI api not None, *, Guards guards not None, dtype, tuple byte_dtypes not None):
-        check_descriptor(dtype)
-        self.api = api
-        self.guards = guards
-        self.dtype = dtype
-        self.byte_dtypes = byte_dtypes
-
-    cdef bint describes(self, object x, DLTensor* tensor) except -1:
-        if not self.api.c_describe(x, tensor) or tensor.device.device_type != kDLCUDA or tensor.data == NULL:
-            return False
-        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and read(self.dtype, x) not in self.byte_dtypes:
-            return False
-        return self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex)
 
 
 @cython.final
@@ -324,7 +287,8 @@ cdef class PlainArrays:
         if call(self.kind, address) != self.device_kind:
             return None
         shape, strides = read(self.shape, x), read(self.strides, x)
-        if len(shape) > MAX_AXES or len(strides) != len(shape):
+        # Both are made when they are asked for, which may run a finalizer that gives the array another shape.
+        if len(shape) > MAX_AXES or read(self.shape, x) != shape or read(self.memory, x) is not memory:
             return None
         size, triple = row
         tensor.data = <void*> <uintptr_t> address
@@ -592,9 +556,12 @@ cdef class ExchangeMoveRoute(Route):
 
     cdef object run(self, object x):
         cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
         cdef Py_ssize_t place
         try:
-            if not self.plain.describes(x, &tensor) or not follows_c(&tensor):
+            if self.plain.describe(x, &tensor, lengths) is None or tensor.device.device_type != kDLCUDA:
+                return NotImplemented
+            if tensor.data == NULL or not follows_c(&tensor):
                 return NotImplemented
             if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS:
                 return NotImplemented

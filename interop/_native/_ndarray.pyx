@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from interop._native._export cimport host_accessible
-from interop._native._view cimport MAX_AXES, View, check_layout, empty_view, is_possible
+from interop._native._view cimport MAX_AXES, View, blank_view, check_layout, fill_view, is_possible
 from interop._native.dlpack cimport (
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
@@ -130,6 +130,10 @@ cdef bint numpy_holds(DLDataType dtype) noexcept:
 cdef bint borrows(object array) noexcept:
     """Whether an object is an ndarray on memory that isn't its own."""
     return PyArray_Check(array) and not PyArray_CHKFLAGS(<cnp.ndarray> array, NPY_ARRAY_OWNDATA)
+
+
+cdef int64_t nbytes_of(object array) noexcept:
+    return cnp.PyArray_SIZE(<cnp.ndarray> array) * cnp.PyArray_ITEMSIZE(<cnp.ndarray> array)
 
 
 cdef object undisguised(object array, object dtype):
@@ -334,15 +338,21 @@ cpdef View view_from_ndarray(object array):
         If it's no ndarray, its memory is gone, or no memory can be as it says.
     """
     cdef View view
+    cdef DLTensor tensor
+    cdef int64_t[MAX_AXES] shape
+    cdef int64_t[MAX_AXES] strides
     cdef bint readonly = False
     if not PyArray_Check(array):
         raise UnsupportedError(f"a {name_of(type(array))} is no ndarray.")
-    view = empty_view(cnp.PyArray_NDIM(<cnp.ndarray> array), keeper(array))
-    if not borrow_ndarray(array, &view.tensor, &readonly):
+    owner = keeper(array)
+    # Allocated before the array is looked at: that may run the collector, and a finalizer may give it another shape.
+    view = blank_view()
+    tensor.shape = shape
+    tensor.strides = strides
+    if not borrow_ndarray(array, &tensor, &readonly):
         raise DTypeError(f"DLPack can't express an ndarray of {array.dtype} with strides of {array.strides} bytes. Copy it first.")
-    if readonly:
-        view.flags |= FLAG_READ_ONLY
-    if view.tensor.dtype.bits < 8:
+    fill_view(view, &tensor, FLAG_READ_ONLY if readonly else 0, True, owner)
+    if tensor.dtype.bits < 8:
         view.flags |= FLAG_SUBBYTE_PADDED
     # as_strided believes every stride.
     if not is_possible(view):

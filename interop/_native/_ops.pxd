@@ -15,7 +15,6 @@ cdef struct Job:
     bint known
 
 
-cdef bint is_call(object op)
 cdef void plain_strides(Array* array) noexcept
 
 

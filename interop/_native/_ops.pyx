@@ -26,8 +26,10 @@ from interop._native._arrays cimport (
     size_of,
 )
 from interop._native._calls cimport Py_XDECREF, call_one
+from interop._native._copying cimport copy_elements
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport (
+    borrow_ndarray,
     copy_into,
     data_of,
     descr_of,
@@ -37,7 +39,9 @@ from interop._native._ndarray cimport (
     restrict,
     triple_of,
 )
+from interop._native._questions cimport Guards
 from interop._native._readers cimport PLAIN, Reader
+from interop._native._view cimport MAX_AXES, c_order
 from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLDataType, DLManagedTensorVersioned, DLTensor, kDLFloat
 
 # numpy's orders.
@@ -46,6 +50,10 @@ cdef enum:
     C = 0
     F = 1
     K = 2
+
+cdef enum:
+    # Bytes for which the GIL is held.
+    PIECE = 1 << 20
 
 cdef dict _ORDERS = {"C": C, "F": F, None: K}
 
@@ -68,7 +76,7 @@ cdef inline void leave(Job* job, object value) noexcept:
 
 cdef inline object holder(Job* job):
     """What keeps the memory alive."""
-    return <object> (job.array.owner if job.array.owner != NULL else job.array.made)
+    return <object> job.array.owner
 
 
 @cython.final
@@ -137,7 +145,7 @@ cdef class ReadOp(Op):
 
     cdef int run(self, Job* job) except -1:
         cdef Array made
-        made.owner = made.made = NULL
+        made.owner = NULL
         if job.value == NULL or self.reader.adopt(job.value, &made) != PLAIN:
             return 0
         if self.fresh and not disjoint(&made.tensor, &job.array.tensor):
@@ -155,16 +163,10 @@ cdef void copy_array(Array* into, const Array* array) noexcept:
     into.tensor = array.tensor
     into.signature = array.signature
     into.owner = array.owner
-    into.made = array.made
     into.tensor.shape = into.shape
     into.tensor.strides = into.strides
     memcpy(into.shape, array.shape, size)
     memcpy(into.strides, array.strides, size)
-
-
-cdef bint is_call(object op):
-    """Whether an op does no more than what a reader's call has made."""
-    return type(op) is ToNdarrayOp and not (<ToNdarrayOp> op).readonly
 
 
 @cython.final
@@ -184,12 +186,6 @@ cdef class ToNdarrayOp(Op):
 
     cdef int run(self, Job* job) except -1:
         cdef Array* array = job.array
-        if array.made != NULL:
-            made = <object> array.made
-            if self.readonly:
-                restrict(made)
-            leave(job, made)
-            return 1
         if not array.stays or descr_of(array.tensor.dtype) == NULL:
             return 0
         leave(job, new_ndarray(&array.tensor, self.readonly, holder(job)))
@@ -205,16 +201,20 @@ cdef class ToExchangeOp(Op):
     ----------
     api
         The type's.
+    state
+        Questions about this thread alone, which the API doesn't ask.
     """
 
     cdef ExchangeAPI api
+    cdef Guards state
 
-    def __cinit__(self, ExchangeAPI api not None, /):
+    def __cinit__(self, ExchangeAPI api not None, Guards state not None, /):
         self.api = api
+        self.state = state
 
     cdef int run(self, Job* job) except -1:
         cdef PyObject* made
-        if not job.array.stays:
+        if not job.array.stays or not self.state.passes(job.x):
             return 0
         plain_strides(job.array)
         made = self.api.c_wrap(&job.array.tensor, False, holder(job))
@@ -274,24 +274,52 @@ cdef class CopyToNdarrayOp(Op):
         cdef const DLTensor* tensor = &job.array.tensor
         cdef int layout = job.array.signature.state >> LAYOUT_BITS & 0xFF
         cdef bint fortran = self.order == F or self.order == K and not layout & IN_C_ORDER and layout & IN_F_ORDER
-        cdef PyObject* descr = descr_of(tensor.dtype)
-        if descr == NULL:
+        if descr_of(tensor.dtype) == NULL:
             return 0
-        if self.dtype is None and layout & (IN_F_ORDER if fortran else IN_C_ORDER):
+        # What its framework may free is read while the GIL is held, and not for long; nor does numpy hold it.
+        if not job.array.stays and (self.dtype is not None or size_of(tensor) * itemsize_of(tensor) > PIECE):
+            return 0
+        if self.dtype is not None:
+            result = self.cast(job, layout & (IN_F_ORDER if fortran else IN_C_ORDER) != 0)
+        elif layout & (IN_F_ORDER if fortran else IN_C_ORDER):
             result = empty_in_order(tensor, fortran)
             memcpy(data_of(result), tensor.data, size_of(tensor) * itemsize_of(tensor))
         else:
-            source = new_ndarray(tensor, True, holder(job))
-            result = empty_like(source, self.order, <object> descr if self.dtype is None else self.dtype)
-            if self.quiet is None:
-                copy_into(result, source)
-            elif not (layout & (IN_F_ORDER if fortran else IN_C_ORDER) and cast_floats(result, tensor)):
-                with self.quiet():
-                    copy_into(result, source)
+            result = empty_like(new_ndarray(tensor, True, holder(job)), self.order, <object> descr_of(tensor.dtype))
+            if not copy_to(result, tensor):
+                return 0
         if self.readonly:
             restrict(result)
         leave(job, result)
         return 1
+
+    cdef object cast(self, Job* job, bint in_order):
+        source = new_ndarray(&job.array.tensor, True, holder(job))
+        result = empty_like(source, self.order, self.dtype)
+        if self.quiet is None:
+            copy_into(result, source)
+        elif not (in_order and cast_floats(result, &job.array.tensor)):
+            with self.quiet():
+                copy_into(result, source)
+        return result
+
+
+cdef bint copy_to(object array, const DLTensor* tensor):
+    """Copy memory into an ndarray of the same shape and element type; False where it can't be described."""
+    cdef DLTensor into
+    cdef int64_t[MAX_AXES] shape
+    cdef int64_t[MAX_AXES] strides
+    cdef bint readonly = False
+    into.shape = shape
+    into.strides = strides
+    if not borrow_ndarray(array, &into, &readonly):
+        return False
+    if size_of(tensor) * itemsize_of(tensor) > PIECE:
+        with nogil:
+            copy_elements(&into, tensor)
+    else:
+        copy_elements(&into, tensor)
+    return True
 
 
 cdef bint cast_floats(object into, const DLTensor* tensor):
@@ -331,29 +359,28 @@ cdef class CopyToExchangeOp(Op):
     ----------
     api
         Of the framework's type.
+    state
+        Questions about this thread alone, which the API doesn't ask.
     """
 
     cdef ExchangeAPI api
+    cdef Guards state
 
-    def __cinit__(self, ExchangeAPI api not None, /):
+    def __cinit__(self, ExchangeAPI api not None, Guards state not None, /):
         self.api = api
+        self.state = state
 
     cdef int run(self, Job* job) except -1:
         cdef DLManagedTensorVersioned* managed = NULL
         cdef DLTensor wanted = job.array.tensor
         cdef void* made = NULL
-        cdef int layout = job.array.signature.state >> LAYOUT_BITS & 0xFF
-        if self.api.api.managed_tensor_allocator == NULL or descr_of(wanted.dtype) == NULL:
+        if self.api.api.managed_tensor_allocator == NULL or not job.array.stays or not self.state.passes(job.x):
             return 0
         wanted.data = NULL
         wanted.strides = NULL
         if self.api.api.managed_tensor_allocator(&wanted, &managed, NULL, say_nothing) != 0 or managed == NULL:
             return unexpected()
-        try:
-            self.fill(job, &managed.dl_tensor, layout)
-        except BaseException:
-            managed.deleter(managed)
-            raise
+        fill(&managed.dl_tensor, &job.array.tensor)
         if self.api.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL:
             return unexpected()
         result = <object> <PyObject*> made
@@ -361,27 +388,19 @@ cdef class CopyToExchangeOp(Op):
         leave(job, result)
         return 1
 
-    cdef int fill(self, Job* job, const DLTensor* into, int layout) except -1:
-        cdef const DLTensor* tensor = &job.array.tensor
-        cdef Array target
-        cdef int axis
-        cdef long long step = 1
-        cdef size_t nbytes = size_of(tensor) * itemsize_of(tensor)
-        cdef char* data = <char*> into.data + into.byte_offset
-        if nbytes == 0:
-            return 0
-        if layout & IN_C_ORDER:
-            memcpy(data, tensor.data, nbytes)
-            return 0
-        target.tensor = tensor[0]
-        target.tensor.data = data
-        target.tensor.strides = target.strides
-        for axis in range(tensor.ndim - 1, -1, -1):
-            target.strides[axis] = step
-            step *= tensor.shape[axis]
-        owner = holder(job)
-        copy_into(new_ndarray(&target.tensor, False, owner), new_ndarray(tensor, True, owner))
-        return 0
+
+cdef void fill(const DLTensor* into, const DLTensor* tensor) noexcept:
+    """Copy memory into fresh memory in C order."""
+    cdef DLTensor target = tensor[0]
+    cdef int64_t[MAX_AXES] strides
+    target.data = <char*> into.data + into.byte_offset
+    target.strides = strides
+    c_order(tensor.ndim, tensor.shape, strides)
+    if size_of(tensor) * itemsize_of(tensor) > PIECE:
+        with nogil:
+            copy_elements(&target, tensor)
+    else:
+        copy_elements(&target, tensor)
 
 
 cdef void say_nothing(void* context, const char* kind, const char* text) noexcept nogil:

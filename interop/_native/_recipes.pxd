@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from interop._native._arrays cimport Array, Signature
 from interop._native._calls cimport Memo
-from interop._native._readers cimport Outlook, Reader
+from interop._native._readers cimport Reader
 
 cdef dict reader_table
 cdef uint64_t current_epoch() noexcept
@@ -39,17 +39,15 @@ cdef class Pages:
 
 cdef class Entry:
     cdef Reader reader
-    cdef object plan, as_dtype
-    cdef bint keeps, typed
-    cdef uint64_t mask
-    cdef Outlook outlook
+    cdef object plan
+    cdef bint keeps
     cdef Pages pages
 
     # A new reference, or NULL without an exception where the planner has to look.
     cdef PyObject* apply(self, PyObject* x) except? NULL
+    cdef bint read(self, PyObject* x, Array* array) noexcept
     cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL
     cdef int learn(self, object x) except -1
-    cdef int expect(self, object x, Recipe recipe, uint64_t flags) except -1
 
 
 cdef enum:

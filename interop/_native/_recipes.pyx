@@ -12,9 +12,7 @@ from libc.stdint cimport uint64_t, uintptr_t
 
 from interop._native._arrays cimport (
     ALIGNED_64,
-    CONJUGATE,
     FLAG_BITS,
-    NEGATIVE,
     Array,
     Signature,
     release,
@@ -34,9 +32,15 @@ from interop._native._calls cimport (
     dict_get,
     route_of,
 )
-from interop._native._ops cimport Job, Op, is_call
-from interop._native._readers cimport PLAIN, Outlook, Reader, ViewReader
+from interop._native._ops cimport Job, Op
+from interop._native._readers cimport PLAIN, Reader, ViewReader
 from interop._native._view cimport View
+
+cdef enum:
+    # No framework that has recipes asks for more than the alignment of an element; more is chance.
+    NOT_ALIGNED_64 = ALIGNED_64 << FLAG_BITS
+
+cdef uint64_t USUAL = ~(<uint64_t> NOT_ALIGNED_64)
 
 # Moved on by whatever makes recipes stale: an adapter that is registered, or one that is loaded.
 cdef uint64_t _epoch = 1
@@ -117,6 +121,7 @@ cdef class Pages:
         return pages
 
 
+@cython.final
 @cython.no_gc_clear
 cdef class Entry:
     """The recipes of one exact type, target and set of options.
@@ -129,33 +134,12 @@ cdef class Entry:
         Called with an object; returns its facts and its recipe.
     keeps
         Whether the object itself is the answer, unseen.
-    detach, ordered, typed
-        Whether the options say detach=True, an order, an element type.
-    over_aligned
-        Whether the target asks for addresses that are a multiple of 64.
     """
 
-    def __cinit__(
-        self,
-        Reader reader not None,
-        plan,
-        /,
-        *,
-        bint keeps=False,
-        bint detach=False,
-        bint ordered=False,
-        bint typed=False,
-        bint over_aligned=False,
-    ):
+    def __cinit__(self, Reader reader not None, plan, /, *, bint keeps=False):
         self.reader = reader
         self.plan = plan
         self.keeps = keeps
-        self.typed = typed
-        self.mask = <uint64_t> -1 if over_aligned else ~(<uint64_t> ALIGNED_64 << FLAG_BITS)
-        self.outlook.detach = detach
-        self.outlook.in_order = ordered
-        self.outlook.as_dtype = NULL
-        self.outlook.direct = not ordered and not typed
         self.pages = Pages.__new__(Pages)
         self.pages.recipes = []
 
@@ -166,13 +150,10 @@ cdef class Entry:
         if self.keeps:
             Py_INCREF(x)
             return x
-        array.owner = array.made = NULL
-        array.stays = False
-        if self.reader.read(x, &array, &self.outlook) != PLAIN:
+        recipe = NULL
+        array.owner = NULL
+        if not self.read(x, &array):
             return NULL
-        if self.outlook.direct and array.made != NULL:
-            return array.made
-        array.signature.state &= self.mask
         with cython.critical_section(self):
             pages = self.pages
         recipe = pages.find(&array.signature)
@@ -180,9 +161,8 @@ cdef class Entry:
             release(&array)
             self.learn(<object> x)
             # Planning has run Python, so that it is read once more.
-            if self.reader.read(x, &array, &self.outlook) != PLAIN:
+            if not self.read(x, &array):
                 return NULL
-            array.signature.state &= self.mask
             with cython.critical_section(self):
                 pages = self.pages
             recipe = pages.find(&array.signature)
@@ -192,15 +172,22 @@ cdef class Entry:
             release(&array)
         return result
 
+    cdef bint read(self, PyObject* x, Array* array) noexcept:
+        array.stays = False
+        if self.reader.read(x, array) != PLAIN:
+            release(array)
+            return False
+        array.signature.state &= USUAL
+        return True
+
     cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL:
         cdef Job job
         cdef int done = 1
-        cdef PyObject* op
         cdef PyObject* ops = <PyObject*> recipe.ops
         cdef Py_ssize_t index, count = PyTuple_GET_SIZE(ops)
         if count == 0:
             return NULL
-        if recipe.aliases and not array.stays and not self.reader.settle(x, array, &self.outlook):
+        if recipe.aliases and not array.stays and not self.reader.lock(x, array):
             return NULL
         job.x = x
         job.value = NULL
@@ -224,32 +211,9 @@ cdef class Entry:
         facts, recipe = self.plan(x)
         if facts is None or signature_of_facts(facts, &signature) == 0:
             return 0
-        signature.state &= self.mask
-        if (<Recipe?> recipe).ops:
-            self.expect(x, recipe, signature.state >> FLAG_BITS)
+        signature.state &= USUAL
         with cython.critical_section(self):
-            self.pages = self.pages.with_recipe(&signature, recipe)
-        return 0
-
-    cdef int expect(self, object x, Recipe recipe, uint64_t flags) except -1:
-        """Have the reader expect what the recipes do."""
-        cdef PyObject* dtype
-        if not recipe.aliases:
-            # What an order or a type asks for is seen before; what is pending the reader's call refuses.
-            if not (self.outlook.in_order or self.typed or flags & (CONJUGATE | NEGATIVE)):
-                self.outlook.copies = True
-            return 0
-        self.outlook.aliases = True
-        self.outlook.direct = self.outlook.direct and len(recipe.ops) == 1 and is_call(recipe.ops[0])
-        if self.typed:
-            dtype = self.reader.element_type(<PyObject*> x)
-            if dtype == NULL:
-                PyErr_Clear()
-                self.outlook.copies = True
-                return 0
-            self.as_dtype = <object> dtype
-            Py_DECREF(dtype)
-            self.outlook.as_dtype = <PyObject*> self.as_dtype
+            self.pages = self.pages.with_recipe(&signature, <Recipe?> recipe)
         return 0
 
 

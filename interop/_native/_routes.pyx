@@ -12,10 +12,7 @@ cimport cython
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uintptr_t
-
-import functools
-import types
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t, uintptr_t
 
 from interop._native._calls cimport (
     Memo,
@@ -33,22 +30,32 @@ from interop._native._calls cimport (
     call_one,
     dict_get,
     get_attribute,
+    number,
     recall,
     route_of,
     use_vectorcall,
     vectorcall,
 )
 from interop._native._import cimport ExchangeAPI
-from interop._native._ndarray cimport borrow_ndarray, borrows, quiet_keeper, undisguised, view_from_ndarray
-from interop._native._recipes cimport Book, Entry, Slot
-from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, is_possible, measure, new_view
-from interop._native._writes cimport Writes
-from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
+from interop._native._keeping cimport Keeper
+from interop._native._questions cimport Cell, Flag, Guards, Switch, check_descriptor
+from interop._native._ndarray cimport (
+    borrow_ndarray,
+    borrows,
+    nbytes_of,
+    new_ndarray,
+    numpy_holds,
+    quiet_keeper,
+    undisguised,
+    view_from_ndarray,
+)
+from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, follows_c, is_possible, measure, new_view
+from interop._native.dlpack cimport DLDataType, DLDevice, DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 cdef PyObject* Py_None = <PyObject*> None
 
 # Target name -> exact type -> route.
-cdef dict _tables = {}
+route_tables = {}
 
 
 def hot_routes(str target not None, /):
@@ -65,12 +72,12 @@ def hot_routes(str target not None, /):
         From exact types to instances of :class:`Route`. The doors look it up at every call: what is put in counts at
         once.
     """
-    return _tables.setdefault(target, {})
+    return route_tables.setdefault(target, {})
 
 
 def clear_hot_routes():
     """Empty every table; the doors keep the tables themselves."""
-    for table in list(_tables.values()):
+    for table in list(route_tables.values()):
         table.clear()
 
 
@@ -92,6 +99,19 @@ cdef class Route:
     cdef object run_copy(self, object x):
         """What it does where a view isn't asked for and it stands for views only."""
         return NotImplemented
+
+    cdef object lend(self, object x):
+        """What it gives, for another route to take: memory that may still move, until :meth:`hold` is called."""
+        return self.run(x)
+
+    cdef bint hold(self, object x, object lent) except -1:
+        """Have the memory that was lent stay where it is; False where it has moved, or can't be held."""
+        return True
+
+    cdef object copy_into(self, Route onward, object x):
+        """The copy that another route makes of what this one gives."""
+        between = self.run(x)
+        return between if between is NotImplemented else onward.run_copy(between)
 
     def __call__(self, x, /):
         return self.run(x)
@@ -168,174 +188,29 @@ cdef class ChainRoute(Route):
         self.views_only = first.views_only or second.views_only
 
     cdef object run(self, object x):
-        between = self.first.run(x)
-        return between if between is NotImplemented else self.second.run(between)
+        between = self.first.lend(x)
+        if between is NotImplemented:
+            return NotImplemented
+        result = self.second.run(between)
+        # Held once there is a result on it: what is refused, or copied after all, leaves the memory as free as it was.
+        return result if result is NotImplemented or self.first.hold(x, between) else NotImplemented
 
     cdef object run_copy(self, object x):
         # A view of a view: the copy is the second's alone.
-        between = NotImplemented if self.first.views_only else self.first.run(x)
-        return between if between is NotImplemented else self.second.run_copy(between)
+        return NotImplemented if self.first.views_only else self.first.copy_into(self.second, x)
 
 
 @cython.final
 @cython.no_gc_clear
-cdef class Cell:
-    """A value in a dictionary, and what it must equal: global state that changes what an object is.
-
-    Parameters
-    ----------
-    namespace
-        The dictionary, such as a module's.
-    key
-        The name.
-    wanted
-        What it must equal for an object to pass.
-    """
-
-    cdef dict namespace
-    cdef str key
-    cdef object wanted
-    cdef Memo memo
-
-    def __cinit__(self, dict namespace not None, str key not None, wanted):
-        self.namespace = namespace
-        self.key = key
-        self.wanted = wanted
-
-    cdef inline bint holds(self) noexcept:
-        cdef PyObject* value = recall(<PyObject*> self.namespace, <PyObject*> self.key, &self.memo)
-        cdef int equal
-        if value == <PyObject*> self.wanted:
-            return answers(value, value)
-        if value == NULL:
-            return False
-        equal = PyObject_RichCompareBool(<object> value, self.wanted, Py_EQ)
-        if equal < 0:
-            PyErr_Clear()
-        Py_DECREF(value)
-        return equal == 1
-
-
-@cython.final
-cdef class Switch:
-    """A function of C that takes a small number and answers yes or no; asked so, it takes a tenth of a call of Python.
-
-    Parameters
-    ----------
-    address
-        Where the function is; it stays there.
-    argument
-        What it is called with.
-    """
-
-    cdef uint8_t (*function)(uint16_t) noexcept nogil
-    cdef uint16_t argument
-
-    def __cinit__(self, uintptr_t address, uint16_t argument, /):
-        if address == 0:
-            raise TypeError("there is no function at 0")
-        self.function = <uint8_t (*)(uint16_t) noexcept nogil> address
-        self.argument = argument
-
-    def __call__(self):
-        return self.function(self.argument) != 0
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class Guards:
-    """Questions that an object must answer as wanted, or it is no case for a hot route.
-
-    Parameters
-    ----------
-    attributes
-        Pairs of a descriptor and the answer wanted, compared by identity.
-    methods
-        Pairs of a callable of the object and the answer wanted.
-    complex_methods
-        The same, asked of complex tensors only.
-    cells
-        Global state, as :class:`Cell`.
-    calls
-        Pairs of a function without arguments, or a :class:`Switch`, and the answer wanted: global state that only a call
-        tells.
-    """
-
-    def __cinit__(
-        self, *, tuple attributes=(), tuple methods=(), tuple complex_methods=(), tuple cells=(), tuple calls=()
-    ):
-        for descriptor, _ in attributes:
-            check_descriptor(descriptor)
-        for pair in (*methods, *complex_methods, *calls):
-            function, _ = pair
-            if type(pair) is not tuple or not callable(function):
-                raise TypeError(f"no pair of a callable and an answer: {pair!r}")
-        if not all([type(cell) is Cell for cell in cells]):
-            raise TypeError(f"no cells: {cells!r}")
-        self.attributes = tuple([(descriptor, wanted) for descriptor, wanted in attributes])
-        self.methods = methods
-        self.complex_methods = complex_methods
-        self.cells = cells
-        self.calls = calls
-
-    cdef bint passes(self, PyObject* x, bint is_complex) noexcept:
-        cdef PyObject* pairs = <PyObject*> self.attributes
-        cdef PyObject* pair
-        cdef Py_ssize_t index
-        for index in range(PyTuple_GET_SIZE(pairs)):
-            pair = PyTuple_GET_ITEM(pairs, index)
-            if not answers(get_attribute(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
-                return False
-        if not ask(<PyObject*> self.methods, x) or is_complex and not ask(<PyObject*> self.complex_methods, x):
-            return False
-        for index in range(PyTuple_GET_SIZE(<PyObject*> self.cells)):
-            if not (<Cell> PyTuple_GET_ITEM(<PyObject*> self.cells, index)).holds():
-                return False
-        return self.calls_pass()
-
-    cdef bint calls_pass(self) noexcept:
-        """Whether the global state is as wanted that only calls tell, whatever the object."""
-        cdef PyObject* pair
-        cdef PyObject* function
-        cdef Py_ssize_t index
-        for index in range(PyTuple_GET_SIZE(<PyObject*> self.calls)):
-            pair = PyTuple_GET_ITEM(<PyObject*> self.calls, index)
-            function = PyTuple_GET_ITEM(pair, 0)
-            if Py_TYPE(function) == <PyTypeObject*> Switch:
-                if ((<Switch> function).function((<Switch> function).argument) != 0) != (PyTuple_GET_ITEM(pair, 1) == Py_True):
-                    return False
-            elif not answers(call_none(function), PyTuple_GET_ITEM(pair, 1)):
-                return False
-        return True
-
-
-cdef int check_descriptor(descriptor) except -1:
-    if not hasattr(type(descriptor), "__get__"):
-        raise TypeError(f"an attribute is read through a descriptor, and this is none: {descriptor!r}")
-    return 0
-
-
-cdef inline bint ask(PyObject* pairs, PyObject* x) noexcept:
-    cdef PyObject* pair
-    cdef Py_ssize_t index
-    for index in range(PyTuple_GET_SIZE(pairs)):
-        pair = PyTuple_GET_ITEM(pairs, index)
-        if not answers(call_one(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
-            return False
-    return True
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class ExchangeRoute(Route):
-    """From a type with a C exchange API to a View, for host memory.
+cdef class PlainTensors:
+    """Tensors of a type with a C exchange API that need nothing done, and what keeps their memory.
 
     Parameters
     ----------
     api
         The type's exchange API: its non-owning description is taken, and shape and strides are copied.
-    owner
-        Gives what keeps the memory alive, called with the object.
+    keeper
+        What keeps the memory.
     guards
         What the exchange API doesn't look at.
     dtype, byte_dtypes
@@ -343,40 +218,49 @@ cdef class ExchangeRoute(Route):
         have been seen to be exported as such.
     """
 
-    cdef ExchangeAPI api
-    cdef object owner, dtype
-    cdef Guards guards
-    cdef tuple byte_dtypes
-
     def __cinit__(
-        self, ExchangeAPI api not None, *, owner, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
+        self, ExchangeAPI api not None, *, Keeper keeper not None, Guards guards not None, dtype=None, tuple byte_dtypes not None=()
     ):
         if dtype is not None:
             check_descriptor(dtype)
         self.api = api
-        self.owner = owner
+        self.keeper = keeper
         self.guards = guards
         self.dtype = dtype
         self.byte_dtypes = byte_dtypes
 
-    cdef object run(self, object x):
-        cdef DLTensor tensor
-        cdef PyObject* made
-        cdef View view
-        if not self.api.c_describe(x, &tensor) or tensor.device.device_type != kDLCPU or tensor.data == NULL:
-            return NotImplemented
-        if tensor.dtype.bits == 8 and tensor.dtype.code <= kDLUInt and not self.of_bytes(<PyObject*> x):
-            return NotImplemented
-        if not self.guards.passes(<PyObject*> x, tensor.dtype.code == kDLComplex):
-            return NotImplemented
-        made = call_one(<PyObject*> self.owner, <PyObject*> x)
-        if made == NULL:
-            PyErr_Clear()
-            return NotImplemented
-        owner = <object> made
-        Py_DECREF(made)
-        view = new_view(&tensor, 0, True, owner)
-        return view if is_possible(view) else NotImplemented
+    cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths):
+        """Fill in `tensor`, with room in `lengths`; return what keeps the memory, or None where anything is unusual.
+
+        The owner comes first and the description last, and that lies in the owner's memory, or the object has been
+        given other memory in between: a question may let go of the GIL, call Python where a mode of the framework's is
+        on, or run the collector.
+        """
+        cdef PyObject* asked = <PyObject*> x
+        cdef DLDataType dtype
+        owner = self.keeper.find(x)
+        if owner is None or not self.guards.passes(asked) or not self.api.c_describe(x, tensor, lengths):
+            return None
+        dtype = tensor.dtype
+        if dtype.code == kDLComplex or dtype.bits == 8 and dtype.code <= kDLUInt:
+            # One question more, which only these are asked, and then it is looked at again.
+            if not (self.guards.passes_complex(asked) if dtype.code == kDLComplex else self.of_bytes(asked)):
+                return None
+            return owner if self.still(x, owner, tensor, lengths) else None
+        return owner if self.keeper.holds(owner, tensor) else None
+
+    cdef bint still(self, object x, object owner, DLTensor* tensor, int64_t* lengths) noexcept:
+        """Look once more at an object that was described; whether its memory is still the owner's, and of that type."""
+        cdef DLDevice device = tensor.device
+        cdef DLDataType dtype = tensor.dtype
+        return (
+            self.api.c_describe(x, tensor, lengths)
+            and tensor.dtype.code == dtype.code
+            and tensor.dtype.bits == dtype.bits
+            and tensor.device.device_type == device.device_type
+            and tensor.device.device_id == device.device_id
+            and self.keeper.holds(owner, tensor)
+        )
 
     cdef bint of_bytes(self, PyObject* x) noexcept:
         """Whether what is exported as integers of 8 bits is that."""
@@ -396,9 +280,48 @@ cdef class ExchangeRoute(Route):
         return False
 
 
+@cython.final
+@cython.no_gc_clear
+cdef class ExchangeRoute(Route):
+    """From a type with a C exchange API to a View, for host memory.
+
+    Parameters
+    ----------
+    plain
+        Which objects are plain.
+    """
+
+    cdef PlainTensors plain
+
+    def __cinit__(self, PlainTensors plain not None):
+        self.plain = plain
+
+    cdef object run(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        owner = self.plain.describe(x, &tensor, lengths)
+        # Of nothing there is no address, and the planner says where it is.
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return NotImplemented
+        return new_view(&tensor, 0, True, owner)
+
+
 cdef enum:
     # One refusal by exception takes as long as some hundred looks at the element type.
     CAREFUL = 400
+    # What is read on the way to another framework is copied here, and held meanwhile; beyond that the planner, which
+    # has it written where it stays.
+    MOST_BYTES = 1 << 18
+    # What a resize that was refused, or a storage that was made smaller, may leave beyond the memory unseen.
+    UNSEEN_BYTES = 1 << 14
+
+cdef extern from *:
+    """
+    /* No memory of a tensor lies below: NULL and an offset does. The heap of a program that isn't relocatable may, so
+       what is there is looked at, and not refused. */
+    #define INTEROP_LOW ((uint64_t) 1 << 40)
+    """
+    uint64_t LOW "INTEROP_LOW"
 
 
 @cython.final
@@ -428,9 +351,15 @@ cdef class NumpyCallRoute(Route):
         What it never sees behind a disguise.
     before
         The global state, of which only calls are asked, in which the call isn't made at all.
+    address
+        Gives an object's address: the call makes an array of whatever is there, and locks the memory of what it then
+        turns out that nothing is. None where it doesn't.
+    lender
+        Lends an object's memory without the call, which locks it for good: for those who only read it.
     """
 
-    cdef object call, dtype, reinterpret, sees
+    cdef object call, dtype, reinterpret, sees, address
+    cdef PlainTensors lender
     cdef tuple plain
     cdef dict disguised
     cdef Cell cell
@@ -452,8 +381,12 @@ cdef class NumpyCallRoute(Route):
         sees=None,
         Guards behind not None,
         Guards before not None,
+        address=None,
+        PlainTensors lender=None,
     ):
         check_descriptor(dtype)
+        self.address = address
+        self.lender = lender
         self.call = call
         self.dtype = dtype
         self.plain = plain
@@ -494,24 +427,95 @@ cdef class NumpyCallRoute(Route):
 
     cdef object convert(self, object x):
         cdef PyObject* made
-        if self.sees is None or not answers(call_none(<PyObject*> self.sees), Py_True):
-            if not self.guards.passes(<PyObject*> x, False):
+        if not self.is_seen():
+            if not self.guards.passes(<PyObject*> x):
                 return NotImplemented
+        if not self.is_somewhere(x):
+            return NotImplemented
         made = call_one(<PyObject*> self.call, <PyObject*> x)
         if made == NULL:
             PyErr_Clear()
             return NotImplemented
         array = <object> made
         Py_DECREF(made)
-        return array if borrows(array) else NotImplemented
+        return array if borrows(array) and self.is_within(x, array) else NotImplemented
 
     cdef object convert_disguised(self, object x, object dtype):
         disguise = self.disguised.get(dtype)
-        if disguise is None or not self.behind.passes(<PyObject*> x, False):
+        if disguise is None or not self.behind.passes(<PyObject*> x) or not self.is_somewhere(x):
             return NotImplemented
         self.careful = CAREFUL
-        array = self.call(self.reinterpret(x, disguise[0]))
-        return undisguised(array, disguise[1]) if borrows(array) else NotImplemented
+        disguised = self.reinterpret(x, disguise[0])
+        # In between it may have been given other elements of the same size.
+        if not answers(get_attribute(<PyObject*> self.dtype, <PyObject*> x), <PyObject*> dtype):
+            return NotImplemented
+        array = self.call(disguised)
+        return undisguised(array, disguise[1]) if borrows(array) and self.is_within(x, array) else NotImplemented
+
+    cdef inline bint is_within(self, object x, object array) except -1:
+        """Whether what the call made lies in memory that is kept; a look costs a fifth, so a small array isn't looked at."""
+        return nbytes_of(array) <= UNSEEN_BYTES or self.address is None or self.is_there(x)
+
+    cdef inline bint is_seen(self) noexcept:
+        """Whether the call sees what the guards ask."""
+        if type(self.sees) is Flag:
+            return (<Flag> self.sees).function() != 0
+        return self.sees is not None and answers(call_none(<PyObject*> self.sees), Py_True)
+
+    cdef inline bint is_somewhere(self, object x) except -1:
+        """Whether an object's address is one, and not an offset from nowhere."""
+        cdef uint64_t address
+        if self.address is None:
+            return True
+        if not number(call_one(<PyObject*> self.address, <PyObject*> x), &address):
+            return False
+        return address >= LOW or address != 0 and self.is_there(x)
+
+    cdef bint is_there(self, object x) except -1:
+        """Whether an object lies in memory that is kept."""
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        return self.lender is not None and self.lender.describe(x, &tensor, lengths) is not None
+
+    cdef object lend(self, object x):
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        if self.lender is None:
+            return self.run(x)
+        owner = self.lender.describe(x, &tensor, lengths)
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+            return NotImplemented
+        return new_ndarray(&tensor, False, owner)
+
+    cdef bint hold(self, object x, object lent) except -1:
+        cdef View view
+        if self.lender is None:
+            return True
+        view = view_from_ndarray(lent)
+        # Its own call is what locks memory.
+        if self.lender.keeper.moves(lent.base) and self.run(x) is NotImplemented:
+            return False
+        return not self.lender.keeper.moves(lent.base) and self.lender.keeper.holds(lent.base, &view.tensor)
+
+    cdef object copy_into(self, Route onward, object x):
+        """Copied once, to memory that the other framework takes as it is; small, and in C order."""
+        cdef DLTensor tensor
+        cdef int64_t[2 * MAX_AXES] lengths
+        cdef View view, copied
+        if not onward.views_only:
+            return NotImplemented
+        owner = self.lender.describe(x, &tensor, lengths) if self.lender is not None else None
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+            return NotImplemented
+        view = new_view(&tensor, 0, True, owner)
+        if not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
+            return NotImplemented
+        copied = self.lender.keeper.copied(view)
+        if copied is None:
+            return NotImplemented
+        between = new_ndarray(&copied.tensor, False, copied.owner)
+        result = onward.run(between)
+        return onward.run_copy(between) if result is NotImplemented else result
 
 
 @cython.final
@@ -594,293 +598,3 @@ cdef class NdarrayRoute(Route):
         result = <object> made
         Py_DECREF(made)
         return result
-
-
-# Doors: functions of Python, behind a hot route.
-
-# By keyword, the values that change nothing for a route: it copies nothing, and is asked for nothing else. Only where
-# it is what makes the copy may one be asked for.
-cdef dict _OPTIONS = {
-    "device": (None,),
-    "dtype": (None,),
-    "order": (None,),
-    "copy": (None, False, True),
-    "writable": (None,),
-    "detach": (False,),
-    "stream": (None,),
-}
-
-
-@cython.final
-cdef class Door:
-    """A function of Python that is called only where a hot route doesn't take the object.
-
-    It is a function to whoever looks at it: its name, documentation and signature are the function's own, it is
-    pickled by name, and it binds in a class.
-    """
-
-    cdef void* vectorcall
-    cdef object function
-    # Of its target; None where the second argument names the target.
-    cdef dict table
-    # Likewise for device="cpu", of routes that move; None where there are none.
-    cdef dict moves
-    cdef Memo memo, moves_memo
-    cdef dict options
-    # Where the recipes of its calls are, of its target.
-    cdef Book book
-    cdef str target
-    cdef Slot bare
-    cdef Writes writes
-    cdef dict __dict__
-    cdef object __weakref__
-
-    cdef Entry bare_entry(self, PyObject* x):
-        """The entry of a call without options."""
-        cdef Slot slot
-        with cython.critical_section(self):
-            slot = self.bare
-        if slot is None or not slot.holds(Py_TYPE(x)):
-            slot = self.book.slot_of(x, self.target, NULL, NULL, NULL)
-            if slot is None:
-                return None
-            with cython.critical_section(self):
-                self.bare = slot
-        return slot.entry
-
-    def __call__(self, *arguments, **options):
-        return self.function(*arguments, **options)
-
-    def __getattr__(self, name):
-        return getattr(self.function, name)
-
-    def __get__(self, instance, owner):
-        return self if instance is None else types.MethodType(self, instance)
-
-    def __reduce__(self):
-        return self.__qualname__
-
-    def __repr__(self):
-        return repr(self.function)
-
-
-cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
-    """What a call of a door is: its function's arguments go through untouched, and its errors without a frame of ours."""
-    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
-    cdef PyObject* table = <PyObject*> (<Door> self).table
-    cdef PyObject* found
-    if names != NULL and count == 1 and (<Door> self).moves is not None and says_cpu(arguments + count, names):
-        found = route_of(<PyObject*> (<Door> self).moves, Py_TYPE(arguments[0]), &(<Door> self).moves_memo)
-        if found != NULL:
-            route = <object> found
-            Py_DECREF(found)
-            result = taken(route, arguments[0], Py_None)
-            if result is not NotImplemented:
-                Py_INCREF(result)
-                return <PyObject*> result
-    elif count == (2 if table == <PyObject*> None else 1) and (
-        names == NULL or changes_nothing(<PyObject*> (<Door> self).options, arguments + count, names)
-    ):
-        if table == <PyObject*> None:
-            table = dict_get(<PyObject*> _tables, arguments[1]) if PyUnicode_CheckExact(arguments[1]) else NULL
-            # Tables are never dropped.
-            Py_XDECREF(table)
-        if table != NULL:
-            found = route_of(table, Py_TYPE(arguments[0]), &(<Door> self).memo)
-            if found != NULL:
-                route = <object> found
-                Py_DECREF(found)
-                result = taken(route, arguments[0], Py_None if names == NULL else copy_asked(arguments + count, names))
-                if result is not NotImplemented:
-                    Py_INCREF(result)
-                    return <PyObject*> result
-    if (<Door> self).book is not None and count == (2 if (<Door> self).table is None else 1):
-        if names == NULL and (<Door> self).table is not None:
-            entry = (<Door> self).bare_entry(arguments[0])
-        else:
-            to = <object> arguments[1] if (<Door> self).table is None else (<Door> self).target
-            entry = (<Door> self).book.entry_of(arguments[0], to, arguments + count, names)
-        if entry is not None:
-            found = entry.apply(arguments[0])
-            if found != NULL:
-                return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
-
-
-cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
-    """What a call of convert_like is: its second argument says the target and the device."""
-    cdef PyObject* found
-    if PyVectorcall_NARGS(nargsf) == 2:
-        entry = (<Door> self).book.entry_like(arguments[0], arguments[1], arguments + 2, names)
-        if entry is not None:
-            found = entry.apply(arguments[0])
-            if found != NULL:
-                return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
-
-
-cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
-    """What a call of copyto is."""
-    cdef PyObject* casting = NULL
-    if PyVectorcall_NARGS(nargsf) == 2:
-        if names == NULL:
-            casting = <PyObject*> (<Door> self).target
-        elif PyTuple_GET_SIZE(names) == 1 and <str> PyTuple_GET_ITEM(names, 0) == "casting":
-            casting = arguments[2]
-        if casting != NULL and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
-            Py_INCREF(None)
-            return Py_None
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
-
-
-cdef inline object taken(object route, PyObject* x, PyObject* copy):
-    if not isinstance(route, Route):
-        return NotImplemented
-    if copy == Py_True or (<Route> route).views_only and copy != Py_False:
-        return (<Route> route).run_copy(<object> x)
-    return (<Route> route).run(<object> x)
-
-
-cdef bint says_cpu(PyObject** values, PyObject* names) noexcept:
-    """Whether device="cpu" is all that the call says."""
-    return (
-        PyTuple_GET_SIZE(names) == 1
-        and PyUnicode_CheckExact(values[0])
-        and <str> PyTuple_GET_ITEM(names, 0) == "device"
-        and <str> values[0] == "cpu"
-    )
-
-
-cdef PyObject* copy_asked(PyObject** values, PyObject* names) noexcept:
-    """What the call says of copy: None, True or False."""
-    cdef Py_ssize_t index
-    for index in range(PyTuple_GET_SIZE(names)):
-        if (values[index] == Py_False or values[index] == Py_True) and <str> PyTuple_GET_ITEM(names, index) == "copy":
-            return values[index]
-    return Py_None
-
-
-cdef bint changes_nothing(PyObject* options, PyObject** values, PyObject* names) noexcept:
-    """Whether each keyword is given a value that means the same as leaving it out."""
-    cdef PyObject* harmless
-    cdef Py_ssize_t index, choice
-    cdef bint same
-    for index in range(PyTuple_GET_SIZE(names)):
-        harmless = dict_get(options, PyTuple_GET_ITEM(names, index))
-        same = False
-        if harmless != NULL:
-            for choice in range(PyTuple_GET_SIZE(harmless)):
-                same = same or PyTuple_GET_ITEM(harmless, choice) == values[index]
-            Py_DECREF(harmless)
-        if not same:
-            return False
-    return True
-
-
-cdef object new_door(function, dict table, dict moves, dict options, Book book=None, str target=None):
-    cdef Door made = Door.__new__(Door)
-    made.vectorcall = <void*> enter
-    made.function = function
-    made.table = table
-    made.moves = moves
-    made.options = options
-    made.book = book
-    made.target = target
-    return functools.update_wrapper(made, function)
-
-
-cdef Door _some_door = Door.__new__(Door)
-use_vectorcall(Door, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
-
-
-def door(str target not None, Book book=None, /):
-    """Put a hot route in front of a function, and behind that the recipes of a book.
-
-    Parameters
-    ----------
-    target
-        The target framework's name, whose table of routes is asked.
-    book
-        Where the recipes are.
-
-    Returns
-    -------
-    Callable
-        A decorator of a function of one object, by position, and the options of a conversion, by keyword.
-    """
-    return lambda function: new_door(function, hot_routes(target), hot_routes(f"{target}@cpu"), _OPTIONS, book, target)
-
-
-def convert_door(Book book=None, /):
-    """The same for a function that takes the target as its second argument.
-
-    Parameters
-    ----------
-    book
-        Where the recipes are; the options are those of a conversion, by keyword.
-
-    Returns
-    -------
-    Callable
-        A decorator.
-    """
-    return lambda function: new_door(function, None, None, _OPTIONS, book)
-
-
-def view_door(function, /):
-    """Put a hot route to a View in front of a function.
-
-    Parameters
-    ----------
-    function
-        Its only option is a stream, by keyword.
-
-    Returns
-    -------
-    Callable
-    """
-    return new_door(function, hot_routes("view"), None, {"stream": (None,)})
-
-
-def like_door(Book book not None, /):
-    """Find the recipes of a function that takes an object as its second argument, whose framework is the target.
-
-    Parameters
-    ----------
-    book
-        Where they are; the options are those of a conversion, by keyword.
-
-    Returns
-    -------
-    Callable
-        A decorator.
-    """
-    return lambda function: entered_by(<void*> enter_like, new_door(function, None, None, {}, book))
-
-
-def copyto_door(Writes writes not None, str casting not None, /):
-    """Have a function of two objects and a casting rule write by what is known of their kinds.
-
-    Parameters
-    ----------
-    writes
-        Knows who writes.
-    casting
-        The rule where none is said.
-
-    Returns
-    -------
-    Callable
-        A decorator.
-    """
-    def decorate(function):
-        cdef Door made = entered_by(<void*> enter_copyto, new_door(function, None, None, {}, None, casting))
-        made.writes = writes
-        return made
-
-    return decorate
-
-
-cdef object entered_by(void* enters, object door):
-    (<Door> door).vectorcall = enters
-    return door

@@ -25,7 +25,6 @@ cdef class View:
     cdef int64_t itemsize_(self) noexcept
     cdef int64_t size_(self) noexcept
     cdef int reserve(self, int ndim) except -1
-    cdef void bounds(self, int64_t* low, int64_t* high) noexcept
     cdef bint wants_host(self, dl_device, bint copy) except -1
     cdef object capsule(self, stream, max_version, dl_device, copy)
     cdef int order(self, stream) except -1
@@ -36,10 +35,13 @@ cdef class View:
 # What View.__dlpack_c_exchange_api__ points to; _exchange fills it in.
 cdef DLPackExchangeAPI exchange_api
 
+cdef View blank_view()
+cdef int fill_view(View view, const DLTensor* tensor, uint64_t flags, bint ordered, object owner) except -1
 cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner)
 cdef View empty_view(int ndim, object owner)
 cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil
 cdef bint follows_c(const DLTensor* tensor) noexcept
 cdef Layout measure(const DLTensor* tensor, int64_t itemsize, int64_t* below, int64_t* above) noexcept nogil
 cdef bint is_possible(View view) noexcept
+cdef View memory_like(View other)
 cdef int check_layout(View view) except -1

@@ -15,6 +15,7 @@ from libc.stdint cimport INT32_MAX, INT64_MIN, UINTPTR_MAX, int64_t, uint64_t, u
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from interop._native._copying cimport copy_elements
 from interop._native._export cimport host_accessible, legacy_capsule, versioned_capsule
 from interop._native.dlpack cimport (
     FLAG_IS_COPIED,
@@ -166,22 +167,6 @@ cdef class View:
             size *= self.tensor.shape[axis]
         return size
 
-    cdef void bounds(self, int64_t* low, int64_t* high) noexcept:
-        """Reach below and above the first element, in elements; the last element counts."""
-        cdef int axis
-        cdef int64_t reach
-        low[0] = high[0] = 0
-        for axis in range(self.tensor.ndim):
-            if self.tensor.shape[axis] == 0:
-                low[0] = high[0] = 0
-                return
-            reach = (self.tensor.shape[axis] - 1) * self.tensor.strides[axis]
-            if reach < 0:
-                low[0] += reach
-            else:
-                high[0] += reach
-        high[0] += 1
-
     @property
     def ptr(self):
         return <uintptr_t> self.tensor.data
@@ -241,7 +226,7 @@ cdef class View:
     def extent(self):
         cdef int64_t low, high
         cdef int64_t itemsize = self.itemsize_()
-        self.bounds(&low, &high)
+        reach(&self.tensor, &low, &high)
         start = <uintptr_t> self.tensor.data
         return (start + low * itemsize, start + high * itemsize)
 
@@ -381,26 +366,8 @@ cdef class View:
         """Copy host memory, in C order."""
         if not host_accessible(self.tensor.device.device_type):
             raise BufferError(f"a View copies host memory only, and this is on {self.device}")
-        cdef View view = empty_view(self.tensor.ndim, None)
-        cdef int64_t itemsize = self.itemsize_()
-        cdef _Memory memory = _Memory()
-        cdef char* out
-        # Unsigned: of 2**63 - 1 bytes, which nobody has, there is room for 64 more.
-        memory.block = malloc(<size_t> (self.size_() * itemsize) + 64)
-        if memory.block == NULL:
-            raise MemoryError(f"there are no {self.nbytes} bytes for a copy of {self!r}")
-        out = <char*> ((<uintptr_t> memory.block + 63) & ~(<uintptr_t> 63))
-        view.owner = memory
-        view.flags = self.flags & (<uint64_t> FLAG_SUBBYTE_PADDED)
-        view.tensor.data = out
-        view.tensor.dtype = self.tensor.dtype
-        view.tensor.device.device_type = kDLCPU
-        view.tensor.device.device_id = 0
-        view.tensor.byte_offset = 0
-        memcpy(view.tensor.shape, self.tensor.shape, self.tensor.ndim * sizeof(int64_t))
-        c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
-        if self.size_() != 0:
-            copy_axes(&out, <const char*> self.tensor.data, &self.tensor, 0, itemsize)
+        cdef View view = memory_like(self)
+        copy_elements(&view.tensor, &self.tensor)
         return view
 
     # Array interfaces and buffers. Absent (AttributeError) where the memory isn't of their kind.
@@ -620,21 +587,42 @@ cdef bint follows_f(const DLTensor* tensor) noexcept:
     return follows
 
 
-cdef void copy_axes(char** out, const char* data, const DLTensor* tensor, int axis, int64_t itemsize) noexcept:
-    """Write the elements from `axis` inwards to `out`, in C order."""
-    cdef int64_t index
+cdef bint reach(const DLTensor* tensor, int64_t* low, int64_t* high) noexcept nogil:
+    """Reach below and above the first element, in elements, of which the last counts; False where there is none."""
+    cdef int axis
     cdef int64_t step
-    if axis == tensor.ndim:
-        memcpy(out[0], data, itemsize)
-        out[0] += itemsize
-        return
-    step = tensor.strides[axis] * itemsize
-    if axis == tensor.ndim - 1 and step == itemsize:
-        memcpy(out[0], data, tensor.shape[axis] * itemsize)
-        out[0] += tensor.shape[axis] * itemsize
-        return
-    for index in range(tensor.shape[axis]):
-        copy_axes(out, data + index * step, tensor, axis + 1, itemsize)
+    low[0] = high[0] = 0
+    for axis in range(tensor.ndim):
+        if tensor.shape[axis] == 0:
+            low[0] = high[0] = 0
+            return False
+        step = (tensor.shape[axis] - 1) * tensor.strides[axis]
+        if step < 0:
+            low[0] += step
+        else:
+            high[0] += step
+    high[0] += 1
+    return True
+
+
+cdef View memory_like(View other):
+    """A View of fresh host memory for as many elements of the same type, in C order."""
+    cdef View view = empty_view(other.tensor.ndim, None)
+    cdef _Memory memory = _Memory()
+    # Unsigned: of 2**63 - 1 bytes, which nobody has, there is room for 64 more.
+    memory.block = malloc(<size_t> (other.size_() * other.itemsize_()) + 64)
+    if memory.block == NULL:
+        raise MemoryError(f"there are no {other.nbytes} bytes for a copy of {other!r}")
+    view.owner = memory
+    view.flags = other.flags & (<uint64_t> FLAG_SUBBYTE_PADDED)
+    view.tensor.data = <char*> ((<uintptr_t> memory.block + 63) & ~(<uintptr_t> 63))
+    view.tensor.dtype = other.tensor.dtype
+    view.tensor.device.device_type = kDLCPU
+    view.tensor.device.device_id = 0
+    view.tensor.byte_offset = 0
+    memcpy(view.tensor.shape, other.tensor.shape, other.tensor.ndim * sizeof(int64_t))
+    c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
+    return view
 
 
 cdef View empty_view(int ndim, object owner):
@@ -648,14 +636,16 @@ cdef View empty_view(int ndim, object owner):
     return view
 
 
-cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner):
-    """A View of what `tensor` describes; shape and strides are copied."""
-    cdef View view = View.__new__(View)
-    cdef int64_t* shape
+cdef View blank_view():
+    """A View of nothing, to be filled in: what it takes to make one may run the collector, and that anything."""
+    return View.__new__(View)
+
+
+cdef int fill_view(View view, const DLTensor* tensor, uint64_t flags, bint ordered, object owner) except -1:
+    """Have a blank View describe what `tensor` does; shape and strides are copied, and no Python runs."""
     view.reserve(tensor.ndim)
-    shape = view.tensor.shape
-    memcpy(shape, tensor.shape, tensor.ndim * sizeof(int64_t))
-    memcpy(shape + tensor.ndim, tensor.strides, tensor.ndim * sizeof(int64_t))
+    memcpy(view.tensor.shape, tensor.shape, tensor.ndim * sizeof(int64_t))
+    memcpy(view.tensor.strides, tensor.strides, tensor.ndim * sizeof(int64_t))
     view.tensor.data = tensor.data
     view.tensor.device = tensor.device
     view.tensor.dtype = tensor.dtype
@@ -663,6 +653,13 @@ cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object 
     view.flags = flags
     view.ordered = ordered
     view.owner = owner
+    return 0
+
+
+cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object owner):
+    """A View of what `tensor` describes; shape and strides are copied."""
+    cdef View view = blank_view()
+    fill_view(view, tensor, flags, ordered, owner)
     return view
 
 

@@ -8,7 +8,7 @@ from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
-from interop._native._arrays cimport ALIGNED_64, FLAG_BITS, Array, Signature, disjoint, release
+from interop._native._arrays cimport ALIGNED_64, FLAG_BITS, Array, Signature, disjoint, itemsize_of, release, size_of
 from interop._native._calls cimport (
     Memo,
     Py_DECREF,
@@ -17,17 +17,19 @@ from interop._native._calls cimport (
     PyTuple_GET_SIZE,
     route_of,
 )
+from interop._native._copying cimport copy_elements
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport copy_into, descr_of, new_ndarray
 from interop._native._ops cimport plain_strides
-from interop._native._readers cimport PLAIN, Outlook, Reader
+from interop._native._readers cimport PLAIN, Reader
 from interop._native._recipes cimport current_epoch, reader_table
+from interop._native.dlpack cimport DLTensor
 
 
 cdef class Writer:
     """The base of what writes into arrays of one framework; this one writes nothing."""
 
-    cdef bint write(self, object dst, object src, Array* values) except -1:
+    cdef bint write(self, object dst, object src, const Array* into, Array* values) except -1:
         """Write, or return False where it is for the planner."""
         return False
 
@@ -47,9 +49,15 @@ cdef class NdarrayWriter(Writer):
     def __cinit__(self, quiet=None, /):
         self.quiet = quiet
 
-    cdef bint write(self, object dst, object src, Array* values) except -1:
+    cdef bint write(self, object dst, object src, const Array* into, Array* values) except -1:
         if descr_of(values.tensor.dtype) == NULL:
             return False
+        if not values.stays:
+            # What its framework may free is read while the GIL is held, which numpy doesn't, and not for long.
+            if not same_elements(&into.tensor, &values.tensor):
+                return False
+            copy_elements(&into.tensor, &values.tensor)
+            return True
         source = new_ndarray(&values.tensor, True, src)
         if self.quiet is None:
             copy_into(dst, source)
@@ -57,6 +65,17 @@ cdef class NdarrayWriter(Writer):
             with self.quiet():
                 copy_into(dst, source)
         return True
+
+
+cdef bint same_elements(const DLTensor* into, const DLTensor* tensor) noexcept:
+    """Whether two small arrays have the same shape and elements of the same type."""
+    cdef int axis
+    if into.ndim != tensor.ndim or into.dtype.code != tensor.dtype.code or into.dtype.bits != tensor.dtype.bits:
+        return False
+    for axis in range(into.ndim):
+        if into.shape[axis] != tensor.shape[axis]:
+            return False
+    return size_of(tensor) * itemsize_of(tensor) <= PIECE
 
 
 @cython.final
@@ -79,7 +98,7 @@ cdef class ExchangeWriter(Writer):
         self.api = api
         self.copy = copy
 
-    cdef bint write(self, object dst, object src, Array* values) except -1:
+    cdef bint write(self, object dst, object src, const Array* into, Array* values) except -1:
         cdef PyObject* made
         if type(src) is type(dst):
             self.copy(dst, src)
@@ -105,6 +124,8 @@ cdef struct Pair:
 
 cdef enum:
     PAIRS = 64
+    # Bytes for which the GIL is held.
+    PIECE = 1 << 20
 
 
 @cython.final
@@ -142,17 +163,15 @@ cdef class Writes:
     cdef bint write(self, PyObject* dst, PyObject* src, object casting) except -1:
         """Write, or return False where it is for the planner."""
         cdef Array into, values
-        cdef Outlook outlook
         cdef Reader writes = self.reader_of(dst)
         cdef Reader reads = self.reader_of(src)
         cdef bint done = False
         if writes is None or reads is None:
             return False
-        outlook.guesses = 0
-        outlook.detach = outlook.aliases = False
-        into.owner = into.made = values.owner = values.made = NULL
+        into.owner = values.owner = NULL
+        into.stays = values.stays = False
         try:
-            if writes.glance(dst, &into) == PLAIN and reads.read(src, &values, &outlook) == PLAIN:
+            if writes.glance(dst, &into) == PLAIN and reads.read(src, &values) == PLAIN:
                 done = self.written(<object> dst, <object> src, casting, &into, &values)
         finally:
             release(&into)
@@ -185,7 +204,7 @@ cdef class Writes:
         if known.writer is None or values.tensor.ndim > into.tensor.ndim or not disjoint(&into.tensor, &values.tensor):
             return False
         try:
-            return known.writer.write(dst, src, values)
+            return known.writer.write(dst, src, into, values)
         except Exception:
             # Shapes that don't broadcast, a leaf that requires grad: the planner's way says it in words.
             return False

@@ -61,9 +61,7 @@ def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     def plan(x: Any) -> tuple[Facts | None, Recipe | None]:
         return recipe_of(x, source, target, options)
 
-    return Entry(
-        reader, plan, detach=options.detach, ordered=options.order is not None, typed=options.dtype is not None
-    )
+    return Entry(reader, plan)
 
 
 def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:

@@ -20,7 +20,7 @@ from ctypes import (
     c_void_p,
 )
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from interop._dtypes import BY_NUMPY, BY_TRIPLE
 
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
+
+T = TypeVar("T")
 
 READ_ONLY, IS_COPIED, SUBBYTE_PADDED = 1, 2, 4
 
@@ -113,8 +115,15 @@ dying_name: Final = _python("PyCapsule_GetName", c_char_p, c_void_p)
 incref: Final = _python("Py_IncRef", None, ctypes.py_object)
 decref: Final = _python("Py_DecRef", None, ctypes.py_object)
 
+
+def immortal(x: T) -> T:
+    """Keep an object to the end of the process: C may call it when the modules have gone, and what they held."""
+    incref(x)
+    return x
+
+
 # CPython keeps the pointer to a capsule's name, so names live as long as the process.
-_names: Final[dict[bytes, c_char_p]] = {}
+_names: Final[dict[bytes, c_char_p]] = immortal({})
 
 
 def static_name(name: bytes | None) -> c_char_p | None:

@@ -19,6 +19,7 @@ from interop.testing._capsules import (
     Fields,
     capsule_name,
     capsule_pointer,
+    immortal,
     incref,
     managed_of,
 )
@@ -164,7 +165,7 @@ class NoRename(Right):
         return Borrowed(managed_of(capsule))
 
 
-_immortal: list[Any] = []
+_immortal: list[Any] = immortal([])
 
 
 class Borrowed(Consumed):

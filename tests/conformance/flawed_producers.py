@@ -21,6 +21,7 @@ from interop.testing._capsules import (
     capsule_pointer,
     dying_name,
     dying_pointer,
+    immortal,
     incref,
     static_name,
 )
@@ -281,7 +282,7 @@ def _always_delete(capsule: int) -> None:
     DELETER(managed.deleter)(ctypes.addressof(managed))
 
 
-_ALWAYS = DESTRUCTOR(_always_delete)
+_ALWAYS = immortal(DESTRUCTOR(_always_delete))
 
 
 class DeletesUsed(OwnCapsule):
@@ -292,7 +293,7 @@ class NoDestructor(OwnCapsule):
     """Nothing frees a capsule that nobody consumed."""
 
 
-_NOTHING = DELETER(lambda _: None)
+_NOTHING = immortal(DELETER(lambda _: None))
 # A function of CPython that takes no GIL, and dies without one; ctypes callbacks all take it.
 _NO_GIL = ctypes.pythonapi.PyDict_New
 
@@ -503,7 +504,7 @@ def _allocate_vector(_like: int, out: int, _context: int, _error: int) -> int:
     return 0
 
 
-_ALLOCATE_VECTOR = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(_allocate_vector)
+_ALLOCATE_VECTOR = immortal(ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(_allocate_vector))
 
 
 def _with_function(tp: type[Any], index: int, function: Any) -> type[Any]:

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from interop.testing._capsules import immortal
 from interop.testing.conformance import Outcome, Result
 
 #: The programs' namespaces: C may still call what is in them.
-_kept: list[dict[str, Any]] = []
+_kept: list[dict[str, Any]] = immortal([])
 
 
 def not_shown(results: Iterable[Result]) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fnmatch import fnmatch
 
 import conformance.flawed_consumers as flawed
 import pytest
 from conformance.flawed_consumers import FLAWS, RIGHT, Flaw
 from conformance.reproducers import not_shown
+from conftest import PATIENCE
 
 from interop.testing.conformance import CONSUMER_CHECKS, Outcome, Result
 from interop.testing.conformance._run import run_checks
@@ -44,6 +47,13 @@ def test_a_flaw_is_caught_by_the_check_that_names_it(flaw: Flaw) -> None:
     passed = [pattern for pattern in flaw.fails if not any(fnmatch(name, pattern) for name in failed)]
     assert passed == [], failed
     assert [name for name in failed if not matches(name, flaw.fails + flaw.besides)] == []
+
+
+def test_a_run_that_keeps_exports_to_its_end_ends_well() -> None:
+    """As a worker of pytest-xdist ends, nobody sees."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "NoRename", __file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def test_each_check_has_a_flaw_that_fails_it() -> None:

@@ -410,7 +410,7 @@ def test_the_suite_fails_where_a_known_failure_is_mended(toy: Path) -> None:
     (toy / "test_suite.py").write_text(SUITE)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rf", str(toy / "test_suite.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=toy, timeout=PATIENCE)
-    assert "export-device is known to fail (not true), and doesn't" in done.stdout
+    assert "export-device is known to fail (not true), and doesn't" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout, done.stdout
 
 

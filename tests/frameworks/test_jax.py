@@ -369,3 +369,20 @@ def test_what_its_dlpack_lacks_is_no_way_round() -> None:
     a, b = interop.to_numpy(x, dtype="int4"), interop.to_numpy(x, dtype="int4", order="F")
     assert (a.strides, b.strides) == ((3, 1), (1, 2))
     assert a.astype("int32").tolist() == b.astype("int32").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_what_needs_no_value_works_in_transformed_functions() -> None:
+    def questions(v: Any) -> Any:
+        assert interop.framework(v) == "jax"
+        assert interop.dtype(v) == "float32"
+        assert interop.device(v) == "cpu"
+        assert interop.to_jax(v) is v
+        assert interop.convert_like(v, v) is v
+        assert interop.explain(v, "jax").ok
+        # What isn't traced is a constant there.
+        return v * 2 + interop.convert_like(np.ones(2, np.float32), v)
+
+    y = jnp.ones((3, 2), "float32")
+    assert jax.jit(questions)(y).tolist() == [[3, 3]] * 3
+    assert jax.vmap(questions)(y).tolist() == [[3, 3]] * 3
+    assert jax.grad(lambda v: questions(v).sum())(y).tolist() == [[2, 2]] * 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,6 +11,9 @@ from frameworks.table import FRAMEWORKS
 from test_hostile import CALLS, HOSTILE, content, outcome
 
 import interop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TARGETS = [name for name in FRAMEWORKS if not FRAMEWORKS[name].source_only]
 
@@ -43,8 +46,11 @@ def test_a_lazy_array_of_another_thread_is_told_where_to_evaluate_it() -> None:
     thread.start()
     thread.join()
     lazy = made[0]
-    calls = [interop.to_numpy, interop.to_torch, interop.view, lambda x: interop.shares_memory(x, np.ones(1))]
-    for call in (*calls, lambda x: interop.copyto(np.zeros(3), x), lambda x: interop.copyto(x, np.zeros(3))):
+    calls: tuple[Callable[[Any], Any], ...] = (
+        *(interop.to_numpy, interop.to_torch, interop.view, lambda x: interop.shares_memory(x, np.ones(1))),
+        *(lambda x: interop.copyto(np.zeros(3), x), lambda x: interop.copyto(x, np.zeros(3))),
+    )
+    for call in calls:
         with pytest.raises(interop.UnsupportedError, match=r"Call mlx\.core\.eval\(x\) in the thread that made it"):
             call(lazy)
     # What needs no value works.

@@ -209,4 +209,4 @@ def test_what_polars_keeps_apart_is_copied(x: Any, why: str | None, values: list
 @pytest.mark.parametrize("x", [pl.Series([1]), pl.Series([True])], ids=["plain", "bool"])
 def test_a_series_is_called_polars_where_it_cannot_be_written(x: Any) -> None:
     with pytest.raises(interop.ReadOnlyError, match="a polars tensor"):
-        interop.copyto(x, np.zeros(1, "int64"))
+        interop.copyto(x, np.zeros(1, interop.dtype(x).numpy))

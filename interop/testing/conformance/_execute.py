@@ -18,6 +18,7 @@ from tempfile import TemporaryFile
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
+from interop.testing._capsules import immortal
 from interop.testing.conformance._check import Outcome
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ _LONGEST: Final = 300
 _START: Final = 180.0
 # So many checks may not return before the rest is given up.
 _HANGS: Final = 3
-# C keeps pointers to callbacks and capsules' names that scripts made, longer than the scripts last.
-_kept: Final[list[object]] = []
+# C keeps pointers to callbacks and capsules' names that scripts made, longer than the scripts, and this module, last.
+_kept: Final[list[object]] = immortal([])
 
 
 def _one_line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ from interop.testing._capsules import (
     capsule_new,
     dying_name,
     dying_pointer,
+    immortal,
     new_managed,
     static_name,
 )
@@ -58,9 +59,13 @@ _deleted: Final[deque[_Export]] = deque(maxlen=256)
 _capsules: Final[list[CapsuleType]] = []
 _FEWEST: Final = 64
 _sweep_at = _FEWEST
+# Something once the interpreter is about to let its modules go: from then on the names of this one mean nothing.
+_closed: Final[list[bool]] = []
 
 
-def _delete(address: int) -> None:
+def _delete(address: int, closed: list[bool] = _closed) -> None:
+    if closed:
+        return
     with _lock:
         export = _live.pop(address, None)
         if export is None:
@@ -75,7 +80,9 @@ def _delete(address: int) -> None:
         _deleted.append(export)
 
 
-def _destroy(capsule: int) -> None:
+def _destroy(capsule: int, closed: list[bool] = _closed) -> None:
+    if closed:
+        return
     name = dying_name(capsule)
     if name is None or not name.startswith(b"used_"):
         address = dying_pointer(capsule, name)
@@ -83,8 +90,9 @@ def _destroy(capsule: int) -> None:
             _delete(address)
 
 
-_deleter: Final = DELETER(_delete)
-_destructor: Final = DESTRUCTOR(_destroy)
+# Who holds a capsule of a fake, or its memory, may let go of it after this module has gone.
+_deleter: Final = immortal(DELETER(_delete))
+_destructor: Final = immortal(DESTRUCTOR(_destroy))
 _deleter_address: Final = ctypes.cast(_deleter, ctypes.c_void_p).value
 _destructor_address: Final = ctypes.cast(_destructor, ctypes.c_void_p).value
 
@@ -138,4 +146,6 @@ def sweep() -> None:
     del gone
 
 
+# The last that is registered is the first that is called.
+atexit.register(_closed.append, True)
 atexit.register(sweep)

@@ -202,9 +202,11 @@ class Case:
     @property
     def source_writes(self) -> bool:
         """Whether the source's framework has to write into the target's memory: it has none that the target takes."""
-        room = self.room
+        room, limits = self.room, self.source_limits
         encoded = "encoded" in self.facts.pending and not self.casts
-        return encoded or room.alignment > ALLOCATORS_ALIGN or self.dtype.name in room.own
+        # What it casts to may be a type that it can't hand on either.
+        kept = limits is not None and self.dtype.name in limits.own
+        return encoded or kept or room.alignment > ALLOCATORS_ALIGN or self.dtype.name in room.own
 
     @property
     def unsettled(self) -> bool:

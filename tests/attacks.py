@@ -10,7 +10,7 @@ from __future__ import annotations
 import array as arrays
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from itertools import product
 from random import Random
@@ -148,7 +148,7 @@ def refused_resizes() -> None:
 
 
 @contextmanager
-def collecting(change: Callable[[], None]) -> Iterator[Callable[[int], None]]:
+def collecting(change: Callable[[], None]) -> Generator[Callable[[int], None]]:
     """Call `change` whenever the garbage collector starts; yields what sets how soon it does."""
 
     def started(phase: str, _info: object) -> None:

@@ -261,7 +261,7 @@ LENGTH = 3000
 
 
 def _one_value(name: str, result: Any) -> None:
-    values = np.asarray(result).real
+    values = np.real(np.asarray(result))
     assert values.shape == (LENGTH,), f"{name}: {values.shape}"
     low, high = float(values.min()), float(values.max())
     assert low == high, f"{name}: a mixture, from {low} to {high}"

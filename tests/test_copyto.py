@@ -138,3 +138,16 @@ def test_the_first_error_of_several_wins() -> None:
         interop.copyto(readonly, source.detach(), casting="unsafe")
     with pytest.raises(interop.CopyError, match="broadcast"):
         interop.copyto(readonly.copy(), source.detach(), casting="unsafe")
+
+
+def test_a_tensor_of_inference_mode_is_written_inside_of_it_only() -> None:
+    """torch itself writes, and then refuses."""
+    with torch.inference_mode():
+        t = torch.zeros(3)
+    with pytest.raises(interop.UnsupportedError, match=r"inside of torch\.inference_mode"):
+        interop.copyto(t, np.ones(3, "f4"))
+    assert t.tolist() == [0, 0, 0]
+    with torch.inference_mode():
+        interop.copyto(t, np.ones(3, "f4"))
+        assert interop.to_torch(t, copy=True).tolist() == [1, 1, 1]
+    assert t.tolist() == [1, 1, 1]

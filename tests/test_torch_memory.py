@@ -568,7 +568,8 @@ def test_a_refused_call_locks_nothing(what: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_what_is_on_the_memory_locks_it(dtype: torch.dtype, options: str) -> None:
     t = torch.ones(4).to(dtype)
-    a = interop.to_numpy(t, **{**OPTIONS[options], **({"dtype": dtype} if "dtype" in options else {})})
+    asked: dict[str, Any] = {**OPTIONS[options], **({"dtype": dtype} if "dtype" in options else {})}
+    a = interop.to_numpy(t, **asked)
     assert interop.shares_memory(a, t)
     with pytest.raises(RuntimeError, match="not resizable"):
         t.untyped_storage().resize_(0)

@@ -255,6 +255,10 @@ class TorchAdapter(TorchStreams):
         """Write with ``copy_``, which casts, moves, resolves bits, records the graph and counts versions."""
         if isinstance(dst, View):
             dst = self.wrap(dst)
+        if dst.is_inference() and not torch.is_inference_mode_enabled():
+            # copy_ itself refuses it when it has written.
+            msg = "a tensor of inference mode is written inside of torch.inference_mode() only."
+            raise UnsupportedError(msg)
         if isinstance(src, View):
             if src.device.is_host and not _can_wrap(src):
                 if dst.device.type == "cpu" and not dst.requires_grad:

@@ -266,3 +266,14 @@ def test_what_its_dlpack_lacks_is_no_way_round(dtype: str) -> None:
     assert interop.to_numpy(x, dtype=dtype).astype("int32").tolist() == [0, 1, 2]
     variable = tf.Variable(np.arange(3).astype(getattr(ml_dtypes, dtype)))
     assert interop.to_numpy(variable).astype("int32").tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("source", ["float4_e2m1fn", "int4", "float8_e5m2"])
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "uint4"])
+@pytest.mark.parametrize("target", ["numpy", "torch"])
+def test_a_cast_between_two_types_that_its_dlpack_lacks(source: str, dtype: str, target: str) -> None:
+    x = tf.constant(np.arange(3).astype(np.float32).astype(getattr(ml_dtypes, source)))
+    plan = interop.explain(x, target, dtype=dtype)
+    assert plan.ok == (target == "numpy" or dtype != "uint4")
+    if plan.ok:
+        assert interop.to_numpy(interop.convert(x, target, dtype=dtype)).astype("int32").tolist() == [0, 1, 2]

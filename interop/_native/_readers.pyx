@@ -201,7 +201,8 @@ cdef class ExchangeReader(Reader):
         the memory of the owner that was found first (pytorch#170298).
         """
         cdef int flags = 0
-        if not self.state.passes(x):
+        # What is elsewhere goes other ways, and soon.
+        if not self.on_host(x) or not self.state.passes(x):
             return UNUSUAL
         if set_if(ask(<PyObject*> self.is_negative, x), &flags, NEGATIVE) < 0:
             return UNUSUAL

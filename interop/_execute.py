@@ -357,7 +357,8 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
     keeper = run.keeper(value) if isinstance(value, View) else None
     value = run.to_read(writer, value)
     run.written = True
-    if keeper is not None and step.do == "copy" and isinstance(allocator, HostOnly) and allocator is writer:
+    plain = step.do == "copy" and not step.swapped
+    if keeper is not None and plain and isinstance(allocator, HostOnly) and allocator is writer:
         # In memory of the host each element is where it is said to be, so the core writes it there in one pass.
         result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
         if not keeper.copy(allocator.export(result, allocator.describe(result), None), value):

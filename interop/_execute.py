@@ -118,11 +118,15 @@ class _Run:
         try:
             yield
         except Exception as err:
-            if own and not is_alike(self.case.facts, describe(adapter, value)):
+            if own and self.is_another(value):
                 raise changed(self.case.facts) from err
             raise
-        if own and not is_alike(self.case.facts, describe(adapter, value)):
+        if own and self.is_another(value):
             raise changed(self.case.facts)
+
+    def is_another(self, value: Any) -> bool:
+        """Whether the source has become an array of another type or shape."""
+        return not is_alike(self.case.facts, describe(self.source, value, traced=True))
 
     def working(self, adapter: Adapter) -> AbstractContextManager[None]:
         """Have a framework work on the device that is copied on, and on the stream that was named."""
@@ -209,8 +213,17 @@ def _hold(run: _Run, result: Any) -> None:
         return
     if not run.case.room.certain and describe(run.target, result).ptr != view.ptr:
         return
-    # It could be resized until now.
-    if not keeper.lock(view):
+    try:
+        there = keeper.lock(view)
+    except Exception as err:
+        case = run.case
+        what = f"can't hand {describe_facts(case.facts)} to {case.target} as a view"
+        why = f"{case.facts.framework} can't be kept from freeing the memory here ({type(err).__name__}: {err})"
+        raise UnsupportedError(
+            message(what, why, f"{call_text(case.target, **case.spelled(copy=True))} copies.")
+        ) from err
+    # It could be moved until now.
+    if not there:
         raise changed(run.case.facts)
 
 

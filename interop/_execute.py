@@ -218,10 +218,9 @@ def _hold(run: _Run, result: Any) -> None:
     except Exception as err:
         case = run.case
         what = f"can't hand {describe_facts(case.facts)} to {case.target} as a view"
-        why = f"{case.facts.framework} can't be kept from freeing the memory here ({type(err).__name__}: {err})"
-        raise UnsupportedError(
-            message(what, why, f"{call_text(case.target, **case.spelled(copy=True))} copies.")
-        ) from err
+        why = f"{case.facts.framework} can't be kept from freeing the memory here ({said(err)})"
+        fix = f"{call_text(case.target, **case.spelled(copy=True))} copies."
+        raise UnsupportedError(message(what, why, fix)) from err
     # It could be moved until now.
     if not there:
         raise changed(run.case.facts)

@@ -72,6 +72,6 @@ def part(size: int) -> Any:
 def test_memory_that_isnt_there_is_refused(to: str, what: str, options: str) -> None:
     t = refused() if what == "refused" else part({"freed": 0, "smaller": 64}[what])
     before = t.untyped_storage().resizable()
-    with pytest.raises(interop.UnsupportedError, match="storage was freed|beyond its storage"):
+    with pytest.raises(interop.UnsupportedError, match=r"storage was freed|beyond its storage"):
         interop.convert(t, to, **OPTIONS[options])
     assert t.untyped_storage().resizable() == before

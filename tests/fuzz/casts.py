@@ -39,8 +39,8 @@ def difference(before: Found, after: Found, *, signs: bool = True) -> str | None
         wrong = defined & ~same
     if not wrong.any():
         return None
-    before, now, wanted = (each[wrong].ravel()[:3] for each in (source, got, expected))
-    return f"{before} became {now}, and is {wanted} as numpy casts"
+    first, now, wanted = (each[wrong].ravel()[:3] for each in (source, got, expected))
+    return f"{first} became {now}, and is {wanted} as numpy casts"
 
 
 def _is_float(dtype: np.dtype[Any]) -> bool:

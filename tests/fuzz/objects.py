@@ -102,7 +102,7 @@ class Wrapped(torch.Tensor):
     """A subclass that overrides what every operation does."""
 
     @staticmethod
-    def __new__(cls, x: Any) -> Any:
+    def __new__(cls: Any, x: Any) -> Any:
         return torch.Tensor._make_wrapper_subclass(cls, x.shape, dtype=x.dtype)
 
     @classmethod

@@ -26,11 +26,6 @@ ERRORS: Final = (
 )
 
 
-#: Laws that known.py names.
-PLANS_ARE_FREE: Final = "a plan holds no tensor"
-STAYS_RESIZABLE: Final = "the storage stays resizable"
-
-
 class Broken(Exception):
     """A law that a call has broken, by its name."""
 
@@ -259,10 +254,14 @@ def resizable(seen: Seen) -> None:
     """What isn't on a tensor's memory doesn't keep its storage from being resized."""
     call = seen.case.call
     if seen.error is None and call.kind in ("view", "convert", "convert_like"):
-        found = None if call.kind == "view" else reading.read(seen.result)
         truth = seen.truth
-        if found is None or truth is None or found.extent is None or truth.extent is None or not truth.data:
+        if call.kind == "view" or seen.result is seen.names["x"]:
+            return
+        if truth is None or truth.extent is None or not truth.data:
+            return
+        found = reading.read(seen.result)
+        if found.extent is None:
             return
         if overlap(found.extent, truth.extent):
             return
-    need(reading.resizable(seen.names["x"]), STAYS_RESIZABLE, f"it is locked: {short(seen.error)}")
+    need(reading.resizable(seen.names["x"]), "the storage stays resizable", f"it is locked: {short(seen.error)}")

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fuzz.known import KNOWN, PARDONED
+from fuzz.known import KNOWN
 from fuzz.running import Cases, Failure, Runner, growth
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _work(cases: Sequence[Case] | None, seed: int, first: int, count: int, folde
     # Threads are another matter (stress.py).
     torch.set_num_threads(1)
     names = frameworks()
-    runner = Runner(names, PARDONED if cases is None else _pardoned_beside(cases))
+    runner = Runner(names)
     todo = Cases(seed, names)
     with (folder / "number").open("r+b", buffering=0) as number, (folder / "failures").open("a") as failures:
 
@@ -95,11 +95,6 @@ def _work(cases: Sequence[Case] | None, seed: int, first: int, count: int, folde
 
 #: Cases that are repeated, to see whether anything is kept of them.
 GROWING: Final = 1000
-
-
-def _pardoned_beside(cases: Sequence[Case]) -> frozenset[str]:
-    """A known case is looked at for all that is pardoned of others, if that is what is known of it."""
-    return frozenset() if any(case in KNOWN.values() for case in cases) else PARDONED
 
 
 # The one that watches it.

@@ -12,6 +12,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -53,11 +54,7 @@ options = pytest.mark.parametrize("options", OPTIONS)
 
 #: Ways to an array on a tensor's memory: each option, and a View.
 WAYS: dict[str, Callable[[Any], Any]] = {
-    **{
-        name: (lambda x, asked=asked: interop.to_numpy(x, **asked))
-        for name, asked in OPTIONS.items()
-        if name != "copy=True"
-    },
+    **{name: partial(interop.to_numpy, **asked) for name, asked in OPTIONS.items() if name != "copy=True"},
     "same dtype": lambda x: interop.to_numpy(x, dtype=x.dtype),
     "convert": lambda x: interop.convert(x, np, writable=False),
     "view": lambda x: interop.to_numpy(interop.view(x)),
@@ -140,9 +137,8 @@ def test_replacing_a_tensors_memory_leaves_the_old_view_on_the_old_memory(dtype:
         t.set_(torch.full((2, 2), 7.0, dtype=dtype).untyped_storage())
     elif change == "swap_tensors":
         torch.utils.swap_tensors(t, torch.nn.Parameter(torch.full((2, 2), 7.0, dtype=dtype), requires_grad=False))
-    else:
-        del module, t
     assert change == "dropped" or t.data_ptr() != pointer
+    del module, t
     gc.collect()
     rubbish = [torch.full((64, 64), -5.0, dtype=dtype) for _ in range(50)]
     assert (a.tobytes(), a.shape, a.dtype) == before

@@ -133,11 +133,14 @@ def test_there_is_no_memory_at_null_nor_beside_it() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, "", -1, 1 << 64, 1.5])
-def test_an_owner_that_doesnt_know_keeps_nothing(answer: object) -> None:
+def test_an_owner_that_doesnt_know_keeps_nothing(answer: Any) -> None:
+    def raises(_: Any) -> Any:
+        raise ZeroDivisionError
+
     a = np.ones(3)
     broken = Keeper(owner=Owner, start=lambda _: answer, size=Owner.size, movable=Owner.is_movable, lock=Owner.lock)
     assert not broken.keeps(seen(a, Owner(a)))
-    raising = Keeper(owner=Owner, start=Owner.start, size=lambda _: 1 // 0, movable=lambda _: 1 // 0, lock=Owner.lock)
+    raising = Keeper(owner=Owner, start=Owner.start, size=raises, movable=raises, lock=Owner.lock)
     assert not raising.keeps(seen(a, Owner(a)))
     assert not raising.may_move(seen(a, Owner(a)))
 

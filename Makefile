@@ -66,7 +66,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format help leg lint package sanitize stale versions
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format fuzz help leg lint package sanitize stale versions
 .PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
@@ -167,6 +167,10 @@ package: $(STAMPS)/package $(STAMPS)/test  ## build sdist and wheel, and try the
 sanitize: $(STAMPS)/package $(STAMPS)/test  ## the tests of the Cython core, compiled to find reads and writes beyond memory
 	$(call say,the Cython core under the sanitizers of addresses and undefined behaviour)
 	$(BIN)/python tests/sanitize.py -n $(WORKERS) $(ARGS)
+
+fuzz: $(STAMPS)/package $(STAMPS)/test  ## random calls against an oracle of their own: ARGS="--calls 1000000 --seed 7"
+	$(call say,random calls ($(INTEROP_TEST_FRAMEWORKS)))
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 bench: $(STAMPS)/package $(STAMPS)/bench  ## measure against the budgets and the peers
 	$(call say,the benchmarks)

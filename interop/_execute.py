@@ -118,11 +118,15 @@ class _Run:
         try:
             yield
         except Exception as err:
-            if own and not is_alike(self.case.facts, describe(adapter, value)):
+            if own and self.is_another(value):
                 raise changed(self.case.facts) from err
             raise
-        if own and not is_alike(self.case.facts, describe(adapter, value)):
+        if own and self.is_another(value):
             raise changed(self.case.facts)
+
+    def is_another(self, value: Any) -> bool:
+        """Whether the source has become an array of another type or shape."""
+        return not is_alike(self.case.facts, describe(self.source, value, traced=True))
 
     def working(self, adapter: Adapter) -> AbstractContextManager[None]:
         """Have a framework work on the device that is copied on, and on the stream that was named."""
@@ -209,8 +213,16 @@ def _hold(run: _Run, result: Any) -> None:
         return
     if not run.case.room.certain and describe(run.target, result).ptr != view.ptr:
         return
-    # It could be resized until now.
-    if not keeper.lock(view):
+    try:
+        there = keeper.lock(view)
+    except Exception as err:
+        case = run.case
+        what = f"can't hand {describe_facts(case.facts)} to {case.target} as a view"
+        why = f"{case.facts.framework} can't be kept from freeing the memory here ({said(err)})"
+        fix = f"{call_text(case.target, **case.spelled(copy=True))} copies."
+        raise UnsupportedError(message(what, why, fix)) from err
+    # It could be moved until now.
+    if not there:
         raise changed(run.case.facts)
 
 
@@ -357,7 +369,8 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
     keeper = run.keeper(value) if isinstance(value, View) else None
     value = run.to_read(writer, value)
     run.written = True
-    if keeper is not None and step.do == "copy" and isinstance(allocator, HostOnly) and allocator is writer:
+    plain = step.do == "copy" and not step.swapped
+    if keeper is not None and plain and isinstance(allocator, HostOnly) and allocator is writer:
         # In memory of the host each element is where it is said to be, so the core writes it there in one pass.
         result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
         if not keeper.copy(allocator.export(result, allocator.describe(result), None), value):

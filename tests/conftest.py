@@ -55,8 +55,11 @@ ON_A_DEVICE = {
     TESTS / "cudasim": "the simulated CUDA device (make test-cuda)",
 }
 
-#: A package of its own, which has its own tests (test_plugins.py runs them).
-collect_ignore = ["plugin_example"]
+#: A package of its own, which has its own tests (test_plugins.py runs them), and one that tests run as a program.
+collect_ignore = ["plugin_example", "fuzz"]
+
+#: What tests import that isn't theirs alone: they need what it needs.
+PROGRAMS = ("attacks", "fuzz", "stress")
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "regular")
 
@@ -98,8 +101,15 @@ def _needs(text: str, pattern: str, *, absent: list[str] = ABSENT) -> str | None
     return next((name for name in absent if re.search(pattern.format(name), text, re.MULTILINE)), None)
 
 
-def _needed_by(path: Path) -> str | None:
+def _text(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
+    used = [name for name in PROGRAMS if re.search(rf"^from {name}\b", text, re.MULTILINE)]
+    files = [file for name in used for file in (TESTS / f"{name}.py", *sorted((TESTS / name).glob("*.py")))]
+    return text + "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+
+
+def _needed_by(path: Path) -> str | None:
+    text = _text(path)
     if not path.is_relative_to(LEGS):
         return _needs(text, r"^(?:import|from) {}\b")
     if path.name.startswith("test_") and not set(FRAMEWORKS) - {"numpy", "torch", "cupy"}:

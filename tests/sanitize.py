@@ -24,7 +24,10 @@ REPORTS = BUILD / "reports"
 FLAGS = "-O1 -g -fno-wrapv -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
 #: What tests of the core there are, beside those that are named for it.
-TESTS = ("test_attacks.py", "test_lifetime.py", "test_producers.py", "test_stress.py", "test_threads.py")
+TESTS = (
+    *("test_attacks.py", "test_lifetime.py", "test_producers.py", "test_stress.py", "test_threads.py"),
+    "test_fuzz.py::test_three_thousand_calls",
+)
 
 #: What asks the allocator for memory that was given back, which a sanitizer keeps to see who still reads it.
 ASKING_FOR_MEMORY = (

@@ -12,6 +12,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -38,11 +39,35 @@ def filled(kind: str) -> Any:
 
 KINDS = ["torch", "torch bfloat16", "numpy", "numpy bfloat16"]
 
+#: Each option by itself: the default call and these take different roads to the same memory.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "copy=False": {"copy": False},
+    "writable=False": {"writable": False},
+    "writable=True": {"writable": True},
+    "detach=True": {"detach": True},
+    "device": {"device": "cpu"},
+    "order": {"order": "C"},
+    "copy=True": {"copy": True},
+}
+options = pytest.mark.parametrize("options", OPTIONS)
 
+#: Ways to an array on a tensor's memory: each option, and a View.
+WAYS: dict[str, Callable[[Any], Any]] = {
+    **{name: partial(interop.to_numpy, **asked) for name, asked in OPTIONS.items() if name != "copy=True"},
+    "same dtype": lambda x: interop.to_numpy(x, dtype=x.dtype),
+    "convert": lambda x: interop.convert(x, np, writable=False),
+    "view": lambda x: interop.to_numpy(interop.view(x)),
+}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+@options
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_result_outlives_the_source(kind: str) -> None:
+def test_the_result_outlives_the_source(kind: str, options: str) -> None:
     x = filled(kind)
-    a = interop.to_numpy(interop.view(interop.to_torch(interop.to_numpy(x))))
+    asked = OPTIONS[options]
+    a = interop.to_numpy(interop.view(interop.to_torch(interop.to_numpy(x, **asked), **asked)), **asked)
     wanted = a.tobytes()
     del x
     gc.collect()
@@ -51,10 +76,11 @@ def test_the_result_outlives_the_source(kind: str) -> None:
     del others
 
 
+@options
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_any_order_of_deletion(order: tuple[int, ...]) -> None:
+def test_any_order_of_deletion(order: tuple[int, ...], options: str) -> None:
     t = torch.arange(512.0)
-    chain: list[Any] = [t, interop.to_numpy(t), interop.view(t)]
+    chain: list[Any] = [t, interop.to_numpy(t, **OPTIONS[options]), interop.view(t)]
     chain.append(interop.to_torch(chain[1]))
     del t
     for index in order:
@@ -65,64 +91,61 @@ def test_any_order_of_deletion(order: tuple[int, ...]) -> None:
                 np.testing.assert_array_equal(np.asarray(interop.to_numpy(x)), np.arange(512.0))
 
 
-def test_dropping_everything_frees_the_source() -> None:
+@options
+def test_dropping_everything_frees_the_source(options: str) -> None:
     a = np.zeros(8)
     alive = weakref.ref(a)
-    t = interop.to_torch(a)
+    t = interop.to_torch(a, **OPTIONS[options])
     v = interop.view(t)
-    b = interop.to_numpy(v)
+    b = interop.to_numpy(v, **OPTIONS[options])
     del a, t, v
     gc.collect()
-    assert alive() is not None
+    assert (alive() is not None) == (options != "copy=True")
     del b
     gc.collect()
     assert alive() is None
 
 
+@pytest.mark.parametrize("way", [name for name in WAYS if name != "view"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
-def test_a_resize_after_to_numpy_is_refused_by_torch(dtype: torch.dtype) -> None:
+def test_a_resize_is_refused_by_torch_whatever_the_way(dtype: torch.dtype, way: str) -> None:
     t = torch.zeros(4).to(dtype)
-    a = interop.to_numpy(t)
+    a = WAYS[way](t)
     with pytest.raises(RuntimeError, match="not resizable"):
-        t.resize_(10_000)
+        t.untyped_storage().resize_(10_000)
     assert a.shape == (4,)
-    locked = interop.to_numpy(t)
+    locked = WAYS[way](t)
     assert locked.ctypes.data == a.ctypes.data
 
 
-@pytest.mark.parametrize("options", [{}, {"copy": False}, {"detach": True}, {"writable": False}])
-def test_a_resize_is_refused_on_every_route(options: dict[str, Any]) -> None:
-    t = torch.zeros(4)
-    a = interop.to_numpy(t, **options)
-    with pytest.raises(RuntimeError, match="not resizable"):
-        t.resize_(10_000)
-    assert a.shape == (4,)
-
-
+@ways
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("call", [interop.to_numpy, interop.view])
-@pytest.mark.parametrize("change", ["data", "set_", "half"])
-def test_replacing_a_tensors_memory_leaves_the_old_view_on_the_old_memory(dtype: Any, call: Any, change: str) -> None:
+@pytest.mark.parametrize("change", ["data", "set_", "half", "swap_tensors", "dropped"])
+def test_replacing_a_tensors_memory_leaves_the_old_view_on_the_old_memory(dtype: Any, way: str, change: str) -> None:
     module = torch.nn.Linear(64, 64, dtype=dtype)
     module.requires_grad_(requires_grad=False)
     t = module.weight
-    v = call(t)
-    a = interop.to_numpy(v)
+    a = WAYS[way](t)
     before = (a.tobytes(), a.shape, a.dtype)
     pointer = t.data_ptr()
+    assert a.ctypes.data == pointer
     if change == "half":
         module.half()
     elif change == "data":
         t.data = torch.full((2, 2), 7.0, dtype=dtype)
-    else:
+    elif change == "set_":
         t.set_(torch.full((2, 2), 7.0, dtype=dtype).untyped_storage())
-    assert t.data_ptr() != pointer
+    elif change == "swap_tensors":
+        torch.utils.swap_tensors(t, torch.nn.Parameter(torch.full((2, 2), 7.0, dtype=dtype), requires_grad=False))
+    assert change == "dropped" or t.data_ptr() != pointer
+    del module, t
     gc.collect()
-    rubbish = [torch.full((64, 64), -5.0) for _ in range(50)]
-    again = interop.to_numpy(v)
-    assert (again.tobytes(), again.shape, again.dtype) == before
-    assert again.ctypes.data == pointer
-    del rubbish
+    rubbish = [torch.full((64, 64), -5.0, dtype=dtype) for _ in range(50)]
+    assert (a.tobytes(), a.shape, a.dtype) == before
+    assert not any(interop.shares_memory(a, x) for x in rubbish)
+    # Nor by any other road to it.
+    again = interop.to_numpy(interop.view(a), writable=False)
+    assert (again.tobytes(), again.ctypes.data) == (before[0], pointer)
 
 
 def test_deletion_on_other_threads() -> None:

@@ -6,6 +6,8 @@ import array as arrays
 import contextlib
 import ctypes
 import enum
+import gc
+import itertools
 import mmap
 from typing import TYPE_CHECKING, Any, cast
 
@@ -800,3 +802,26 @@ def test_any_array_through_a_view_into_another_library(array: Array, way: str) -
         return
     assert made.flags.writeable == (array.flags.writeable or way == "torch") or not array.size
     assert_identical(made, array)
+
+
+def test_an_array_that_gets_more_axes_while_it_is_looked_at() -> None:
+    """A View has room for so many axes as the array had: a finalizer runs where it is allocated."""
+    array = np.arange(6.0)
+    shapes = itertools.cycle([(1,) * 40 + (2, 3), (6,)])
+
+    def reshape(phase: str, _info: Any) -> None:
+        if phase == "start":
+            array.resize(next(shapes), refcheck=False)
+
+    before = gc.get_threshold()
+    views: list[View] = []
+    gc.callbacks.append(reshape)
+    try:
+        for threshold in range(1, 8):
+            gc.set_threshold(threshold)
+            # They are kept, so that each is allocated anew.
+            views.extend([view_from_ndarray(array) for _ in range(100)])
+    finally:
+        gc.callbacks.remove(reshape)
+        gc.set_threshold(*before)
+    assert {(view.shape, view.strides) for view in views} == {((6,), (1,)), ((1,) * 40 + (2, 3), (6,) * 40 + (3, 1))}

@@ -25,6 +25,6 @@ cdef struct Walk:
 
 cdef bint lay_out(Walk* walk, const DLTensor* into, const DLTensor* tensor) noexcept nogil
 cdef bint advance(Walk* walk) noexcept nogil
-cdef int64_t copy_block(const Walk* walk, int64_t row, int64_t rows, int64_t column, int64_t columns) noexcept nogil
-cdef int64_t copy_bytes(const Walk* walk, int64_t row, int64_t column, int64_t offset, int64_t size) noexcept nogil
+cdef void copy_block(const Walk* walk, int64_t row, int64_t rows, int64_t column, int64_t columns) noexcept nogil
+cdef void copy_bytes(const Walk* walk, int64_t row, int64_t column, int64_t offset, int64_t size) noexcept nogil
 cdef void copy_elements(const DLTensor* into, const DLTensor* tensor) noexcept nogil

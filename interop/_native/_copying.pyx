@@ -116,24 +116,22 @@ cdef bint advance(Walk* walk) noexcept nogil:
     return False
 
 
-cdef int64_t copy_block(const Walk* walk, int64_t row, int64_t rows, int64_t column, int64_t columns) noexcept nogil:
-    """Copy a part of the plane; the bytes that were copied."""
+cdef void copy_block(const Walk* walk, int64_t row, int64_t rows, int64_t column, int64_t columns) noexcept nogil:
+    """Copy a part of the plane."""
     copy_plane(
         walk.to + row * walk.rows.to + column * walk.columns.to,
         walk.source + row * walk.rows.source + column * walk.columns.source,
         rows, walk.rows.to, walk.rows.source, columns, walk.columns.to, walk.columns.source, walk.unit,
     )
-    return rows * columns * walk.unit
 
 
-cdef int64_t copy_bytes(const Walk* walk, int64_t row, int64_t column, int64_t offset, int64_t size) noexcept nogil:
-    """Copy a part of one unit; the bytes that were copied."""
+cdef void copy_bytes(const Walk* walk, int64_t row, int64_t column, int64_t offset, int64_t size) noexcept nogil:
+    """Copy a part of one unit."""
     memcpy(
         walk.to + row * walk.rows.to + column * walk.columns.to + offset,
         walk.source + row * walk.rows.source + column * walk.columns.source + offset,
         size,
     )
-    return size
 
 
 cdef void copy_elements(const DLTensor* into, const DLTensor* tensor) noexcept nogil:

@@ -116,13 +116,13 @@ cdef class Keeper:
 
         Raises
         ------
-        UnsupportedError
-            If it can't be locked.
+        Exception
+            The framework's own, or a RuntimeError, where it doesn't.
         """
         if self.moves(view.owner):
             self.lock_owner(view.owner)
             if self.moves(view.owner):
-                raise UnsupportedError("the memory can't be locked against being resized here. Take a copy: copy=True.")
+                raise RuntimeError("it was locked, and can still be resized")
         # Looked at afterwards: until now it could be moved.
         return self.holds(view.owner, &view.tensor)
 
@@ -150,7 +150,7 @@ cdef class Keeper:
         # of, which is often enough that nobody waits long. To lock memory that is only read would be for good. (Without
         # a GIL a resize beside this is a race of the program's own, as it is beside any call of the framework's.)
         cdef Walk walk
-        cdef int64_t rows, columns, row, column, offset, part
+        cdef int64_t rows, columns, row, column, height, breadth, offset, size
         cdef int64_t left = 0
         cdef bint begun = False
         if not lay_out(&walk, into, tensor):
@@ -160,9 +160,12 @@ cdef class Keeper:
         rows = min(walk.rows.length, max(1, PIECE // (columns * walk.unit)))
         while True:
             for row in range(0, walk.rows.length, rows):
+                height = min(rows, walk.rows.length - row)
                 for column in range(0, walk.columns.length, columns):
+                    breadth = min(columns, walk.columns.length - column)
                     for offset in range(0, walk.unit, PIECE):
-                        if left <= 0:
+                        size = height * breadth * min(PIECE, walk.unit - offset)
+                        if left < size:
                             if begun:
                                 with nogil:
                                     pass
@@ -170,15 +173,10 @@ cdef class Keeper:
                             if not self.holds(owner, tensor):
                                 return False
                             left = PIECE
+                        left -= size
                         if walk.unit <= PIECE:
-                            left -= copy_block(
-                                &walk,
-                                row,
-                                min(rows, walk.rows.length - row),
-                                column,
-                                min(columns, walk.columns.length - column),
-                            )
+                            copy_block(&walk, row, height, column, breadth)
                         else:
-                            left -= copy_bytes(&walk, row, column, offset, min(PIECE, walk.unit - offset))
+                            copy_bytes(&walk, row, column, offset, size)
             if not advance(&walk):
                 return True

@@ -336,7 +336,8 @@ def test_a_failed_plan_holds_nothing_of_what_was_passed() -> None:
     gone = weakref.ref(x)
     plan = interop.explain(x, "numpy")
     assert isinstance(plan.error, interop.DeviceError)
-    assert isinstance(plan.error.__cause__, Foreign)
+    assert plan.error.__cause__ is None
+    assert "Foreign" in str(plan.error)
     del x
     assert gone() is None
 

@@ -474,11 +474,13 @@ cdef class ExchangeRoute(Route):
     cdef object run(self, object x):
         cdef DLTensor tensor
         cdef int64_t[2 * MAX_AXES] lengths
+        cdef View view
         owner = self.plain.describe(x, &tensor, lengths)
         # Of nothing there is no address, and the planner says where it is.
         if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL:
             return NotImplemented
-        return new_view(&tensor, 0, True, owner)
+        view = new_view(&tensor, 0, True, owner)
+        return view if is_possible(view) else NotImplemented
 
 
 cdef enum:
@@ -683,7 +685,7 @@ cdef class NumpyCallRoute(Route):
         if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
             return NotImplemented
         view = new_view(&tensor, 0, True, owner)
-        if not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
+        if not is_possible(view) or not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
             return NotImplemented
         copied = self.lender.keeper.copied(view)
         if copied is None:

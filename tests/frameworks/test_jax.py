@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 from refusals import refused
 
 import interop

@@ -113,7 +113,7 @@ def aligned(
     # Lengths count although an axis is empty: numpy counts so.
     size = math.prod(side or 1 for side in shape) * dtype.itemsize
     if size > sys.maxsize - alignment:
-        msg = f"no memory has the shape {shape} of {dtype}: {size:,} bytes. Pass a smaller shape."
+        msg = f"no memory has the shape {shown(shape)} of {dtype}. Pass a smaller shape."
         raise UnsupportedError(msg)
     size = math.prod(shape) * dtype.itemsize
     try:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from interop import _layout
+from interop._words import text_of
 from interop.errors import UnsupportedError, describe_facts
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def anew(call: Callable[..., _T], *arguments: Any) -> _T:
     try:
         return call(*arguments)
     except ChangedError as err:
-        raise UnsupportedError(str(err)) from None
+        raise UnsupportedError(text_of(err)) from None
 
 
 def is_alike(facts: Facts, now: Facts | View) -> bool:

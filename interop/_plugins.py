@@ -330,6 +330,7 @@ _FACTS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "pending": lambda value: isinstance(value, frozenset) and value <= _PENDING,
     "certain": lambda value: type(value) is bool,
     "traced": lambda value: isinstance(value, str),
+    "view": lambda value: value is None or isinstance(value, View),
 }
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from interop._words import said, text_of
+
 if TYPE_CHECKING:
     from interop.protocols import Facts
 
@@ -75,14 +77,11 @@ def without_frames(error: InteropError) -> InteropError:
     An error holds its traceback, and those that it was raised from, or while handling, which hold theirs. What its
     causes say stays, as notes.
     """
-    cause, told = error.__cause__, str(error)
+    cause, told = error.__cause__, text_of(error)
     for _ in range(_CAUSES):
         if cause is None:
             break
-        try:
-            text = f"{type(cause).__name__}: {cause}"
-        except Exception:  # noqa: BLE001 - a foreign error, whose text may be an error too
-            text = type(cause).__name__
+        text = said(cause)
         if text not in told:
             error.add_note(f"caused by {text}")
             told += text

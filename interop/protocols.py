@@ -353,9 +353,9 @@ class SupportsLending(Protocol):
 
 
 def __getattr__(name: str) -> Any:
-    # Found when it is asked for: it is made of modules that import this one.
+    # Found when it is asked for.
     if name == "HostAdapter":
-        from interop._adapters._author import HostAdapter  # noqa: PLC0415 - see above
+        from interop._adapters._author import HostAdapter  # noqa: PLC0415 - it is made of modules that import this one
 
         return HostAdapter
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -39,10 +39,6 @@ ABSENT = [name for name in OTHERS if name not in FRAMEWORKS and importlib.util.f
 
 TESTS = Path(__file__).parent
 
-#: Seconds after which a process that a test started counts as hung. It measures nothing: importing a framework for the
-#: first time takes minutes on a machine that is busy with others.
-PATIENCE = 900.0
-
 #: The tests of frameworks that can't all live in one environment: each runs where its frameworks were asked for.
 LEGS = TESTS / "frameworks"
 

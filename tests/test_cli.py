@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 import interop
 from interop.cli import COMMANDS, main

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 

@@ -276,13 +276,18 @@ def content(x: Any) -> Any:
     return None
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_whatever_is_passed_ends_in_a_result_or_in_our_error(name: str) -> None:
+def ask_everything(name: str) -> None:
+    """Every call ends in a result or in our error, and leaves what was passed as it was."""
     for call in CALLS.values():
         x = HOSTILE[name]()
         before = content(x)
         outcome(call, x)
         assert content(x) == before
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_is_passed_ends_in_a_result_or_in_our_error(name: str) -> None:
+    ask_everything(name)
 
 
 @pytest.mark.usefixtures("types_die")
@@ -336,7 +341,8 @@ def test_a_failed_plan_holds_nothing_of_what_was_passed() -> None:
     gone = weakref.ref(x)
     plan = interop.explain(x, "numpy")
     assert isinstance(plan.error, interop.DeviceError)
-    assert isinstance(plan.error.__cause__, Foreign)
+    assert plan.error.__cause__ is None
+    assert "Foreign" in str(plan.error)
     del x
     assert gone() is None
 

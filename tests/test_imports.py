@@ -13,7 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 FRAMEWORKS = (
     "array_api_strict",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 import interop
 from interop.cli._matrix import (

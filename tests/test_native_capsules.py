@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE
 from hypothesis import example, given
 from hypothesis import strategies as st
 from memory import anonymous_memory, once_in_three
+from patience import PATIENCE
 from torch.utils.dlpack import from_dlpack as torch_from_dlpack
 
 from interop import _native

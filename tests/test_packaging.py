@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from conftest import PATIENCE
 from packaging.requirements import Requirement
+from patience import PATIENCE
 
 import interop
 

@@ -13,10 +13,8 @@ from stress import STRESSES
 SCRIPT = Path(__file__).with_name("stress.py")
 TIMES = os.environ.get("INTEROP_STRESS", "1")
 
-KNOWN = pytest.mark.xfail(strict=True, reason="the torch adapter takes the parts of a tensor one after the other")
 
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=KNOWN if name == "replaced" else ()) for name in STRESSES])
+@pytest.mark.parametrize("name", STRESSES)
 def test_threads_under_stress(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(SCRIPT), name, TIMES],

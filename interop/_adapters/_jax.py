@@ -21,7 +21,7 @@ from interop._adapters._host import without_odd_strides
 from interop._aligned import ALIGNMENT
 from interop._case import ALLOCATORS_ALIGN
 from interop._devices import CPU, CUDA, Device, device_of_pair
-from interop._dtypes import BY_NAME, BY_NUMPY, DType, dtype_of_triple
+from interop._dtypes import BY_NAME, BY_NUMPY, INT, UINT, DType, dtype_of_triple
 from interop._native import CallRoute, IdentityRoute, View, view_from_dlpack, view_from_ndarray
 from interop.errors import DeviceError, InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
@@ -66,6 +66,14 @@ def _limits(alignment: int, devices: int, *, x64: bool) -> Limits:
 _PLATFORMS: Final = {"cpu": CPU, "gpu": CUDA}
 _NAMES: Final = {number: name for name, number in _PLATFORMS.items()}
 _ALIGNMENTS: Final = {CPU: ALIGNMENT, CUDA: ALLOCATORS_ALIGN}
+
+
+def _cast(x: Any, dtype: DType) -> Any:
+    """Cast with jax's own operation."""
+    if x.dtype.name == "float4_e2m1fn" and dtype.code in (INT, UINT):
+        # XLA takes its greatest value, 6, for an infinity, and makes the greatest integer of it.
+        x = x.astype(jnp.float32)
+    return x.astype(dtype.numpy)
 
 
 # Its attributes are made while the program runs.
@@ -153,15 +161,15 @@ class JaxAdapter(Drafting):
     def fresh(self, x: Any, draft: Draft) -> Any:
         """Cast and move with jax's own operations; a plain copy is made in memory, since jax's own may alias."""
         if isinstance(x, Tracer):
-            return x.astype(draft.dtype.numpy) if x.dtype != draft.dtype.numpy else jnp.array(x, copy=True)
+            return _cast(x, draft.dtype) if x.dtype != draft.dtype.numpy else jnp.array(x, copy=True)
         if draft.device.is_host and (x.dtype == draft.dtype.numpy or not draft.is_c):
             return super().fresh(x, draft) if draft.dtype.name not in _PACKED else jnp.array(x, copy=True)
-        return jax.device_put(x.astype(draft.dtype.numpy), _native_device(draft.device))
+        return jax.device_put(_cast(x, draft.dtype), _native_device(draft.device))
 
     def readable(self, x: Any, dtype: DType) -> View:
         """Cast where jax has the type now, and bring the values to the host."""
         if x.dtype != dtype.numpy and dtype.name in (_WITH_X64 if _x64() else _WITHOUT_X64):
-            x = x.astype(dtype.numpy)
+            x = _cast(x, dtype)
         return view_from_ndarray(np.asarray(x))
 
     def finish(self, draft: Draft) -> Any:

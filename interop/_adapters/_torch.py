@@ -241,7 +241,7 @@ class TorchAdapter(TorchStreams):
         try:
             made = torch.empty_strided(shape, strides, dtype=BY_OUR_NAME[dtype.name], device=_native_device(device))
         except RuntimeError as err:
-            if not isinstance(err, torch.OutOfMemoryError) and _NO_HOST_MEMORY not in str(err):
+            if not isinstance(err, torch.OutOfMemoryError) and _NO_HOST_MEMORY not in text_of(err):
                 raise
             raise _memory_error(err) from err
         if type(made) is not torch.Tensor:

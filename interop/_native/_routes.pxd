@@ -29,5 +29,6 @@ cdef class PlainTensors:
     cdef tuple byte_dtypes
 
     cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths)
+    cdef object describe_on_host(self, object x, DLTensor* tensor, int64_t* lengths)
     cdef bint still(self, object x, object owner, DLTensor* tensor, int64_t* lengths) noexcept
     cdef bint of_bytes(self, PyObject* x) noexcept

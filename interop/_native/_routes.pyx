@@ -249,6 +249,13 @@ cdef class PlainTensors:
             return owner if self.still(x, owner, tensor, lengths) else None
         return owner if self.keeper.holds(owner, tensor) else None
 
+    cdef object describe_on_host(self, object x, DLTensor* tensor, int64_t* lengths):
+        """The same, for host memory; of nothing there is no address, and the planner says where it is."""
+        owner = self.describe(x, tensor, lengths)
+        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL:
+            return None
+        return owner
+
     cdef bint still(self, object x, object owner, DLTensor* tensor, int64_t* lengths) noexcept:
         """Look once more at an object that was described; whether its memory is still the owner's, and of that type."""
         cdef DLDevice device = tensor.device
@@ -299,11 +306,12 @@ cdef class ExchangeRoute(Route):
     cdef object run(self, object x):
         cdef DLTensor tensor
         cdef int64_t[2 * MAX_AXES] lengths
-        owner = self.plain.describe(x, &tensor, lengths)
-        # Of nothing there is no address, and the planner says where it is.
-        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL:
+        cdef View view
+        owner = self.plain.describe_on_host(x, &tensor, lengths)
+        if owner is None:
             return NotImplemented
-        return new_view(&tensor, 0, True, owner)
+        view = new_view(&tensor, 0, True, owner)
+        return view if is_possible(view) else NotImplemented
 
 
 cdef enum:
@@ -482,8 +490,8 @@ cdef class NumpyCallRoute(Route):
         cdef int64_t[2 * MAX_AXES] lengths
         if self.lender is None:
             return self.run(x)
-        owner = self.lender.describe(x, &tensor, lengths)
-        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+        owner = self.lender.describe_on_host(x, &tensor, lengths)
+        if owner is None or not numpy_holds(tensor.dtype):
             return NotImplemented
         return new_ndarray(&tensor, False, owner)
 
@@ -504,11 +512,11 @@ cdef class NumpyCallRoute(Route):
         cdef View view, copied
         if not onward.views_only:
             return NotImplemented
-        owner = self.lender.describe(x, &tensor, lengths) if self.lender is not None else None
-        if owner is None or tensor.device.device_type != kDLCPU or tensor.data == NULL or not numpy_holds(tensor.dtype):
+        owner = self.lender.describe_on_host(x, &tensor, lengths) if self.lender is not None else None
+        if owner is None or not numpy_holds(tensor.dtype):
             return NotImplemented
         view = new_view(&tensor, 0, True, owner)
-        if not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
+        if not is_possible(view) or not follows_c(&tensor) or view.size_() * view.itemsize_() > MOST_BYTES:
             return NotImplemented
         copied = self.lender.keeper.copied(view)
         if copied is None:

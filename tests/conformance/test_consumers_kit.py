@@ -10,7 +10,7 @@ import conformance.flawed_consumers as flawed
 import pytest
 from conformance.flawed_consumers import FLAWS, RIGHT, Flaw
 from conformance.reproducers import not_shown
-from conftest import PATIENCE
+from patience import PATIENCE
 
 from interop.testing.conformance import CONSUMER_CHECKS, Outcome, Result
 from interop.testing.conformance._run import run_checks

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 from interop.cli import main
 from interop.testing import conformance

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from conftest import FRAMEWORKS, PATIENCE
+from conftest import FRAMEWORKS
+from patience import PATIENCE
 
 from interop.testing.conformance import CHECKS, KNOWN, WORLD, Known, Outcome
 from interop.testing.conformance._check import BROKEN

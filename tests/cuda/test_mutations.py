@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENCE
 from cuda_scenarios import FINDS, play
+from patience import PATIENCE
 
 import cudasim
 import interop

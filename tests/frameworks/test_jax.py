@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 from refusals import refused
 
 import interop
@@ -386,3 +386,17 @@ def test_what_needs_no_value_works_in_transformed_functions() -> None:
     assert jax.jit(questions)(y).tolist() == [[3, 3]] * 3
     assert jax.vmap(questions)(y).tolist() == [[3, 3]] * 3
     assert jax.grad(lambda v: questions(v).sum())(y).tolist() == [[2, 2]] * 3
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int4"])
+@pytest.mark.parametrize("target", ["numpy", "jax", "mlx"])
+def test_the_greatest_float4_is_no_infinity(dtype: str, target: str) -> None:
+    """XLA's own cast makes the greatest integer of it."""
+    if target == "mlx" and dtype == "int4":
+        pytest.skip("mlx has no int4")
+    wanted = [0, 2, 6] if dtype.startswith("uint") else [-6, 2, 6]
+    x = jnp.array(np.array(wanted, ml_dtypes.float4_e2m1fn))
+    assert np.array(interop.convert(x, target, dtype=dtype)).astype("int32").tolist() == wanted
+    if target == "jax":
+        traced = jax.jit(lambda y: interop.to_jax(y, dtype=dtype))(x)
+        assert np.array(traced).astype("int32").tolist() == wanted

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 
 from interop.cli._matrix import outcomes, verdict
 from interop.cli._matrix.hands import ROWS, installed

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 from refusals import refused
 
 import interop

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import mmap
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
 from frameworks.table import FRAMEWORKS
 
 import interop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHAPES = [(16,), (4, 4)]
 TARGETS = [name for name, framework in FRAMEWORKS.items() if not framework.source_only and name != "numpy"]
@@ -48,29 +51,23 @@ def test_what_is_made_on_a_map_holds_it(target: str, shape: tuple[int, ...], opt
     memory.close()
 
 
-def test_what_pandas_holds() -> None:
-    pd: Any = pytest.importorskip("pandas")
+#: The library, how it wraps an array without a copy, and how its memory may go to torch.
+WRAPPED: Final[dict[str, tuple[str, Callable[[Any, Any], Any], dict[str, Any]]]] = {
+    "a Series": ("pandas", lambda pd, x: pd.Series(x, copy=False), {"writable": False}),
+    "an Index": ("pandas", lambda pd, x: pd.Index(x, copy=False), {"writable": False}),
+    "a DataArray": ("xarray", lambda xr, x: xr.DataArray(x), {}),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_a_wrapper_holds(name: str) -> None:
+    module, wrap, options = WRAPPED[name]
+    library: Any = pytest.importorskip(module)
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     x = np.ndarray((16,), "f4", buffer=memory)
     x[:] = 7
-    for wrap in (pd.Series, pd.Index):
-        for call in (interop.to_numpy, interop.view, lambda s: interop.to_torch(s, writable=False)):
-            result = call(wrap(x, copy=False))
-            assert interop.shares_memory(result, x)
-            held(result, memory, interop.to_numpy, (16,))
-            del result
-    del x
-    gc.collect()
-    memory.close()
-
-
-def test_what_xarray_holds() -> None:
-    xr: Any = pytest.importorskip("xarray")
-    memory = mmap.mmap(-1, mmap.PAGESIZE)
-    x = np.ndarray((16,), "f4", buffer=memory)
-    x[:] = 7
-    for call in (interop.to_numpy, interop.view, interop.to_torch):
-        result = call(xr.DataArray(x))
+    for call in (interop.to_numpy, interop.view, lambda s: interop.to_torch(s, **options)):
+        result = call(wrap(library, x))
         assert interop.shares_memory(result, x)
         held(result, memory, interop.to_numpy, (16,))
         del result

@@ -10,7 +10,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import PATIENCE
+from patience import PATIENCE
 from refusals import refused
 
 import interop

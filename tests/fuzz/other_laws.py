@@ -101,9 +101,9 @@ def copied_into(seen: Seen) -> None:
 
 
 def _allowed(source: Any, target: Any, casting: Any) -> None:
-    """numpy says which casts are allowed; of ml_dtypes' types it doesn't know all."""
+    """numpy says which casts are allowed; of ml_dtypes' types (one says that it is of kind "f") it doesn't know all."""
     need(casting != "wrong", "casting is one of numpy's words", casting)
-    if "V" not in (source.dtype.kind, target.kind):
+    if source.dtype.isbuiltin == target.isbuiltin == 1:
         need(np.can_cast(source.dtype, target, casting), "casting is heeded", f"{source.dtype} to {target}, {casting}")
 
 

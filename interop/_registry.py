@@ -157,7 +157,8 @@ def _install_routes(adapter: Adapter) -> None:
     forget_recipes()
     for (tp, target), route in adapter.fast().items():
         # A route of a type that another adapter has taken over would go round that adapter.
-        if adapter_for_type(tp) is adapter or target == adapter.name:
+        owner = adapter_for_type(tp)
+        if owner is adapter or (target == adapter.name and (owner is None or owner.name not in _registered)):
             # The doors call a Route's own C function; an author may have given any function.
             hot_routes(target).setdefault(tp, route if isinstance(route, Route) else CallRoute(route))
     for other in list(_loaded.values()):

@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 
 from interop import _layout
 from interop._adapters._torch_memory import KEEPER
-from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
+from interop._adapters._torch_tracing import ALLOCATES, NOT_TRACING, UNTRACED
 from interop._dtypes import BY_NAME
 from interop._native import (
     CallOp,
@@ -112,7 +112,7 @@ class TorchNative:
         if verbs == ["wrap"]:
             return [ToExchangeOp(self._api, UNTRACED)]
         if verbs == ["copy"] and _in_c_order(case):
-            return [CopyToExchangeOp(self._api, UNTRACED)]
+            return [CopyToExchangeOp(self._api, ALLOCATES, torch.Tensor)]
         if verbs == ["cast"] and case.dtype.name in _CASTS and _keeps_strides(case) and _can_be_wrapped(case):
             calls = [_CASTS[case.dtype.name], *([_Base.contiguous] if case.options.order == "C" else [])]
             return [ToExchangeOp(self._api, UNTRACED), *map(CallOp, calls)]

@@ -39,21 +39,29 @@ _set_state: Final[Callable[[object], None]] = _C._set_tracing_state  # noqa: SLF
 _INCLUDED: Final = "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE"
 
 
-def _question() -> Callable[[], bool]:
-    """The same question without a call of Python, which costs the hot routes a fifth; where this torch has it so."""
+def _question(key: str, slow: Callable[[], bool]) -> Callable[[], bool]:
+    """The same question without a call of Python, which costs what is fast a fifth; where this torch has it so."""
     name = "libc10.dylib" if sys.platform == "darwin" else "libc10.so"
     try:
         function = getattr(ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name)), _INCLUDED)
-        key = int(_C._parse_dispatch_key("Tracer"))  # noqa: SLF001 - nothing public says a key's number, and versions differ
-        switch = Switch(ctypes.cast(function, ctypes.c_void_p).value or 0, key)
+        number = int(_C._parse_dispatch_key(key))  # noqa: SLF001 - nothing public says a key's number, and versions differ
+        switch = Switch(ctypes.cast(function, ctypes.c_void_p).value or 0, number)
     except (OSError, AttributeError, RuntimeError):
-        return is_tracing
-    return switch if switch() is is_tracing() else is_tracing
+        return slow
+    return switch if switch() is slow() else slow
 
 
-#: For the hot routes that nothing else tells.
-NOT_TRACING: Final = ((_question(), False),)
+def _has_modes() -> bool:
+    """Whether a dispatch mode is on, such as a fake one: what torch allocates there may have no memory."""
+    return bool(_C._len_torch_dispatch_stack())  # noqa: SLF001 - nothing public tells
+
+
+#: For what nothing else tells.
+NOT_TRACING: Final = ((_question("Tracer", is_tracing), False),)
 UNTRACED: Final = Guards(calls=NOT_TRACING)
+
+#: The same where torch allocates.
+ALLOCATES: Final = Guards(calls=(*NOT_TRACING, (_question("Python", _has_modes), False)))
 
 _NOWHERE: Final = nullcontext()
 

@@ -100,44 +100,59 @@ cdef class Door:
 cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """What a call of a door is: its function's arguments go through untouched, and its errors without a frame of ours."""
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
-    cdef PyObject* table = <PyObject*> (<Door> self).table
+    cdef bint named = (<Door> self).table is None
     cdef PyObject* found
-    if names != NULL and count == 1 and (<Door> self).moves is not None and says_cpu(arguments + count, names):
-        found = route_of(<PyObject*> (<Door> self).moves, Py_TYPE(arguments[0]), &(<Door> self).moves_memo)
+    if count == (2 if named else 1):
+        # A recipe knows its options; without any, a hot route is asked first.
+        if names == NULL:
+            found = by_route(<Door> self, arguments, count, names)
+            if found == NULL:
+                found = by_recipe(<Door> self, arguments, count, names)
+        else:
+            found = by_recipe(<Door> self, arguments, count, names)
+            if found == NULL:
+                found = by_route(<Door> self, arguments, count, names)
         if found != NULL:
-            route = <object> found
-            Py_DECREF(found)
-            result = taken(route, arguments[0], Py_None)
-            if result is not NotImplemented:
-                Py_INCREF(result)
-                return <PyObject*> result
-    elif count == (2 if table == <PyObject*> None else 1) and (
-        names == NULL or changes_nothing(<PyObject*> (<Door> self).options, arguments + count, names)
-    ):
-        if table == <PyObject*> None:
+            return found
+    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+
+
+cdef PyObject* by_recipe(Door door, PyObject** arguments, Py_ssize_t count, PyObject* names) except? NULL:
+    if door.book is None:
+        return NULL
+    if names == NULL and door.table is not None:
+        entry = door.bare_entry(arguments[0])
+    else:
+        to = <object> arguments[1] if door.table is None else door.target
+        entry = door.book.entry_of(arguments[0], to, arguments + count, names)
+    return NULL if entry is None else entry.apply(arguments[0])
+
+
+cdef PyObject* by_route(Door door, PyObject** arguments, Py_ssize_t count, PyObject* names) except? NULL:
+    cdef PyObject* table = <PyObject*> door.table
+    cdef PyObject* found
+    cdef PyObject* copy = Py_None
+    if names != NULL and door.moves is not None and says_cpu(arguments + count, names):
+        found = route_of(<PyObject*> door.moves, Py_TYPE(arguments[0]), &door.moves_memo)
+    elif names == NULL or changes_nothing(<PyObject*> door.options, arguments + count, names):
+        if door.table is None:
             table = dict_get(<PyObject*> route_tables, arguments[1]) if PyUnicode_CheckExact(arguments[1]) else NULL
             # Tables are never dropped.
             Py_XDECREF(table)
-        if table != NULL:
-            found = route_of(table, Py_TYPE(arguments[0]), &(<Door> self).memo)
-            if found != NULL:
-                route = <object> found
-                Py_DECREF(found)
-                result = taken(route, arguments[0], Py_None if names == NULL else copy_asked(arguments + count, names))
-                if result is not NotImplemented:
-                    Py_INCREF(result)
-                    return <PyObject*> result
-    if (<Door> self).book is not None and count == (2 if (<Door> self).table is None else 1):
-        if names == NULL and (<Door> self).table is not None:
-            entry = (<Door> self).bare_entry(arguments[0])
-        else:
-            to = <object> arguments[1] if (<Door> self).table is None else (<Door> self).target
-            entry = (<Door> self).book.entry_of(arguments[0], to, arguments + count, names)
-        if entry is not None:
-            found = entry.apply(arguments[0])
-            if found != NULL:
-                return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+        found = NULL if table == NULL else route_of(table, Py_TYPE(arguments[0]), &door.memo)
+        if names != NULL:
+            copy = copy_asked(arguments + count, names)
+    else:
+        return NULL
+    if found == NULL:
+        return NULL
+    route = <object> found
+    Py_DECREF(found)
+    result = taken(route, arguments[0], copy)
+    if result is NotImplemented:
+        return NULL
+    Py_INCREF(result)
+    return <PyObject*> result
 
 
 cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:

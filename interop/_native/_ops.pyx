@@ -7,7 +7,7 @@ What another library does is looked at afterwards; our own allocation and copy a
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Clear
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches, PyErr_Occurred
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uintptr_t
@@ -108,19 +108,11 @@ cdef class CallOp(Op):
         cdef PyObject* made = call_one(<PyObject*> self.function, job.x if job.value == NULL else job.value)
         cdef PyObject* before = job.value
         if made == NULL:
-            raise_set()
+            return unexpected()
         job.value = made
         job.known = False
         Py_XDECREF(before)
         return 1
-
-
-cdef extern from *:
-    """
-    static int interop_raise_set(void) { return -1; }
-    """
-    # Raises what a C function has set.
-    int raise_set "interop_raise_set" () except -1
 
 
 @cython.final
@@ -226,10 +218,20 @@ cdef class ToExchangeOp(Op):
         return 1
 
 
-cdef int unexpected() noexcept:
-    """Forget what a library has raised: the planner asks again, and says it in words."""
+cdef int unexpected() except -1:
+    """Forget what a library has raised: the planner asks again, and says it in words. An interrupt is passed on."""
+    if PyErr_Occurred() != NULL and not PyErr_ExceptionMatches(Exception):
+        raise_set()
     PyErr_Clear()
     return 0
+
+
+cdef extern from *:
+    """
+    static int interop_raise_set(void) { return PyErr_Occurred() ? -1 : 0; }
+    """
+    # Raises what a C function has set, if it has.
+    int raise_set "interop_raise_set" () except? -1
 
 
 cdef void plain_strides(Array* array) noexcept:
@@ -361,14 +363,18 @@ cdef class CopyToExchangeOp(Op):
         Of the framework's type.
     state
         Questions about this thread alone, which the API doesn't ask.
+    made
+        The type of what it makes; in a mode of the framework it has been seen to be another one.
     """
 
     cdef ExchangeAPI api
     cdef Guards state
+    cdef object made
 
-    def __cinit__(self, ExchangeAPI api not None, Guards state not None, /):
+    def __cinit__(self, ExchangeAPI api not None, Guards state not None, made, /):
         self.api = api
         self.state = state
+        self.made = made
 
     cdef int run(self, Job* job) except -1:
         cdef DLManagedTensorVersioned* managed = NULL
@@ -380,11 +386,17 @@ cdef class CopyToExchangeOp(Op):
         wanted.strides = NULL
         if self.api.api.managed_tensor_allocator(&wanted, &managed, NULL, say_nothing) != 0 or managed == NULL:
             return unexpected()
+        if managed.dl_tensor.data == NULL and size_of(&job.array.tensor) != 0:
+            # A mode in which nothing has memory allocates so.
+            managed.deleter(managed)
+            return 0
         fill(&managed.dl_tensor, &job.array.tensor)
         if self.api.api.managed_tensor_to_py_object_no_sync(managed, &made) != 0 or made == NULL:
             return unexpected()
         result = <object> <PyObject*> made
         Py_XDECREF(<PyObject*> made)
+        if type(result) is not self.made:
+            return 0
         leave(job, result)
         return 1
 

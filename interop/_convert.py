@@ -1,7 +1,7 @@
 """The front door: convert, convert_like, explain; to_numpy and its siblings are in :mod:`interop._doors`.
 
-convert stands behind a hot route: where nothing but the defaults is asked for and an adapter has composed a route
-for the exact type, the native door takes it; everything else goes down the stair of plan, execute and adapters.
+The native door looks for a recipe first: what was planned for an object of the same kind. Everything else goes down the
+stair of plan, execute and adapters.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def convert(
 
 
 def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
-    """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no hot route takes `x`."""
+    """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no recipe takes `x`."""
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 

@@ -1,6 +1,6 @@
 """One door a framework: :func:`interop.convert` with its target fixed and its result typed.
 
-A door stands behind the hot routes to its framework. What it says of itself is its framework's name, the type of its
+A door looks for a recipe first. What it says of itself is its framework's name, the type of its
 result and what to know there; what it does is the same for all.
 """
 
@@ -36,10 +36,10 @@ _OPTIONS: Final = tuple(one for one in inspect.signature(convert).parameters.val
 
 
 def _door(target: str) -> Callable[[_Door], _Door]:
-    """Put the hot routes to a framework in front of a function, and show its options one by one."""
+    """Put the recipes to a framework in front of a function, and show its options one by one."""
 
     def decorate(slow: _Door) -> _Door:
-        fast = door(target, BOOK)(slow)
+        fast = door(BOOK, target)(slow)
         returns = slow.__annotations__["return"]
         vars(fast)["__signature__"] = inspect.Signature(_OPTIONS, return_annotation=returns)
         return fast

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from interop import _options
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import VIEW, Case, same_place
+from interop._case import VIEW, same_place
 from interop._changes import anew, changed, is_of
-from interop._dtypes import BY_NAME, HANDLE
 from interop._execute import probe
-from interop._native import view_door
-from interop._opening import worker_on
+from interop._native import door
+from interop._opening import view_case, worker_on
 from interop._refusals import refuse
 from interop._registry import adapter_for, asked, describe, framework_of, outline
+from interop._run.book import BOOK
 from interop._streams import ORDERED, parse_stream
-from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from interop._devices import Device
@@ -26,11 +24,7 @@ if TYPE_CHECKING:
     from interop._streams import Stream
     from interop.protocols import Facts
 
-#: A View can describe whatever DLPack can.
-_ROOM: Final = Limits(dtypes=frozenset(BY_NAME))
-
-
-@view_door
+@door(BOOK, VIEW)
 def view(x: Any, /, *, stream: Any = None) -> View:
     """Look at the memory of a tensor without a framework: pointer, shape, strides, dtype, device, readonly.
 
@@ -74,16 +68,7 @@ def _view(x: Any, stream: Stream | None) -> View:
         with worker.using(facts.device, None) if worker is not None else nullcontext():
             opened: View = asked(source, x, source.open, x, Request(stream=stream, worker=worker))
             return opened
-    room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
-    case = Case(
-        facts=facts,
-        options=_options.Options(copy=False, stream=stream),
-        target=VIEW,
-        device=facts.device,
-        source_limits=source.limits(facts.device.type_code),
-        limits=room,
-    )
-    refuse(case)
+    refuse(view_case(facts, source, stream))
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
     made: View = asked(source, x, source.export, x, facts, stream)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import Case, result_device, same_place
+from interop._case import VIEW, Case, result_device, same_place
 from interop._devices import NAMES, device_of_pair
+from interop._dtypes import BY_NAME, HANDLE
+from interop._options import Options
 from interop._refusals import refusal, refuse
 from interop._registry import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
 from interop._words import name_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
+from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from interop._devices import Device
-    from interop._options import Options
+    from interop._streams import Stream
     from interop.protocols import Adapter, Facts
 
 
@@ -35,6 +38,23 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
+    )
+
+
+#: A View can describe whatever DLPack can.
+_ROOM: Final = Limits(dtypes=frozenset(BY_NAME))
+
+
+def view_case(facts: Facts, source: Adapter, stream: Stream | None) -> Case:
+    """A look at memory without a framework, as a conversion to what can hold everything."""
+    room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
+    return Case(
+        facts=facts,
+        options=Options(copy=False, stream=stream),
+        target=VIEW,
+        device=facts.device,
+        source_limits=source.limits(facts.device.type_code),
+        limits=room,
     )
 
 

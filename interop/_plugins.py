@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from interop._devices import Device
 from interop._dtypes import DType
-from interop._native import CallRoute, Route, View
+from interop._native import View
 from interop._words import exact_int, exact_str, is_a, name_of, said, short_name_of, shown
 from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from interop.protocols import Adapter
 
@@ -105,7 +105,7 @@ def usable_entries(taken: Iterable[str]) -> dict[str, Entry]:
 _VERBS: Final = (
     "claims", "limits", "describe", "settle", "export", "wrap", "empty", "assign",
     "current_device", "current_stream", "using", "order", "capturing", "retain", "locate",
-    "native_dtypes", "native_device", "native_stream", "fast",
+    "native_dtypes", "native_device", "native_stream",
 )  # fmt: skip
 
 
@@ -129,7 +129,8 @@ def _problem(adapter: Any) -> str | None:
             "interop.protocols.Adapter lists. Derive from interop.protocols.HostAdapter, which has defaults"
         )
     name, api, modules = adapter.name, adapter.api, adapter.modules
-    if exact_int(api) != ADAPTER_API:
+    # Of version 1 the hot routes are ignored.
+    if exact_int(api) not in (1, ADAPTER_API):
         spoken = f"version {shown(api)} of the protocol, this release {ADAPTER_API}"
         return f"the adapter {shown(name)} speaks {spoken}"
     if not exact_str(name):
@@ -208,20 +209,6 @@ class Checked:
         """None where it fails."""
         handle = self._ask(None, "native_stream", stream)
         return handle if isinstance(handle, int) else None
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Those that are routes."""
-        told, routes = self._ask({}, "fast"), {}
-        if not isinstance(told, dict):
-            self._bug(f"its fast() returned {shown(told)}, no dictionary")
-            return {}
-        for key, route in told.items():
-            if callable(route) and isinstance(key, tuple) and [isinstance(key[0], type), type(key[-1])] == [True, str]:
-                # The doors call a Route's own C function; an author may have given any function.
-                routes[key] = route if isinstance(route, Route) else CallRoute(route)
-            else:
-                self._bug(f"its fast() has {shown(key)}: {shown(route)}, no (type, target) with a function")
-        return routes
 
     def limits(self, device_type: int, /) -> Limits | None:
         """Checked field by field."""

@@ -17,22 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._wrappers import Wrapper
 from interop._changes import anew
-from interop._native import (
-    CallRoute,
-    ChainRoute,
-    HandoverRoute,
-    NdarrayRoute,
-    Route,
-    add_readers,
-    clear_hot_routes,
-    find,
-    forget_recipes,
-    hot_routes,
-)
+from interop._native import add_readers, find, forget_recipes
 from interop._unclaimed import no_tensor_text
 from interop._words import is_a, name_of, said, shown
 from interop.errors import InteropError, UnsupportedError, with_article
-from interop.protocols import Facts, SupportsLending
+from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,9 +30,6 @@ if TYPE_CHECKING:
     from interop._dtypes import DType
     from interop.protocols import Adapter
 
-
-#: The framework through which hot routes chain: what gets there by one gets on by another, such as torch to jax.
-_HUB: Final = "numpy"
 
 #: Sources that are no framework: functions from a type to an adapter or None, asked in turn for what nobody claims.
 _SOURCES: Final = (
@@ -138,10 +124,7 @@ def register(adapter: Adapter, /) -> None:
         _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
-        clear_hot_routes()
-        # A list: finding whose a type is may load one more.
-        for known in reversed(list(_loaded.values())):
-            _install_routes(known)
+        _make_known(checked.adapter)
 
 
 def _install(adapter: Adapter) -> None:
@@ -150,39 +133,12 @@ def _install(adapter: Adapter) -> None:
     _loaded = {adapter.name: adapter, **{name: known for name, known in _loaded.items() if name != adapter.name}}
 
 
-def _install_routes(adapter: Adapter) -> None:
+def _make_known(adapter: Adapter) -> None:
+    """Have the types of an adapter read natively, and everything be planned anew."""
     native = getattr(adapter, "native", None)
     if native is not None:
         add_readers(adapter.name, dict(native.readers))
     forget_recipes()
-    for (tp, target), route in adapter.fast().items():
-        # A route of a type that another adapter has taken over would go round that adapter.
-        owner = adapter_for_type(tp)
-        if owner is adapter or (target == adapter.name and (owner is None or owner.name not in _registered)):
-            # The doors call a Route's own C function; an author may have given any function.
-            hot_routes(target).setdefault(tp, route if isinstance(route, Route) else CallRoute(route))
-    for other in list(_loaded.values()):
-        _pair(adapter, other)
-        _pair(other, adapter)
-    _chain_routes()
-
-
-def _chain_routes() -> None:
-    for name in _loaded:
-        for tp, onward in tuple(hot_routes(name).items()):
-            # These take whatever comes from the hub, in any layout and readonly, or leave it to the planner.
-            if isinstance(onward, (CallRoute, NdarrayRoute)) and adapter_for_type(tp) is _loaded.get(_HUB):
-                for source, to_hub in hot_routes(_HUB).items():
-                    hot_routes(name).setdefault(source, ChainRoute(to_hub, onward))
-
-
-def _pair(source: Adapter, target: Adapter) -> None:
-    """Compose the hot routes on CUDA of two frameworks that each give a half."""
-    if source is target or not (isinstance(source, SupportsLending) and isinstance(target, SupportsLending)):
-        return
-    for tp, lend in source.lends().items():
-        if adapter_for_type(tp) is source:
-            hot_routes(target.name).setdefault(tp, HandoverRoute(lend, target.reader, target.take))
 
 
 def _load(path: str) -> Any:
@@ -208,7 +164,7 @@ def load_row(row: _rows.Row) -> Adapter:
             found = _load(row.adapter) if row.entry is None else _load_entry(row, row.entry)
             # Behind what was registered by hand.
             _loaded[row.name] = found
-            _install_routes(found)
+            _make_known(found)
         return found
 
 

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 #: The version of the :class:`Adapter` protocol that this release speaks.
-ADAPTER_API: Final = 1
+ADAPTER_API: Final = 2
 
 #: What stands between an object and its export, and what undoes it. All but "lazy" take a copy to settle.
 Pending = Literal["conj", "neg", "byteorder", "strides", "lazy", "encoded", "chunked", "scalar"]
@@ -306,15 +306,6 @@ class Adapter(Protocol):
         """Return the handle of one of the framework's stream objects, or None where it is none."""
         ...
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Return hot routes by exact type and target: each returns a result or NotImplemented.
-
-        A route never raises, copies only where the default is a copy of whatever comes (it is a ``CallRoute`` that says
-        so), and gives what the plan for the default arguments gives. The target
-        ``"view"`` stands for :func:`interop.view`, ``"numpy@cpu"`` for numpy with ``device="cpu"``: a route that moves.
-        """
-        ...
-
 
 @runtime_checkable
 class SupportsKeeping(Protocol):
@@ -331,7 +322,7 @@ class SupportsKeeping(Protocol):
 
 @runtime_checkable
 class SupportsLending(Protocol):
-    """What an adapter of a framework on CUDA may have beside :class:`Adapter`: its half of the hot routes there.
+    """What an adapter of a framework on CUDA may have beside :class:`Adapter`: its half of a handover there.
 
     Each of a pair of frameworks gives a half: one lends its memory, the other takes it, and neither names the other.
     """

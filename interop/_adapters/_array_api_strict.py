@@ -13,9 +13,10 @@ import array_api_strict as xp
 import numpy as np
 
 from interop._adapters._host import HostLibrary
+from interop._adapters._native import HostNative
 from interop._devices import CPU, EXT_DEV
 from interop._dtypes import BY_NAME
-from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -34,11 +35,18 @@ _OURS: Final = frozenset(_NAMES.values())
 _Array: Final = type(xp.empty(0))
 
 
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what the core has no name for, and for strides of half an element.
+    view = view_from_ndarray(a)
+    return xp.asarray(lasting(a), copy=False) if view.dtype.name in _OURS else NotImplemented
+
+
 class StrictAdapter(HostLibrary):
     """The adapter of array_api_strict's arrays."""
 
     name = "array_api_strict"
     modules = ("array_api_strict",)
+    native = HostNative({_Array: lambda x: lasting(np.asarray(x))}, take=_take)
     room = Limits(dtypes=_OURS)
     _elsewhere = replace(room, devices=len(_DEVICES))
 
@@ -81,21 +89,6 @@ class StrictAdapter(HostLibrary):
         if device not in _DEVICES:
             return None
         return (CPU, 0) if device == _CPU else (EXT_DEV, _DEVICES.index(device))
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """numpy's array as it is, on the device that pretends nothing."""
-        return {
-            (_Array, "array_api_strict"): IdentityRoute(),
-            # It raises on the others.
-            (_Array, "numpy"): CallRoute(lambda x: lasting(np.asarray(x))),
-            (np.ndarray, "array_api_strict"): CallRoute(_take),
-        }
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    # It raises for what the core has no name for, and for strides of half an element.
-    view = view_from_ndarray(a)
-    return xp.asarray(lasting(a), copy=False) if view.dtype.name in _OURS else NotImplemented
 
 
 def _at(view: View, device: tuple[int, int]) -> View:

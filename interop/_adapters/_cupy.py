@@ -15,12 +15,13 @@ from interop._adapters import _cupy_cuda
 from interop._adapters._cuda import Loan, guard
 from interop._adapters._cupy_copies import assign, synchronize
 from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
+from interop._adapters._native import HostNative
 from interop._changes import changed, is_unchanged
-from interop._devices import CUDA, CUDA_MANAGED, Device, device_of_pair
+from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import (
     ArrayLender,
-    ArrayMoveRoute,
+    ArrayMove,
     ArrayTaker,
     Named,
     PlainArrays,
@@ -28,11 +29,15 @@ from interop._native import (
     make_view,
     ndarray_from_view,
 )
+from interop._options import Options
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from interop._native import Shortcut
+    from interop.protocols import Adapter
 
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
 _DTYPES: Final = frozenset(
@@ -69,10 +74,28 @@ _PLAIN: Final = PlainArrays(
 )
 
 
+def _get(a: Any) -> Any:
+    # A stream that is captured can't be waited for: the planner says so before anything is queued.
+    if runtime.streamIsCapturing(_cupy_cuda.STREAMS(runtime.getDevice())):
+        return NotImplemented
+    return a.get()
+
+
+class _CupyNative(HostNative):
+    """Moves to the host; what is shared with another framework on CUDA is :meth:`CupyAdapter.lends`."""
+
+    def shortcuts(self, _tp: type, to: Adapter, options: Options) -> tuple[Shortcut, ...]:
+        """A move that says no more than where to."""
+        # get() takes the stream of the device that is current before it makes the array's own device so.
+        moves = to.name == "numpy" and options == Options(device=(CPU, 0))
+        return (ArrayMove(_PLAIN, device=runtime.getDevice, move=_get),) if moves else ()
+
+
 class CupyAdapter(CupyStreams):
     """The adapter of cupy arrays."""
 
     api = ADAPTER_API
+    native = _CupyNative({ndarray: None})
     name = "cupy"
     modules = ("cupy",)
 
@@ -168,17 +191,12 @@ class CupyAdapter(CupyStreams):
         """Return the pair of a ``cupy.cuda.Device``."""
         return (CUDA, int(device.id)) if isinstance(device, cupy.cuda.Device) else None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Moves to the host; the routes that are shared with another framework on CUDA are :meth:`lends`."""
-        # get() takes the stream of the device that is current before it makes the array's own device so.
-        return {(ndarray, "numpy@cpu"): ArrayMoveRoute(_PLAIN, device=runtime.getDevice, move=_get)}
-
     def lends(self) -> Mapping[type, ArrayLender]:
         """Arrays of device memory, not of managed."""
         works_on = Named(vars(_cupy_cuda), "works_on")
         return {ndarray: ArrayLender(_PLAIN, loan=Loan, lender=self, streams=_cupy_cuda.STREAMS, works_on=works_on)}
 
-    #: Its half of the hot routes on CUDA that end here.
+    #: Its half of the handovers that end here.
     take = ArrayTaker(
         borrowed=Named(globals(), "borrowed"),
         pointer=MemoryPointer,
@@ -186,13 +204,6 @@ class CupyAdapter(CupyStreams):
         dtypes={triple: dtype for dtype, (_, triple) in _ROWS.items()},
         max_ndim=_limits.max_ndim,
     )
-
-
-def _get(a: Any) -> Any:
-    # A stream that is captured can't be waited for: the planner says so before anything is queued.
-    if runtime.streamIsCapturing(_cupy_cuda.STREAMS(runtime.getDevice())):
-        return NotImplemented
-    return a.get()
 
 
 adapter: Final = CupyAdapter()

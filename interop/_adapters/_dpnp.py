@@ -154,10 +154,6 @@ class DpnpAdapter(HostOnly):
         found = getattr(device, "sycl_device", device)
         return (ONEAPI, int(found.get_device_id())) if isinstance(found, dpctl.SyclDevice) else None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
-
 
 def _usm(x: Any) -> Any:
     return x.get_array() if isinstance(x, dpnp.ndarray) else x

@@ -123,10 +123,6 @@ class HostLibrary(HostOnly):
         """None of its own."""
         return None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
-
 
 #: As numpy does for its own arrays of this size and more: without huge pages the kernel clears 4 KiB at a time, which
 #: was measured to take five times as long as the copy itself.

@@ -20,9 +20,10 @@ from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
 from interop._aligned import ALIGNMENT
 from interop._case import ALLOCATORS_ALIGN
+from interop._adapters._native import HostNative
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, INT, UINT, DType, dtype_of_triple
-from interop._native import CallRoute, IdentityRoute, View, view_from_dlpack, view_from_ndarray
+from interop._native import View, view_from_dlpack, view_from_ndarray
 from interop.errors import DeviceError, InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -92,10 +93,42 @@ _CONCRETE: Final = tuple(tp for tp in jax.Array.__subclasses__() if tp.__name__ 
 _REFS: Final = tuple(tp for tp in (getattr(jax, "Ref", None),) if tp is not None)
 
 
+def _show(x: Any) -> Any:
+    if x.dtype not in _BUFFERED:
+        return NotImplemented
+    try:
+        array: Any = np.asarray(x)
+    except RuntimeError:  # deleted
+        return NotImplemented
+    # Otherwise it was put together from several devices, or copied into C order.
+    return array if type(array.base) is memoryview else NotImplemented
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    try:
+        view = view_from_ndarray(a)
+    except InteropError:
+        return NotImplemented
+    name = view.dtype.name
+    if view.ptr % ALIGNMENT or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
+        return NotImplemented
+    return adapter.wrap(view)
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    name = view.dtype.name
+    # What is readonly is taken as it is where it can be.
+    if view.readonly or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
+        return NotImplemented
+    return adapter.wrap(copied(a, view))
+
+
 class JaxAdapter(Drafting):
     """The adapter of jax arrays."""
 
     api = ADAPTER_API
+    native = HostNative(dict.fromkeys(_CONCRETE, _show), take=_take, copy=_copy)
     name = "jax"
     modules = ("jax",)
 
@@ -187,14 +220,6 @@ class JaxAdapter(Drafting):
         """Return the pair of a ``jax.Device``."""
         return _pair(device) if isinstance(device, jax.Device) else None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, to numpy, and from numpy: an alias where ``copy=False`` says that it is wanted, else a copy."""
-        routes: dict[tuple[type, str], Callable[[Any], Any]] = {(np.ndarray, "jax"): CallRoute(_take, copies=_copy)}
-        for tp in _CONCRETE:
-            routes[tp, "jax"] = IdentityRoute()
-            routes[tp, "numpy"] = CallRoute(_show)
-        return routes
-
 
 def _describe_tracer(x: Any) -> Facts:
     """Say what is known of an array inside of a transformed function, where jax's own operations alone work on it."""
@@ -269,37 +294,6 @@ _NATIVE: Final = {scalar: name for name, scalar in _SCALARS.items()}
 
 #: What jax shows as a buffer, so that numpy's asarray borrows it. The small floats have none.
 _BUFFERED: Final = frozenset(dtype for dtype in BY_NUMPY if dtype.kind in "biufc")
-
-
-def _show(x: Any) -> Any:
-    if x.dtype not in _BUFFERED:
-        return NotImplemented
-    try:
-        array: Any = np.asarray(x)
-    except RuntimeError:  # deleted
-        return NotImplemented
-    # Otherwise it was put together from several devices, or copied into C order.
-    return array if type(array.base) is memoryview else NotImplemented
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    try:
-        view = view_from_ndarray(a)
-    except InteropError:
-        return NotImplemented
-    name = view.dtype.name
-    if view.ptr % ALIGNMENT or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
-        return NotImplemented
-    return adapter.wrap(view)
-
-
-def _copy(a: np.ndarray[Any, Any]) -> Any:
-    view = view_from_ndarray(a)
-    name = view.dtype.name
-    # What is readonly is taken as it is where it can be.
-    if view.readonly or not view.contiguous or name not in _BORROWED or (name in _WIDE and not _x64()):
-        return NotImplemented
-    return adapter.wrap(copied(a, view))
 
 
 adapter: Final = JaxAdapter()

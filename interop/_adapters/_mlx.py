@@ -14,9 +14,10 @@ import numpy as np
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import copy_on_host, without_odd_strides
+from interop._adapters._native import HostNative
 from interop._devices import CPU, HOST_ACCESSIBLE, METAL, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple
-from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
+from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
 from interop._words import text_of
 from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
@@ -35,10 +36,27 @@ _ON_CPU: Final = frozenset(_BY_OUR_NAME)
 _NO_FLOAT64: Final = "mlx has it on the CPU only: mlx.core.set_default_device(mlx.core.cpu)"
 
 
+def _show(x: Any) -> Any:
+    try:
+        view = adapter.settle(x, _LAZY)
+    except InteropError:  # inside compile, which the planner names
+        return NotImplemented
+    return ndarray_from_view(view) if type(view) is View else NotImplemented
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    limits = adapter.limits(CPU)
+    if not view.contiguous or limits is None or view.dtype.name not in limits.dtypes:
+        return NotImplemented
+    return _array(view)
+
+
 class MlxAdapter(Drafting):
     """The adapter of mlx arrays."""
 
     api = ADAPTER_API
+    native = HostNative({mx.array: _show}, copy=_copy)
     name = "mlx"
     modules = ("mlx",)
 
@@ -150,14 +168,6 @@ class MlxAdapter(Drafting):
             return None
         return (CPU if kind == mx.cpu else METAL, 0)
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, and to numpy; what comes in is always a copy."""
-        return {
-            (mx.array, "mlx"): IdentityRoute(),
-            (mx.array, "numpy"): CallRoute(_show),
-            (np.ndarray, "mlx"): CallRoute(_no_view, copies=_copy),
-        }
-
 
 def _limits(dtypes: frozenset[str], lacking: dict[str, str]) -> Limits:
     # Its strides can be anything, but what it makes of negative ones is an error.
@@ -192,26 +202,6 @@ def _array(view: View) -> Any:
 
 
 _LAZY: Final = frozenset({"lazy"})
-
-
-def _show(x: Any) -> Any:
-    try:
-        view = adapter.settle(x, _LAZY)
-    except InteropError:  # inside compile, which the planner names
-        return NotImplemented
-    return ndarray_from_view(view) if type(view) is View else NotImplemented
-
-
-def _no_view(_a: np.ndarray[Any, Any]) -> Any:
-    return NotImplemented
-
-
-def _copy(a: np.ndarray[Any, Any]) -> Any:
-    view = view_from_ndarray(a)
-    limits = adapter.limits(CPU)
-    if not view.contiguous or limits is None or view.dtype.name not in limits.dtypes:
-        return NotImplemented
-    return _array(view)
 
 
 adapter: Final = MlxAdapter()

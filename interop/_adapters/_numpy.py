@@ -11,7 +11,7 @@ from interop._adapters._host import HostOnly, copy_values
 from interop._adapters._numpy_native import NATIVE
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
-from interop._native import IdentityRoute, NdarrayViewRoute, View, lasting, ndarray_from_view, view_from_ndarray
+from interop._native import View, lasting, ndarray_from_view, view_from_ndarray
 from interop._words import name_of
 from interop.errors import DTypeError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
@@ -72,7 +72,7 @@ class NumpyAdapter(HostOnly):
         pending: set[Pending] = set()
         if not x.dtype.isnative:
             pending.add("byteorder")
-        if any(step % x.itemsize for step in x.strides):
+        if any(step % x.itemsize and n > 1 for n, step in zip(x.shape, x.strides, strict=True)):
             pending.add("strides")
         ptr = x.__array_interface__["data"][0]
         return Facts(
@@ -134,10 +134,6 @@ class NumpyAdapter(HostOnly):
         """Numpy's device is the string ``"cpu"``."""
         return None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Numpy to itself, and to a View."""
-        return {(np.ndarray, "numpy"): IdentityRoute(), (np.ndarray, "view"): NdarrayViewRoute()}
-
 
 class ScalarAdapter(NumpyAdapter):
     """The adapter of numpy's scalars: readonly 0-d sources, whose value is always written out.
@@ -167,10 +163,6 @@ class ScalarAdapter(NumpyAdapter):
             pending=frozenset({"scalar"}),
         )
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
-
 
 class SubclassAdapter(NumpyAdapter):
     """The adapter of ndarray subclasses that may mean more than their numbers: it refuses them by name."""
@@ -185,10 +177,6 @@ class SubclassAdapter(NumpyAdapter):
     def describe(self, x: Array, /) -> Facts:
         """Refuse, naming what helps."""
         raise UnsupportedError(_subclass_text(x))
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
 
 
 def _as_ndarray(x: Any) -> Array:

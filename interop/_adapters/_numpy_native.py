@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from interop._case import Case
     from interop._dtypes import DType
+    from interop._native import Shortcut
+    from interop._options import Options
     from interop._plan import Step
+    from interop.protocols import Adapter
 
 READER: Final = NdarrayReader()
 
@@ -32,6 +35,10 @@ class NumpyNative:
             return None
         written = written_by_numpy(steps, case)
         return None if written is None else [*written, ReadOp(READER)]
+
+    def shortcuts(self, _tp: type, _to: Adapter, _options: Options) -> tuple[Shortcut, ...]:
+        """None: nothing is sooner than a look."""
+        return ()
 
     def writer(self, values: DType, into: DType) -> Writer | None:
         """What writes into ndarrays, as numpy casts."""

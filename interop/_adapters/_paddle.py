@@ -15,11 +15,10 @@ import paddle
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import copy_values, without_odd_strides
+from interop._adapters._native import HostNative
 from interop._devices import CPU
 from interop._native import (
-    CallRoute,
     ExchangeAPI,
-    IdentityRoute,
     View,
     ndarray_from_view,
     view_from_dlpack,
@@ -64,10 +63,34 @@ _API: Final = ExchangeAPI.of(paddle.Tensor, deletes_under_lock=True)
 _SYMBOLS: Final = tuple(tp for tp in (getattr(paddle.base.libpaddle.pir, "Value", None),) if tp is not None)
 
 
+def _show(x: Any) -> Any:
+    if not x.stop_gradient:
+        return NotImplemented
+    try:
+        _refuse_unplain(x)
+        return ndarray_from_view(_export(x))
+    except InteropError:
+        return NotImplemented
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    try:
+        view = view_from_ndarray(a)
+    except InteropError:
+        return NotImplemented
+    room = _LIMITS
+    if view.readonly or view.ndim > room.max_ndim or view.dtype.name not in room.dtypes or view.ptr % view.itemsize:
+        return NotImplemented
+    fits = view.contiguous or _layout.fits(view.shape, view.strides, room.strides)
+    return adapter.wrap(view) if fits else NotImplemented
+
+
 class PaddleAdapter(Drafting):
     """The adapter of paddle tensors."""
 
     api = ADAPTER_API
+    #: By the exchange API; before paddle had one, by its verbs alone.
+    native = HostNative({paddle.Tensor: _show}, take=_take) if _API is not None else HostNative({paddle.Tensor: None})
     name = "paddle"
     modules = ("paddle",)
 
@@ -151,16 +174,6 @@ class PaddleAdapter(Drafting):
         """Return the pair of the host's place."""
         return (CPU, 0) if isinstance(device, paddle.CPUPlace) else None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, and to and from numpy through the exchange API."""
-        if _API is None:
-            return {(paddle.Tensor, "paddle"): IdentityRoute()}
-        return {
-            (paddle.Tensor, "paddle"): IdentityRoute(),
-            (paddle.Tensor, "numpy"): CallRoute(_show),
-            (np.ndarray, "paddle"): CallRoute(_take),
-        }
-
 
 _DTYPES: Final = {dtype: name for name, dtype in _BY_OUR_NAME.items()}
 
@@ -185,28 +198,6 @@ def _peek(x: Any) -> View:
 
 def _export(x: Any) -> View:
     return view_from_dlpack(x) if _API is None else _API.export(x)
-
-
-def _show(x: Any) -> Any:
-    if not x.stop_gradient:
-        return NotImplemented
-    try:
-        _refuse_unplain(x)
-        return ndarray_from_view(_export(x))
-    except InteropError:
-        return NotImplemented
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    try:
-        view = view_from_ndarray(a)
-    except InteropError:
-        return NotImplemented
-    room = _LIMITS
-    if view.readonly or view.ndim > room.max_ndim or view.dtype.name not in room.dtypes or view.ptr % view.itemsize:
-        return NotImplemented
-    fits = view.contiguous or _layout.fits(view.shape, view.strides, room.strides)
-    return adapter.wrap(view) if fits else NotImplemented
 
 
 adapter: Final = PaddleAdapter()

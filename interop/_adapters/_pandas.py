@@ -9,7 +9,7 @@ import pandas as pd
 
 from interop._adapters._wrappers import Wrapper
 from interop._dtypes import BY_NUMPY
-from interop._native import CallRoute, lasting
+from interop._native import lasting
 from interop.errors import UnsupportedError
 
 _ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
@@ -79,6 +79,4 @@ def _show(x: Any) -> Any:
     return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else lasting(a)
 
 
-_ROUTES: Final = {(pd.Series, "numpy"): CallRoute(_show), (pd.Index, "numpy"): CallRoute(_show)}
-
-adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, _ROUTES)
+adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show})

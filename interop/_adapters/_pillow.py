@@ -13,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from interop._adapters._host import HostLibrary, copy_values
+from interop._adapters._native import HostNative
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
 from interop._layout import c_strides
-from interop._native import CallRoute, View, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits
 
@@ -55,11 +56,17 @@ _MODES: Final = {
 _BAND: Final = 1 << 20
 
 
+def _show(x: Any) -> Any:
+    view = None if getattr(x, "tile", None) else _look(x)
+    return NotImplemented if view is None else ndarray_from_view(view)
+
+
 class PillowAdapter(HostLibrary):
     """The adapter of Pillow images."""
 
     name = "PIL"
     modules = ("PIL.Image",)
+    native = HostNative({Image.Image: _show})
     room = Limits(dtypes=frozenset(row.name for row in BY_NUMPY.values()))
 
     def claims(self, tp: type, /) -> bool:
@@ -111,15 +118,6 @@ class PillowAdapter(HostLibrary):
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             copy_values(into[top:bottom], np.asarray(src.crop((0, top, width, bottom))))
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """The pixels, where they are one block."""
-        return {(Image.Image, "numpy"): CallRoute(_show)}
-
-
-def _show(x: Any) -> Any:
-    view = None if getattr(x, "tile", None) else _look(x)
-    return NotImplemented if view is None else ndarray_from_view(view)
 
 
 def _mode(x: Any) -> _Mode:

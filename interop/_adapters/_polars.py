@@ -15,7 +15,7 @@ from interop._adapters._numpy import adapter as host
 from interop._adapters._wrappers import Wrapped, Wrapper
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
-from interop._native import CallRoute, View, ndarray_from_view, view_from_ndarray
+from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits, Pending
 
@@ -168,4 +168,4 @@ def _show(x: Any) -> Any:
     return a if a.dtype in BY_NUMPY else NotImplemented
 
 
-adapter: Final = PolarsAdapter("polars", ("polars",), _claims, unwrap, {(pl.Series, "numpy"): CallRoute(_show)})
+adapter: Final = PolarsAdapter("polars", ("polars",), _claims, unwrap, {pl.Series: _show})

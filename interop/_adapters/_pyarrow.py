@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from interop._adapters._host import HostLibrary, copy_values, without_odd_strides
+from interop._adapters._native import HostNative
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
-from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_ndarray
+from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits, Pending
 
@@ -60,11 +61,43 @@ _TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
 )
 
 
+#: Exact types of the arrays of numbers.
+_NUMBERS: Final = tuple(type(pa.array([], tp)) for tp in _NAMES)
+
+_BY_NUMPY: Final = {BY_NAME[name].numpy: tp for name, tp in _TYPES.items()}
+
+
+def _show(x: Any) -> Any:
+    a = np.from_dlpack(x)
+    # Of an empty array it may be written.
+    return NotImplemented if a.flags.writeable else a
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what the core has no name for, and for strides of half an element.
+    view = view_from_ndarray(a)
+    tp = _BY_NUMPY.get(a.dtype)
+    if tp is None or view.ptr % view.itemsize:
+        return NotImplemented
+    if view.ndim != 1:
+        return pa.Tensor.from_numpy(lasting(a))
+    if not view.contiguous:
+        return NotImplemented
+    return pa.Array.from_buffers(tp, len(a), [None, pa.foreign_buffer(view.ptr, view.nbytes, view)], 0)
+
+
+#: Before 2.2.5 numpy asks for capsules that pyarrow warns of.
+_SHOWN: Final = _show if np.from_dlpack(np.empty(0)).flags.writeable else None
+
+
 class PyarrowAdapter(HostLibrary):
     """The adapter of pyarrow: arrays and chunked arrays of one chunk, tensors, arrays of tensors."""
 
     name = "pyarrow"
     modules = ("pyarrow",)
+    native = HostNative(
+        {pa.Tensor: pa.Tensor.to_numpy, pa.ChunkedArray: None, **dict.fromkeys(_NUMBERS, _SHOWN)}, take=_take
+    )
     # A view of one dimension becomes a pyarrow.Array, of any other number a pyarrow.Tensor.
     room = Limits(
         dtypes=frozenset(_TYPES),
@@ -132,43 +165,6 @@ class PyarrowAdapter(HostLibrary):
     def native_dtypes(self) -> Mapping[Any, str]:
         """Return pyarrow's types."""
         return {**_NAMES, pa.bool_(): "bool"}
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Arrays of numbers by their own export, which raises where there are nulls; tensors; what numpy has."""
-        routes: dict[tuple[type, str], Callable[[Any], Any]] = {
-            (pa.Tensor, "numpy"): CallRoute(pa.Tensor.to_numpy),
-            (np.ndarray, "pyarrow"): CallRoute(_take),
-            **{(tp, "pyarrow"): IdentityRoute() for tp in (pa.Tensor, pa.ChunkedArray, *_NUMBERS)},
-        }
-        if np.from_dlpack(np.empty(0)).flags.writeable:
-            # Before 2.2.5 numpy asks for capsules that pyarrow warns of.
-            routes |= {(tp, "numpy"): CallRoute(_show) for tp in _NUMBERS}
-        return routes
-
-
-#: Exact types of the arrays of numbers.
-_NUMBERS: Final = tuple(type(pa.array([], tp)) for tp in _NAMES)
-
-_BY_NUMPY: Final = {BY_NAME[name].numpy: tp for name, tp in _TYPES.items()}
-
-
-def _show(x: Any) -> Any:
-    a = np.from_dlpack(x)
-    # Of an empty array it may be written.
-    return NotImplemented if a.flags.writeable else a
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    # It raises for what the core has no name for, and for strides of half an element.
-    view = view_from_ndarray(a)
-    tp = _BY_NUMPY.get(a.dtype)
-    if tp is None or view.ptr % view.itemsize:
-        return NotImplemented
-    if view.ndim != 1:
-        return pa.Tensor.from_numpy(lasting(a))
-    if not view.contiguous:
-        return NotImplemented
-    return pa.Array.from_buffers(tp, len(a), [None, pa.foreign_buffer(view.ptr, view.nbytes, view)], 0)
 
 
 def _is_packed(x: Any) -> bool:

@@ -15,9 +15,10 @@ from interop import _layout
 from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
 from interop._aligned import ALIGNMENT
+from interop._adapters._native import HostNative
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
-from interop._native import CallRoute, IdentityRoute, View, ndarray_from_view, view_from_dlpack, view_from_ndarray
+from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
 from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
@@ -75,10 +76,39 @@ _UNPLAIN: Final = (
 _WORDS: Final = {"string": "strings", "variant": "variants", "resource": "handles of resources"}
 
 
+def _show(x: Any) -> Any:
+    # Looked at first: asked for its capsule, a tensor of strings ends the process.
+    if _DTYPES.get(x.dtype) not in _EXCHANGED:
+        return NotImplemented
+    try:
+        return ndarray_from_view(view_from_dlpack(x))
+    except InteropError:  # on a GPU
+        return NotImplemented
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    try:
+        view = view_from_ndarray(a)
+    except InteropError:
+        return NotImplemented
+    if view.ptr % ALIGNMENT or not view.contiguous or view.dtype.name not in _EXCHANGED:
+        return NotImplemented
+    return adapter.wrap(view)
+
+
+def _copy(a: np.ndarray[Any, Any]) -> Any:
+    view = view_from_ndarray(a)
+    # What is readonly is taken as it is where it can be.
+    if view.readonly or not view.contiguous or view.dtype.name not in _EXCHANGED:
+        return NotImplemented
+    return adapter.wrap(copied(a, view))
+
+
 class TensorflowAdapter(Drafting):
     """The adapter of tensorflow's tensors and variables."""
 
     api = ADAPTER_API
+    native = HostNative({_Eager: _show}, take=_take, copy=_copy)
     name = "tensorflow"
     modules = ("tensorflow",)
 
@@ -177,14 +207,6 @@ class TensorflowAdapter(Drafting):
         """Return None: tensorflow's devices are strings."""
         return None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """To itself, to numpy, and from numpy where ``copy=False`` says that an alias is wanted."""
-        return {
-            (_Eager, "tensorflow"): IdentityRoute(),
-            (_Eager, "numpy"): CallRoute(_show),
-            (np.ndarray, "tensorflow"): CallRoute(_take, copies=_copy),
-        }
-
 
 #: identity() gives the same memory under another name, and what copies has no gradient of its own.
 _copied: Any = tf.custom_gradient(lambda x: (tf.raw_ops.DeepCopy(x=x), lambda gradient: gradient))
@@ -228,34 +250,6 @@ _ROWS: Final = {row.name: row for row in BY_NUMPY.values()}
 def _variable_device(x: Any) -> Device:
     spec = tf.DeviceSpec.from_string(x.device)
     return device_of_pair(CUDA if spec.device_type == "GPU" else CPU, spec.device_index or 0)
-
-
-def _show(x: Any) -> Any:
-    # Looked at first: asked for its capsule, a tensor of strings ends the process.
-    if _DTYPES.get(x.dtype) not in _EXCHANGED:
-        return NotImplemented
-    try:
-        return ndarray_from_view(view_from_dlpack(x))
-    except InteropError:  # on a GPU
-        return NotImplemented
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    try:
-        view = view_from_ndarray(a)
-    except InteropError:
-        return NotImplemented
-    if view.ptr % ALIGNMENT or not view.contiguous or view.dtype.name not in _EXCHANGED:
-        return NotImplemented
-    return adapter.wrap(view)
-
-
-def _copy(a: np.ndarray[Any, Any]) -> Any:
-    view = view_from_ndarray(a)
-    # What is readonly is taken as it is where it can be.
-    if view.readonly or not view.contiguous or view.dtype.name not in _EXCHANGED:
-        return NotImplemented
-    return adapter.wrap(copied(a, view))
 
 
 adapter: Final = TensorflowAdapter()

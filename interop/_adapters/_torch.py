@@ -22,7 +22,7 @@ from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_st
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
 from interop._adapters._torch_native import TorchNative
-from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
+from interop._adapters._torch_shortcuts import lender, triples
 from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, proxy_text, warn_if_tracing
 from interop._changes import changed, is_unchanged
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
@@ -33,7 +33,7 @@ from interop.errors import UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from interop._devices import Device
     from interop._native import Lender
@@ -95,7 +95,7 @@ class TorchAdapter(TorchStreams):
 
     _on_cuda: Limits | None = None
 
-    native = None if _API is None else TorchNative(_API, DTYPES)
+    native = TorchNative(_API, DTYPES)
 
     def claims(self, tp: type, /) -> bool:
         """Tensors of every subclass, and what stands for one; those that trace or fake are refused by name."""
@@ -300,18 +300,11 @@ class TorchAdapter(TorchStreams):
             return None
         return _device(device).dlpack
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """Return the hot routes."""
-        routes = dict(hot_routes_of_torch(DTYPES))
-        if _API is not None:
-            routes |= dict.fromkeys([(tp, "numpy@cpu") for tp in _EXACT], move_to_host(_API, DTYPES))
-        return routes
-
     def lends(self) -> Mapping[type, Lender]:
         """Plain tensors on CUDA that need nothing done."""
         return dict.fromkeys(_EXACT, lender(_API, self)) if _API is not None else {}
 
-    #: Its half of the hot routes on CUDA that end here; before torch 2.10 it takes nothing.
+    #: Its half of the handovers that end here; before torch 2.10 it takes nothing.
     take: Taker = (
         Taker()
         if _API is None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 from torch.autograd import forward_ad
 
 from interop import _layout
+from interop._adapters._native import UNSEEN
 from interop._adapters._torch_memory import KEEPER
+from interop._adapters._torch_shortcuts import NUMPYS_OWN, RECORDING, move_to_host, numpy_calls, record
 from interop._adapters._torch_tracing import ALLOCATES, NOT_TRACING, UNTRACED
+from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import (
     CallOp,
@@ -26,19 +28,20 @@ from interop._native import (
     ToExchangeOp,
     Writer,
 )
+from interop._options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interop._case import Case
     from interop._dtypes import DType
+    from interop._native import Shortcut
     from interop._plan import Step
+    from interop.protocols import Adapter
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__
 
-#: What numpy() takes. The element types of ml_dtypes go through integers of the same size.
-_NUMPYS_OWN: Final = frozenset(np.dtype(character) for character in "?bhilqBHILQefdFD")
 _INTEGERS: Final = {1: torch.uint8, 2: torch.int16}
 
 #: int4 and its like are exported as integers of 8 bits.
@@ -64,19 +67,28 @@ class TorchNative:
     Parameters
     ----------
     api
-        torch's exchange API.
+        torch's exchange API; None before torch 2.10, where tensors are read by the adapter's verbs.
     dtypes
         torch's element types that the adapter can hand over, with their names.
     """
 
     name = "torch"
 
-    def __init__(self, api: ExchangeAPI, dtypes: Mapping[Any, str]) -> None:
+    def __init__(self, api: ExchangeAPI | None, dtypes: Mapping[Any, str]) -> None:
         self._api = api
-        self._reader = _reader(api, dtypes)
+        self._dtypes = {name: dtype for dtype, name in dtypes.items()}
+        self._reader = UNSEEN if api is None else _reader(api, dtypes)
         # torch's own, behind whose back nothing is written: it counts the version and records the graph.
-        self._writer = ExchangeWriter(api, _Base.copy_)
+        self._writer = None if api is None else ExchangeWriter(api, _Base.copy_)
+        self._moves = () if api is None else (move_to_host(api, dtypes),)
         self.readers: Mapping[type, Reader] = dict.fromkeys((torch.Tensor, torch.nn.Parameter), self._reader)
+
+    def shortcuts(self, _tp: type, to: Adapter, options: Options) -> tuple[Shortcut, ...]:
+        """torch's own call to numpy, and its own move to the host."""
+        if to.name != "numpy":
+            return ()
+        moves = self._moves if options == Options(device=(CPU, 0)) else ()
+        return (*numpy_calls(self._reader, options, self._dtypes), *moves)
 
     def hand_out(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
         """Nothing where the tensor's own memory is handed on: that knows no graph. Else torch resolves and casts."""
@@ -106,7 +118,7 @@ class TorchNative:
 
     def take_in(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
         """A tensor on the memory, or a copy in C order in torch's own; inside torch its operations keep the graph."""
-        if case.same:
+        if case.same or self._api is None:
             return None
         verbs = [step.do for step in steps]
         if verbs == ["wrap"]:
@@ -166,9 +178,9 @@ def _reader(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeReader:
         disguised={
             dtype: _INTEGERS[dtype.itemsize]
             for dtype, name in dtypes.items()
-            if BY_NAME[name].numpy not in _NUMPYS_OWN and dtype.itemsize in _INTEGERS
+            if BY_NAME[name].numpy not in NUMPYS_OWN and dtype.itemsize in _INTEGERS
         },
         reinterpret=_Base.view,
-        recording=torch.is_grad_enabled,
-        record=torch._C._set_grad_enabled,  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - what set_grad_enabled calls, whose object costs as much as the rest
+        recording=RECORDING,
+        record=record,
     )

@@ -9,7 +9,8 @@ import tvm_ffi
 
 from interop._adapters._host import HostLibrary
 from interop._dtypes import ROWS
-from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_dlpack
+from interop._adapters._native import HostNative
+from interop._native import View, lasting, make_view, ndarray_from_view, view_from_dlpack
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
@@ -18,11 +19,27 @@ if TYPE_CHECKING:
 _BYTE: Final = 8
 
 
+def _show(x: Any) -> Any:
+    try:
+        if _TRUE_TO_FLAGS:
+            return np.from_dlpack(x)
+    except (BufferError, RuntimeError):  # an element type of ml_dtypes
+        pass
+    return ndarray_from_view(view_from_dlpack(x))
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what is readonly, and for what DLPack can't express.
+    made = tvm_ffi.from_dlpack(lasting(a))
+    return made if made.data_ptr() % a.itemsize == 0 else NotImplemented
+
+
 class TvmFfiAdapter(HostLibrary):
     """The adapter of tvm_ffi tensors."""
 
     name = "tvm_ffi"
     modules = ("tvm_ffi",)
+    native = HostNative({tvm_ffi.Tensor: _show}, take=_take)
     room = Limits(
         # Whatever DLPack has a number for, but for types of less than a byte: packed there, padded in ml_dtypes.
         dtypes=frozenset(row.name for row in ROWS if row.bits >= _BYTE and row.numpy is not None),
@@ -61,32 +78,9 @@ class TvmFfiAdapter(HostLibrary):
             return None
         return int(device.dlpack_device_type()), int(device.index)
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """By its own import and export, with the checks that these lack."""
-        return {
-            (tvm_ffi.Tensor, "tvm_ffi"): IdentityRoute(),
-            (tvm_ffi.Tensor, "numpy"): CallRoute(_show),
-            (np.ndarray, "tvm_ffi"): CallRoute(_take),
-        }
-
 
 #: Before 2.2.5 all that numpy imports is readonly.
 _TRUE_TO_FLAGS: Final = np.from_dlpack(np.empty(0)).flags.writeable
-
-
-def _show(x: Any) -> Any:
-    try:
-        if _TRUE_TO_FLAGS:
-            return np.from_dlpack(x)
-    except (BufferError, RuntimeError):  # an element type of ml_dtypes
-        pass
-    return ndarray_from_view(view_from_dlpack(x))
-
-
-def _take(a: np.ndarray[Any, Any]) -> Any:
-    # It raises for what is readonly, and for what DLPack can't express.
-    made = tvm_ffi.from_dlpack(lasting(a))
-    return made if made.data_ptr() % a.itemsize == 0 else NotImplemented
 
 
 adapter: Final = TvmFfiAdapter()

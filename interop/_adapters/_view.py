@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._host import HostOnly
-from interop._native import Op, Reader, View, ViewReader, Writer, find
+from interop._adapters._native import HostNative
+from interop._native import View, ViewReader, find
 from interop._streams import ORDERED
 from interop.errors import UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from interop._case import Case
     from interop._devices import Device
     from interop._dtypes import DType
-    from interop._plan import Step
 
 
 def orders(owner: object) -> bool:
@@ -25,29 +24,11 @@ def orders(owner: object) -> bool:
     return bool(getattr(owner, "orders", find(type(owner), "__dlpack__") is not None))
 
 
-class ViewNative:
-    """A View's own side of recipes: there is nothing to do before its memory is handed on, and nothing it can take."""
-
-    readers: Final[Mapping[type, Reader]] = {View: ViewReader()}
-
-    def hand_out(self, steps: Sequence[Step], _case: Case) -> Sequence[Op] | None:
-        """Nothing."""
-        return None if steps else []
-
-    def writer(self, _values: DType, _into: DType) -> Writer | None:
-        """Nothing: a View has no operations."""
-        return None
-
-    def take_in(self, _steps: Sequence[Step], _case: Case) -> Sequence[Op] | None:
-        """A View isn't made by a conversion."""
-        return None
-
-
 class ViewAdapter(HostOnly):
     """A source only: a View has neither memory of its own nor operations."""
 
     api = ADAPTER_API
-    native = ViewNative()
+    native = HostNative({View: ViewReader()})
     name = "view"
     modules: tuple[str, ...] = ()
 
@@ -109,10 +90,6 @@ class ViewAdapter(HostOnly):
     def native_device(self, _device: object, /) -> tuple[int, int] | None:
         """None of its own."""
         return None
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
 
 
 adapter: Final = ViewAdapter()

@@ -13,9 +13,10 @@ import warp as wp
 
 from interop import _layout
 from interop._adapters._host import HostLibrary
+from interop._adapters._native import HostNative
 from interop._devices import CPU, CUDA
 from interop._dtypes import BY_NAME, BY_NUMPY
-from interop._native import CallRoute, IdentityRoute, View, make_view, view_from_ndarray
+from interop._native import View, make_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Limits
 
@@ -31,11 +32,26 @@ _SCALARS: Final[dict[str, Any]] = {
 _NAMES: Final = {scalar: name for name, scalar in _SCALARS.items()}
 
 
+def _show(x: Any) -> Any:
+    if not x.device.is_cpu:
+        return NotImplemented
+    a = x.numpy()
+    return a if a.dtype in BY_NUMPY else NotImplemented
+
+
+def _take(a: np.ndarray[Any, Any]) -> Any:
+    # It raises for what the core has no name for, and for strides of half an element.
+    view = view_from_ndarray(a)
+    fits = view.dtype.name in _SCALARS and 1 <= view.ndim <= adapter.room.max_ndim
+    return adapter.wrap(view) if fits and not view.readonly and view.ptr % view.itemsize == 0 else NotImplemented
+
+
 class WarpAdapter(HostLibrary):
     """The adapter of warp arrays."""
 
     name = "warp"
     modules = ("warp",)
+    native = HostNative({wp.array: _show}, take=_take)
     room = Limits(dtypes=frozenset(_SCALARS), alignment=0, min_ndim=1, max_ndim=4, readonly="drops")
 
     def claims(self, tp: type, /) -> bool:
@@ -93,27 +109,6 @@ class WarpAdapter(HostLibrary):
         if not isinstance(device, wp.Device):
             return None
         return (CPU, 0) if device.is_cpu else (CUDA, int(device.ordinal))
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """By its own ``numpy``, and by the address."""
-        return {
-            (wp.array, "warp"): IdentityRoute(),
-            (wp.array, "numpy"): CallRoute(_show),
-            (np.ndarray, "warp"): CallRoute(self._take),
-        }
-
-    def _take(self, a: np.ndarray[Any, Any]) -> Any:
-        # It raises for what the core has no name for, and for strides of half an element.
-        view = view_from_ndarray(a)
-        fits = view.dtype.name in _SCALARS and 1 <= view.ndim <= self.room.max_ndim
-        return self.wrap(view) if fits and not view.readonly and view.ptr % view.itemsize == 0 else NotImplemented
-
-
-def _show(x: Any) -> Any:
-    if not x.device.is_cpu:
-        return NotImplemented
-    a = x.numpy()
-    return a if a.dtype in BY_NUMPY else NotImplemented
 
 
 class _Holder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from interop._adapters._native import HostNative
 from interop._adapters._protocol import ProtocolAdapter
 from interop.protocols import ADAPTER_API
 
@@ -119,10 +120,6 @@ class Wrapped:
         """None of its own."""
         return None
 
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """No hot routes."""
-        return {}
-
 
 class Wrapper(Wrapped):
     """The adapter of a library of wrappers; the registry asks :meth:`adapter_of` for the one of an object."""
@@ -133,13 +130,13 @@ class Wrapper(Wrapped):
         modules: tuple[str, ...],
         claims: Callable[[type], bool],
         unwrap: Callable[[Any], Any],
-        routes: Mapping[tuple[type, str], Callable[[Any], Any]] | None = None,
+        shown: Mapping[type, Callable[[Any], Any]] | None = None,
     ) -> None:
         from interop._adapters._numpy import adapter as host
 
         super().__init__(name, modules, unwrap, host)
         self._claims = claims
-        self._routes = routes or {}
+        self.native = HostNative(shown or {})
 
     def claims(self, tp: type, /) -> bool:
         """The library's types."""

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from interop._adapters._wrappers import Wrapper
-from interop._native import CallRoute, lasting, view_from_ndarray
+from interop._native import lasting, view_from_ndarray
 from interop.errors import UnsupportedError
 
 
@@ -48,6 +48,4 @@ def _show(x: Any) -> Any:
     return lasting(held)
 
 
-_ROUTES: Final = {(xr.DataArray, "numpy"): CallRoute(_show)}
-
-adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, _ROUTES)
+adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, {xr.DataArray: _show})

@@ -110,21 +110,30 @@ def ndarray_from_view(view: View, /) -> np.ndarray[Any, Any]: ...
 def has_buffer(tp: type, /) -> bool: ...
 def find(tp: type, name: str) -> Any: ...
 
-class Route:
+class Shortcut:
     @property
-    def views_only(self) -> bool: ...
+    def predicted(self) -> bool: ...
     def __call__(self, x: Any, /) -> Any: ...
 
-class IdentityRoute(Route): ...
-
-class CallRoute(Route):
+class NumpyCall(Shortcut):
     def __init__(
-        self, function: Callable[[Any], Any], *, views_only: bool = False, copies: Callable[[Any], Any] | None = None
+        self,
+        *,
+        call: Callable[[Any], np.ndarray[Any, Any]],
+        address: Callable[[Any], int],
+        reader: Reader,
+        cell: Cell,
+        before: Guards,
+        requires_grad: object,
+        recording: Callable[[], object],
+        record: Callable[[bool], object],
+        detach: bool = False,
+        readonly: bool = False,
+        dtype: object = None,
+        wanted: object = None,
+        in_order: Callable[[Any], bool] | None = None,
+        is_host: object = None,
     ) -> None: ...
-    def copy(self, x: Any, /) -> Any: ...
-
-class ChainRoute(Route):
-    def __init__(self, first: Route, second: Route) -> None: ...
 
 class Cell:
     def __init__(self, namespace: Mapping[str, Any], key: str, wanted: object) -> None: ...
@@ -176,35 +185,12 @@ class PlainTensors:
         byte_dtypes: tuple[object, ...] = (),
     ) -> None: ...
 
-class ExchangeRoute(Route):
-    def __init__(self, plain: PlainTensors) -> None: ...
-
-class NumpyCallRoute(Route):
-    def __init__(
-        self,
-        *,
-        call: Callable[[Any], np.ndarray[Any, Any]],
-        dtype: object,
-        plain: tuple[object, ...],
-        disguised: Mapping[Any, tuple[object, np.dtype[Any] | None]],
-        reinterpret: Callable[[Any, Any], Any],
-        cell: Cell,
-        guards: Guards,
-        sees: Callable[[], object] | None = None,
-        behind: Guards,
-        before: Guards,
-        address: Callable[[Any], int] | None = None,
-        lender: PlainTensors | None = None,
-    ) -> None: ...
-
-class NdarrayViewRoute(Route): ...
-
-class NdarrayRoute(Route):
-    def __init__(self, api: ExchangeAPI, *, dtypes: Iterable[tuple[int, int, int]], guards: Guards) -> None: ...
-
 class Reader: ...
 class NdarrayReader(Reader): ...
 class ViewReader(Reader): ...
+
+class CallReader(Reader):
+    def __init__(self, show: Callable[[Any], Any], /) -> None: ...
 
 class ExchangeReader(Reader):
     def __init__(
@@ -239,6 +225,11 @@ class ReadOp(Op):
 class ToNdarrayOp(Op):
     def __init__(self, *, readonly: bool = False) -> None: ...
 
+class ToViewOp(Op): ...
+
+class FeedOp(Op):
+    def __init__(self, copy: Callable[[Any], Any], take: Callable[[Any], Any], /) -> None: ...
+
 class ToExchangeOp(Op):
     def __init__(self, api: ExchangeAPI, state: Guards, /) -> None: ...
 
@@ -269,6 +260,8 @@ class Entry:
         /,
         *,
         keeps: bool = False,
+        shortcuts: tuple[Shortcut, ...] = (),
+        aligned_64: bool = False,
     ) -> None: ...
 
 class Book:
@@ -389,7 +382,7 @@ class ArrayTaker(Taker):
         max_ndim: int,
     ) -> None: ...
 
-class HandoverRoute(Route):
+class Handover(Shortcut):
     def __init__(
         self,
         lend: Callable[[Any, Callable[[int], Any]], Any],
@@ -397,18 +390,15 @@ class HandoverRoute(Route):
         take: Callable[[View], Any],
     ) -> None: ...
 
-class ExchangeMoveRoute(Route):
+class ExchangeMove(Shortcut):
     def __init__(
         self, plain: PlainTensors, *, dtypes: Iterable[tuple[int, int, int]], calls: tuple[Callable[[Any], Any], ...]
     ) -> None: ...
 
-class ArrayMoveRoute(Route):
+class ArrayMove(Shortcut):
     def __init__(self, plain: PlainArrays, *, device: Callable[[], int], move: Callable[[Any], Any]) -> None: ...
 
-def hot_routes(target: str, /) -> MutableMapping[type, Route]: ...
-def clear_hot_routes() -> None: ...
-def door(target: str, book: Book | None = None, /) -> Callable[[_F], _F]: ...
-def convert_door(book: Book | None = None, /) -> Callable[[_F], _F]: ...
+def door(book: Book, target: str, /) -> Callable[[_F], _F]: ...
+def convert_door(book: Book, /) -> Callable[[_F], _F]: ...
 def like_door(book: Book, /) -> Callable[[_F], _F]: ...
 def copyto_door(writes: Writes, casting: str, /) -> Callable[[_F], _F]: ...
-def view_door(slow: _F, /) -> _F: ...

@@ -45,8 +45,9 @@ cdef struct Array:
     Signature signature
     # A new reference to what keeps the memory alive beyond the call, or NULL.
     PyObject* owner
-    # Whether nobody can free or move the owner's memory.
+    # Whether nobody can free or move the owner's memory; and whether that was so before anybody locked it.
     bint stays
+    bint stayed
     int64_t shape[MAX_AXES]
     int64_t strides[MAX_AXES]
 

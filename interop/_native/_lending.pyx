@@ -1,20 +1,18 @@
-"""Hot routes of device memory: from one framework to another on the stream that both work on, and to the host.
+"""The two halves of a handover in device memory: one framework lends an object, the other takes the memory.
 
-One half lends, the other takes; each is an adapter's composition of these parts. Whatever is unusual is refused, and
-goes to the planner. A function that keeps memory safe is looked up by its name at every call, so that what is put in
-its place counts.
+Both are an adapter's composition of these parts. Whatever is unusual is refused, and goes to the planner.
 """
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uintptr_t
 
-from interop._native._calls cimport Memo, Py_DECREF, PyTuple_GET_ITEM, PyTuple_GET_SIZE, call_one, get_attribute, recall
+from interop._native._calls cimport Py_DECREF
 from interop._native._import cimport ExchangeAPI
 from interop._native._loans cimport CurrentStream, Streams, new_loan
-from interop._native._questions cimport Guards, check_descriptor
-from interop._native._routes cimport PlainTensors, Route
-from interop._native._view cimport MAX_AXES, POSSIBLE, View, c_order, follows_c, measure, new_view
+from interop._native._plain cimport Named, PlainArrays, PlainTensors, call, raise_set
+from interop._native._questions cimport Guards
+from interop._native._view cimport MAX_AXES, POSSIBLE, View, follows_c, measure, new_view
 from interop._native.dlpack cimport DLTensor, kDLCUDA
 
 cdef enum:
@@ -26,93 +24,15 @@ cdef enum:
     DEVICES = 64
 
 
-cdef object read(object descriptor, object x):
-    """An attribute by its descriptor."""
-    cdef PyObject* found = get_attribute(<PyObject*> descriptor, <PyObject*> x)
-    if found == NULL:
-        # With an exception set, or the descriptor's class has lost its __get__.
-        return descriptor.__get__(x)
-    value = <object> found
-    Py_DECREF(found)
-    return value
-
-
-cdef object call(object function, object x):
-    """What a function gives for one object."""
-    cdef PyObject* made = call_one(<PyObject*> function, <PyObject*> x)
-    if made == NULL:
-        _raise_set()
-    result = <object> made
-    Py_DECREF(made)
-    return result
-
-
-cdef extern from *:
-    """
-    static PyObject *interop_raise_pending(void) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, "a call gave nothing");
-        return NULL;
-    }
-    """
-    object _raise_set "interop_raise_pending" ()
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class Named:
-    """A function of a module, looked up by its name at each call.
-
-    Parameters
-    ----------
-    namespace
-        The module's dictionary.
-    name
-        The function's name in it.
-    """
-
-    cdef dict namespace
-    cdef str name
-    cdef object first
-    cdef Memo memo
-
-    def __cinit__(self, dict namespace not None, str name not None):
-        self.namespace = namespace
-        self.name = name
-        self.first = namespace[name]
-
-    cdef object now(self):
-        """The function; None where it is the one that was there first, and what stands for it may run."""
-        cdef PyObject* found = recall(<PyObject*> self.namespace, <PyObject*> self.name, &self.memo)
-        if found == NULL:
-            raise NameError(self.name)
-        function = <object> found
-        Py_DECREF(found)
-        return None if function is self.first else function
-
-    cdef object function(self):
-        function = self.now()
-        return self.first if function is None else function
-
-
 @cython.final
 cdef class Known:
     """What is remembered of the stream that a framework works on, on one device; it never changes."""
-
-    cdef uintptr_t handle
-    # The stream, as the readers of a loan.
-    cdef tuple there
-    cdef CurrentStream now
-    # The other framework's own object for it.
-    cdef object own
 
 
 @cython.final
 @cython.no_gc_clear
 cdef class Readers:
     """The streams that a framework works on, by the index of the device."""
-
-    cdef object ask
-    cdef list known
 
     def __cinit__(self, ask):
         self.ask = ask
@@ -243,74 +163,6 @@ cdef class ExchangeLender(Lender):
 
 @cython.final
 @cython.no_gc_clear
-cdef class PlainArrays:
-    """Arrays of device memory, which are described by their attributes.
-
-    Parameters
-    ----------
-    memory, shape, strides, dtype
-        Descriptors of an array; strides are in bytes.
-    ptr, index
-        Descriptors of its memory: address, and index of the device.
-    dtypes
-        By element type, its size and its DLPack triple.
-    kind, device_kind
-        Gives an address's kind of memory, and which one it must be.
-    """
-
-    cdef object memory, shape, strides, dtype, ptr, index, kind, device_kind
-    cdef dict dtypes
-
-    def __cinit__(self, *, memory, shape, strides, dtype, ptr, index, dict dtypes not None, kind, device_kind):
-        for descriptor in (memory, shape, strides, dtype, ptr, index):
-            check_descriptor(descriptor)
-        self.memory = memory
-        self.shape = shape
-        self.strides = strides
-        self.dtype = dtype
-        self.ptr = ptr
-        self.index = index
-        self.dtypes = dtypes
-        self.kind = kind
-        self.device_kind = device_kind
-
-    cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths):
-        """Fill in `tensor`; return what holds the memory, or None."""
-        cdef tuple row, triple, shape, strides
-        cdef int64_t size
-        cdef int axis
-        row = <tuple> self.dtypes.get(read(self.dtype, x))
-        if row is None:
-            return None
-        memory = read(self.memory, x)
-        address = read(self.ptr, memory)
-        if call(self.kind, address) != self.device_kind:
-            return None
-        shape, strides = read(self.shape, x), read(self.strides, x)
-        # Both are made when they are asked for, which may run a finalizer that gives the array another shape.
-        if len(shape) > MAX_AXES or read(self.shape, x) != shape or read(self.memory, x) is not memory:
-            return None
-        size, triple = row
-        tensor.data = <void*> <uintptr_t> address
-        if tensor.data == NULL:
-            return None
-        tensor.ndim = len(shape)
-        tensor.shape = lengths
-        tensor.strides = lengths + tensor.ndim
-        for axis in range(tensor.ndim):
-            tensor.shape[axis] = shape[axis]
-            tensor.strides[axis] = <int64_t> strides[axis] // size
-            if tensor.strides[axis] * size != <int64_t> strides[axis]:
-                return None
-        tensor.dtype.code, tensor.dtype.bits, tensor.dtype.lanes = triple
-        tensor.device.device_type = kDLCUDA
-        tensor.device.device_id = read(self.index, memory)
-        tensor.byte_offset = 0
-        return memory
-
-
-@cython.final
-@cython.no_gc_clear
 cdef class ArrayLender(Lender):
     """Lends arrays that are described by their attributes, where both frameworks work on the same stream.
 
@@ -417,7 +269,7 @@ cdef class ExchangeTaker(Taker):
             return borrowed(self.api, new_view(tensor, 0, True, owner))
         made = self.api.c_wrap(tensor, False, owner)
         if made == NULL:
-            _raise_set()
+            raise_set()
         result = <object> made
         Py_DECREF(made)
         return result
@@ -478,134 +330,3 @@ cdef class ArrayTaker(Taker):
         if plain:
             return self.array(shape, dtype, pointer)
         return self.array(shape, dtype, pointer, tuple([tensor.strides[axis] * itemsize for axis in range(tensor.ndim)]))
-
-
-# Routes.
-
-@cython.final
-@cython.no_gc_clear
-cdef class HandoverRoute(Route):
-    """From one framework to another, for memory that both work on with the same stream.
-
-    Parameters
-    ----------
-    lend
-        The source's half: exports an object for a reader, or returns NotImplemented where anything is unusual.
-    reader
-        The stream that the target works on, by the index of the device.
-    take
-        The target's half: makes an array of a View, or returns NotImplemented.
-    """
-
-    cdef object lend, take
-    cdef Readers readers
-
-    def __cinit__(self, lend, reader, take):
-        self.lend = lend
-        self.take = take
-        self.readers = Readers(reader)
-
-    cdef object run(self, object x):
-        try:
-            return self.lent(x)
-        except Exception:
-            # The planner knows what is wrong, and says it.
-            return NotImplemented
-
-    cdef object lent(self, object x):
-        cdef DLTensor tensor
-        cdef int64_t[2 * MAX_AXES] lengths
-        cdef View view
-        if not isinstance(self.lend, Lender):
-            lent = self.lend(x, self.readers.ask)
-            return lent if lent is NotImplemented else self.take(lent)
-        loan = (<Lender> self.lend).lend(x, self.readers, &tensor, lengths)
-        if loan is None:
-            return NotImplemented
-        if isinstance(self.take, Taker):
-            return (<Taker> self.take).take(&tensor, loan)
-        return self.take(new_view(&tensor, 0, True, loan))
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class ExchangeMoveRoute(Route):
-    """To the host by a framework's own calls, of plain tensors in C order.
-
-    Parameters
-    ----------
-    plain
-        Which tensors are plain.
-    dtypes
-        The DLPack triples of the element types that the calls take.
-    calls
-        Called in turn, each with what the one before has made.
-    """
-
-    cdef PlainTensors plain
-    cdef tuple calls
-    # By code and bits.
-    cdef uint8_t[CODES][MOST_BITS + 1] allowed
-
-    def __cinit__(self, PlainTensors plain not None, *, dtypes, tuple calls not None):
-        self.plain = plain
-        self.calls = calls
-        for code, bits, lanes in dtypes:
-            if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
-                self.allowed[code][bits] = True
-
-    cdef object run(self, object x):
-        cdef DLTensor tensor
-        cdef int64_t[2 * MAX_AXES] lengths
-        cdef Py_ssize_t place
-        try:
-            if self.plain.describe(x, &tensor, lengths) is None or tensor.device.device_type != kDLCUDA:
-                return NotImplemented
-            if tensor.data == NULL or not follows_c(&tensor):
-                return NotImplemented
-            if tensor.dtype.code >= CODES or tensor.dtype.bits > MOST_BITS:
-                return NotImplemented
-            if not self.allowed[tensor.dtype.code][tensor.dtype.bits]:
-                return NotImplemented
-            made = x
-            for place in range(PyTuple_GET_SIZE(<PyObject*> self.calls)):
-                made = call(<object> PyTuple_GET_ITEM(<PyObject*> self.calls, place), made)
-            return made
-        except Exception:
-            return NotImplemented
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class ArrayMoveRoute(Route):
-    """To the host by a framework's own call, of plain arrays in C order on the device that is current.
-
-    Parameters
-    ----------
-    plain
-        Which arrays are plain.
-    device
-        Gives the index of the device that is current.
-    move
-        The framework's call.
-    """
-
-    cdef PlainArrays plain
-    cdef object device, move
-
-    def __cinit__(self, PlainArrays plain not None, *, device, move):
-        self.plain = plain
-        self.device = device
-        self.move = move
-
-    cdef object run(self, object x):
-        cdef DLTensor tensor
-        cdef int64_t[2 * MAX_AXES] lengths
-        try:
-            if self.plain.describe(x, &tensor, lengths) is None or not follows_c(&tensor):
-                return NotImplemented
-            if <int> self.device() != tensor.device.device_id:
-                return NotImplemented
-            return call(self.move, x)
-        except Exception:
-            return NotImplemented

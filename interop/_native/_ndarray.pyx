@@ -5,11 +5,14 @@ cimport numpy as cnp
 from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
+from interop._native._arrays cimport itemsize_of, size_of
+from interop._native._calls cimport Py_TYPE
+from interop._native._copying cimport copy_elements
 from interop._native._export cimport host_accessible
-from interop._native._view cimport MAX_AXES, View, blank_view, check_layout, fill_view, is_possible
+from interop._native._view cimport MAX_AXES, View, blank_view, c_order, check_layout, fill_view, is_possible
 from interop._native.dlpack cimport (
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
@@ -54,6 +57,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_Empty(int nd, const cnp.npy_intp* dims, PyArray_Descr* descr, int fortran)
     int PyArray_CopyInto(cnp.ndarray dst, cnp.ndarray src) except -1
     enum:
+        NPY_ARRAY_C_CONTIGUOUS
         NPY_ARRAY_OWNDATA
         NPY_ARRAY_WRITEABLE
 
@@ -73,6 +77,7 @@ cdef struct Held:
 # DLPack's code and the length of its bits as a binary number -> numpy's dtype.
 cdef Held _held[CODES][16]
 cdef list _keep = []
+cdef object _BYTE = np.dtype(np.uint8)
 cdef int _max_ndim = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
 
 
@@ -314,10 +319,13 @@ cdef bint borrow_ndarray(object array, DLTensor* tensor, bint* readonly) noexcep
     shift = width(itemsize) - 1
     for axis in range(ndim):
         step = cnp.PyArray_STRIDES(a)[axis]
-        if step & (itemsize - 1):
-            return False
         tensor.shape[axis] = cnp.PyArray_DIMS(a)[axis]
         tensor.strides[axis] = step >> shift
+        if step & (itemsize - 1):
+            if tensor.shape[axis] > 1:
+                return False
+            # Of one index no step is ever taken.
+            tensor.strides[axis] = 1
     tensor.ndim = ndim
     tensor.data = cnp.PyArray_DATA(a)
     tensor.device.device_type = kDLCPU
@@ -429,6 +437,30 @@ cdef DLDataType triple_of(object array) noexcept:
         return _triples[number]
     none.code = none.bits = none.lanes = 0
     return none
+
+
+cdef bint is_ndarray(object x) noexcept:
+    """Whether an object is of numpy's type itself."""
+    return Py_TYPE(<PyObject*> x) == _NDARRAY
+
+
+cdef bint is_in_c_order(object array) noexcept:
+    return PyArray_CHKFLAGS(<cnp.ndarray> array, NPY_ARRAY_C_CONTIGUOUS)
+
+
+cdef object aligned_copy(const DLTensor* tensor):
+    """An array of the same values in C order, whose memory begins at a multiple of 64: others take that as it is."""
+    cdef cnp.npy_intp size = size_of(tensor) * itemsize_of(tensor) + 63
+    cdef DLTensor into = tensor[0]
+    cdef int64_t[MAX_AXES] strides
+    # Nothing here runs the collector. The call takes a reference to the dtype.
+    Py_INCREF(_BYTE)
+    memory = PyArray_Empty(1, &size, <PyArray_Descr*> _BYTE, 0)
+    into.data = <void*> ((<uintptr_t> data_of(memory) + 63) & ~<uintptr_t> 63)
+    into.strides = strides
+    c_order(tensor.ndim, tensor.shape, strides)
+    copy_elements(&into, tensor)
+    return new_ndarray(&into, False, memory)
 
 
 cdef bint is_empty(object array) noexcept:

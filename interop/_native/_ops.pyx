@@ -32,6 +32,7 @@ from interop._native._ndarray cimport (
     borrow_ndarray,
     copy_into,
     data_of,
+    aligned_copy,
     descr_of,
     empty_in_order,
     empty_like,
@@ -41,7 +42,7 @@ from interop._native._ndarray cimport (
 )
 from interop._native._questions cimport Guards
 from interop._native._readers cimport PLAIN, Reader
-from interop._native._view cimport MAX_AXES, c_order
+from interop._native._view cimport MAX_AXES, View, c_order, new_view
 from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLDataType, DLManagedTensorVersioned, DLTensor, kDLFloat
 
 # numpy's orders.
@@ -54,6 +55,8 @@ cdef enum:
 cdef enum:
     # Bytes for which the GIL is held.
     PIECE = 1 << 20
+    # Bytes that are copied once more rather than be locked to be read.
+    MOST_BYTES = 1 << 18
 
 cdef dict _ORDERS = {"C": C, "F": F, None: K}
 
@@ -96,7 +99,7 @@ cdef class CallOp(Op):
     Parameters
     ----------
     function
-        Called with the object so far.
+        Called with the object so far; NotImplemented is left to the planner, as what it raises is.
     """
 
     cdef object function
@@ -109,6 +112,9 @@ cdef class CallOp(Op):
         cdef PyObject* before = job.value
         if made == NULL:
             return unexpected()
+        if made == <PyObject*> NotImplemented:
+            Py_XDECREF(made)
+            return 0
         job.value = made
         job.known = False
         Py_XDECREF(before)
@@ -181,6 +187,68 @@ cdef class ToNdarrayOp(Op):
         if not array.stays or descr_of(array.tensor.dtype) == NULL:
             return 0
         leave(job, new_ndarray(&array.tensor, self.readonly, holder(job)))
+        return 1
+
+
+@cython.final
+cdef class ToViewOp(Op):
+    """A View of the memory."""
+
+    cdef int run(self, Job* job) except -1:
+        cdef Array* array = job.array
+        cdef View view = new_view(
+            &array.tensor, FLAG_READ_ONLY if array.signature.state >> FLAG_BITS & READONLY else 0, True, holder(job)
+        )
+        if array.tensor.dtype.bits < 8:
+            view.flags |= FLAG_SUBBYTE_PADDED
+        leave(job, view)
+        return 1
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class FeedOp(Op):
+    """A framework's own copy of an ndarray on the memory.
+
+    Memory that may move is copied first, while the GIL is held, so that nothing has to be locked only to be read; and
+    what that makes, which is nobody else's, the framework takes as it is.
+
+    Parameters
+    ----------
+    copy
+        Called with an ndarray: copies it; NotImplemented where it doesn't.
+    take
+        Called with an ndarray that nobody else has: takes its memory as it is, or NotImplemented.
+    """
+
+    cdef object copy, take
+
+    def __cinit__(self, copy, take, /):
+        self.copy = copy
+        self.take = take
+
+    cdef int run(self, Job* job) except -1:
+        cdef const DLTensor* tensor = &job.array.tensor
+        if descr_of(tensor.dtype) == NULL:
+            return 0
+        try:
+            if job.array.stays:
+                readonly = job.array.signature.state >> FLAG_BITS & READONLY != 0
+                result = self.copy(new_ndarray(tensor, readonly, holder(job)))
+            elif size_of(tensor) * itemsize_of(tensor) > MOST_BYTES:
+                # Copied once, by the planner's way, where it stays.
+                return 0
+            else:
+                between = aligned_copy(tensor)
+                result = self.take(between)
+                if result is NotImplemented:
+                    result = self.copy(between)
+        except Exception:
+            # The planner asks again, and says it in words.
+            return 0
+        if result is NotImplemented:
+            return 0
+        leave(job, result)
         return 1
 
 

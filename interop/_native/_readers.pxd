@@ -11,10 +11,10 @@ cdef enum:
 
 
 cdef class Reader:
-    cdef int read(self, PyObject* x, Array* array) noexcept
+    cdef int read(self, PyObject* x, Array* array) except -1
     cdef bint lock(self, PyObject* x, Array* array) noexcept
     cdef int glance(self, PyObject* x, Array* array) noexcept
-    cdef int adopt(self, PyObject* x, Array* array) noexcept
+    cdef int adopt(self, PyObject* x, Array* array) except -1
     cdef bint on_host(self, PyObject* x) noexcept
 
 

@@ -38,16 +38,16 @@ from interop._native._calls cimport (
 )
 from interop._native._import cimport ExchangeAPI
 from interop._native._keeping cimport Keeper
-from interop._native._ndarray cimport borrow_ndarray, quiet_keeper
+from interop._native._ndarray cimport borrow_ndarray, is_ndarray, quiet_keeper
 from interop._native._questions cimport Guards, check_descriptor
 from interop._native._view cimport MAX_AXES, View
-from interop._native.dlpack cimport FLAG_READ_ONLY, DLTensor, kDLComplex, kDLCPU, kDLUInt
+from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 
 cdef class Reader:
     """The base of the readers; this one finds every object unusual."""
 
-    cdef int read(self, PyObject* x, Array* array) noexcept:
+    cdef int read(self, PyObject* x, Array* array) except -1:
         """Fill in the array, with an owner that keeps the memory alive."""
         return UNUSUAL
 
@@ -59,7 +59,7 @@ cdef class Reader:
         """Read no more than where an object is and what its elements are: its own framework writes into it."""
         return UNUSUAL
 
-    cdef int adopt(self, PyObject* x, Array* array) noexcept:
+    cdef int adopt(self, PyObject* x, Array* array) except -1:
         """Read what an operation of the framework has just made, of which nothing is pending and which nobody else has."""
         return UNUSUAL
 
@@ -72,26 +72,47 @@ cdef class Reader:
 cdef class NdarrayReader(Reader):
     """Reads ndarrays; what DLPack can't express is unusual."""
 
-    cdef int read(self, PyObject* x, Array* array) noexcept:
-        if not read_ndarray(x, array):
-            return UNUSUAL
-        # With the buffer that it was made on: numpy lets that go.
-        owner = quiet_keeper(<object> x)
-        if owner is None:
-            return UNUSUAL
-        Py_INCREF(<PyObject*> owner)
-        array.owner = <PyObject*> owner
-        array.stays = True
-        return PLAIN
+    cdef int read(self, PyObject* x, Array* array) except -1:
+        return read_held_ndarray(x, array)
 
     cdef int glance(self, PyObject* x, Array* array) noexcept:
         return read_ndarray(x, array)
 
-    cdef int adopt(self, PyObject* x, Array* array) noexcept:
+    cdef int adopt(self, PyObject* x, Array* array) except -1:
         return self.read(x, array)
 
     cdef bint on_host(self, PyObject* x) noexcept:
         return True
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class CallReader(Reader):
+    """Reads what a function shows as an ndarray or a View, on the same memory.
+
+    Parameters
+    ----------
+    show
+        Called with an object; returns an ndarray or a View of it, or NotImplemented where it's unusual, as it is where
+        something is raised.
+    """
+
+    cdef object show
+
+    def __cinit__(self, show, /):
+        if not callable(show):
+            raise TypeError(f"it is called, and this can't be: {show!r}")
+        self.show = show
+
+    cdef int read(self, PyObject* x, Array* array) except -1:
+        try:
+            shown = self.show(<object> x)
+        except Exception:
+            return UNUSUAL
+        if type(shown) is View:
+            return read_view(<PyObject*> shown, array)
+        # numpy's type itself: what a subclass shows may mean more.
+        return read_held_ndarray(<PyObject*> shown, array) if is_ndarray(shown) else UNUSUAL
 
 
 cdef bint read_ndarray(PyObject* x, Array* array) noexcept:
@@ -106,19 +127,38 @@ cdef bint read_ndarray(PyObject* x, Array* array) noexcept:
     return True
 
 
+cdef int read_held_ndarray(PyObject* x, Array* array) except -1:
+    if not read_ndarray(x, array):
+        return UNUSUAL
+    # With the buffer that it was made on: numpy lets that go.
+    owner = quiet_keeper(<object> x)
+    if owner is None:
+        return UNUSUAL
+    Py_INCREF(<PyObject*> owner)
+    array.owner = <PyObject*> owner
+    array.stays = True
+    return PLAIN
+
+
 @cython.final
 cdef class ViewReader(Reader):
     """Reads Views of host memory."""
 
-    cdef int read(self, PyObject* x, Array* array) noexcept:
-        cdef View view = <View> x
-        if view.tensor.device.device_type != kDLCPU or not hold(array, &view.tensor):
-            return UNUSUAL
-        sign(array, READONLY if view.flags & FLAG_READ_ONLY else 0)
-        array.owner = x if view.owner is None else <PyObject*> view.owner
-        Py_INCREF(array.owner)
-        array.stays = True
-        return PLAIN
+    cdef int read(self, PyObject* x, Array* array) except -1:
+        return read_view(x, array)
+
+
+cdef int read_view(PyObject* x, Array* array) except -1:
+    cdef View view = <View> x
+    if view.tensor.device.device_type != kDLCPU or not hold(array, &view.tensor):
+        return UNUSUAL
+    if view.tensor.dtype.bits < 8 and not view.flags & FLAG_SUBBYTE_PADDED:
+        return UNUSUAL
+    sign(array, READONLY if view.flags & FLAG_READ_ONLY else 0)
+    array.owner = x if view.owner is None else <PyObject*> view.owner
+    Py_INCREF(array.owner)
+    array.stays = True
+    return PLAIN
 
 
 @cython.final
@@ -193,7 +233,7 @@ cdef class ExchangeReader(Reader):
         self.recording = recording
         self.record = record
 
-    cdef int read(self, PyObject* x, Array* array) noexcept:
+    cdef int read(self, PyObject* x, Array* array) except -1:
         """Read an object.
 
         The order is the point. `is_negative` lets other threads run, and finding an owner may run the collector: either
@@ -201,8 +241,7 @@ cdef class ExchangeReader(Reader):
         the memory of the owner that was found first (pytorch#170298).
         """
         cdef int flags = 0
-        # What is elsewhere goes other ways, and soon.
-        if not self.on_host(x) or not self.state.passes(x):
+        if not self.state.passes(x):
             return UNUSUAL
         if set_if(ask(<PyObject*> self.is_negative, x), &flags, NEGATIVE) < 0:
             return UNUSUAL
@@ -218,6 +257,9 @@ cdef class ExchangeReader(Reader):
             if set_if(ask(<PyObject*> self.is_conjugate, x), &flags, CONJUGATE) < 0 or not self.describe(x, array):
                 return UNUSUAL
         if array.tensor.device.device_type != kDLCPU or not self.keeper.holds(owner, &array.tensor):
+            return UNUSUAL
+        # Packed, where numpy pads.
+        if array.tensor.dtype.bits < 8:
             return UNUSUAL
         sign(array, flags)
         Py_INCREF(<PyObject*> owner)
@@ -259,7 +301,7 @@ cdef class ExchangeReader(Reader):
         sign(array, 0)
         return PLAIN
 
-    cdef int adopt(self, PyObject* x, Array* array) noexcept:
+    cdef int adopt(self, PyObject* x, Array* array) except -1:
         if Py_TYPE(x) != <PyTypeObject*> self.made:
             return UNUSUAL
         owner = self.keeper.find(<object> x)
@@ -277,10 +319,11 @@ cdef class ExchangeReader(Reader):
 
     cdef bint lock(self, PyObject* x, Array* array) noexcept:
         owner = <object> array.owner
-        if self.keeper.moves(owner):
+        array.stays = array.stayed = not self.keeper.moves(owner)
+        if not array.stays:
             self.make_stay(x, array.signature.state >> FLAG_BITS & REQUIRES_GRAD != 0)
-        # Looked at afterwards: until now it could be moved, and the object be given other memory.
-        array.stays = not self.keeper.moves(owner) and self.keeper.holds(owner, &array.tensor)
+            # Looked at afterwards: until now it could be moved, and the object be given other memory.
+            array.stays = not self.keeper.moves(owner) and self.keeper.holds(owner, &array.tensor)
         return array.stays
 
     cdef void make_stay(self, PyObject* x, bint graph) noexcept:

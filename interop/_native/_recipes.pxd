@@ -40,12 +40,20 @@ cdef class Pages:
 cdef class Entry:
     cdef Reader reader
     cdef object plan
-    cdef bint keeps
+    cdef bint keeps, predicted
+    cdef uint64_t mask
+    cdef tuple shortcuts
+    # How many calls look first, since memory has been locked already.
+    cdef int locked
+    cdef unsigned int calls
+    cdef int misses
     cdef Pages pages
 
     # A new reference, or NULL without an exception where the planner has to look.
     cdef PyObject* apply(self, PyObject* x) except? NULL
-    cdef bint read(self, PyObject* x, Array* array) noexcept
+    cdef PyObject* at_once(self, PyObject* x) except? NULL
+    cdef bint read(self, PyObject* x, Array* array) except -1
+    cdef int miss(self, const Signature* signature) except -1
     cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL
     cdef int learn(self, object x) except -1
 

@@ -34,13 +34,16 @@ from interop._native._calls cimport (
 )
 from interop._native._ops cimport Job, Op
 from interop._native._readers cimport PLAIN, Reader, ViewReader
+from interop._native._shortcuts cimport Shortcut
 from interop._native._view cimport View
 
 cdef enum:
-    # No framework that has recipes asks for more than the alignment of an element; more is chance.
-    NOT_ALIGNED_64 = ALIGNED_64 << FLAG_BITS
+    # One call in so many looks first.
+    LOOK_EACH = 64
+    MISSES = 3
 
-cdef uint64_t USUAL = ~(<uint64_t> NOT_ALIGNED_64)
+# For targets that ask for no more than the alignment of an element; more is chance.
+cdef uint64_t NOT_ALIGNED_64 = ~(<uint64_t> ALIGNED_64 << FLAG_BITS)
 
 # Moved on by whatever makes recipes stale: an adapter that is registered, or one that is loaded.
 cdef uint64_t _epoch = 1
@@ -92,6 +95,9 @@ cdef class Recipe:
         self.aliases = aliases
 
 
+cdef Recipe _NOTHING = Recipe(None)
+
+
 @cython.final
 cdef class Pages:
     """The recipes of one entry by signature; never changed once they can be found."""
@@ -134,14 +140,24 @@ cdef class Entry:
         Called with an object; returns its facts and its recipe.
     keeps
         Whether the object itself is the answer, unseen.
+    shortcuts
+        What is tried before the object is looked at.
+    aligned_64
+        Whether it makes a difference to the target if memory begins at a multiple of 64.
     """
 
-    def __cinit__(self, Reader reader not None, plan, /, *, bint keeps=False):
+    def __cinit__(self, Reader reader not None, plan, /, *, bint keeps=False, tuple shortcuts=(), bint aligned_64=False):
         self.reader = reader
         self.plan = plan
         self.keeps = keeps
+        self.mask = ~<uint64_t> 0 if aligned_64 else NOT_ALIGNED_64
         self.pages = Pages.__new__(Pages)
         self.pages.recipes = []
+        for shortcut in shortcuts:
+            if not isinstance(shortcut, Shortcut):
+                raise TypeError(f"no shortcut: {shortcut!r}")
+            self.predicted = self.predicted or (<Shortcut> shortcut).predicted
+        self.shortcuts = shortcuts
 
     cdef PyObject* apply(self, PyObject* x) except? NULL:
         cdef Array array
@@ -150,7 +166,10 @@ cdef class Entry:
         if self.keeps:
             Py_INCREF(x)
             return x
-        recipe = NULL
+        if PyTuple_GET_SIZE(<PyObject*> self.shortcuts) != 0:
+            result = self.at_once(x)
+            if result != NULL:
+                return result
         array.owner = NULL
         if not self.read(x, &array):
             return NULL
@@ -166,18 +185,39 @@ cdef class Entry:
             with cython.critical_section(self):
                 pages = self.pages
             recipe = pages.find(&array.signature)
+            if recipe == NULL:
+                self.miss(&array.signature)
         try:
             result = NULL if recipe == NULL else self.run(x, &array, <Recipe> recipe)
         finally:
             release(&array)
         return result
 
-    cdef bint read(self, PyObject* x, Array* array) noexcept:
-        array.stays = False
+    cdef PyObject* at_once(self, PyObject* x) except? NULL:
+        """What a shortcut answers, or NULL; the counts are guesses, which threads may spoil for each other."""
+        cdef Py_ssize_t index
+        cdef Shortcut shortcut
+        if self.predicted:
+            if self.locked > 0:
+                self.locked -= 1
+                return NULL
+            self.calls += 1
+            if self.calls % LOOK_EACH == 0:
+                return NULL
+        for index in range(PyTuple_GET_SIZE(<PyObject*> self.shortcuts)):
+            shortcut = <Shortcut> PyTuple_GET_ITEM(<PyObject*> self.shortcuts, index)
+            result = shortcut.attempt(<object> x)
+            if result is not NotImplemented:
+                Py_INCREF(<PyObject*> result)
+                return <PyObject*> result
+        return NULL
+
+    cdef bint read(self, PyObject* x, Array* array) except -1:
+        array.stays = array.stayed = False
         if self.reader.read(x, array) != PLAIN:
             release(array)
             return False
-        array.signature.state &= USUAL
+        array.signature.state &= self.mask
         return True
 
     cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL:
@@ -187,8 +227,11 @@ cdef class Entry:
         cdef Py_ssize_t index, count = PyTuple_GET_SIZE(ops)
         if count == 0:
             return NULL
-        if recipe.aliases and not array.stays and not self.reader.lock(x, array):
-            return NULL
+        if recipe.aliases and not array.stays:
+            if not self.reader.lock(x, array):
+                return NULL
+            # What is locked already is read sooner than its framework answers; what isn't, later.
+            self.locked = LOOK_EACH if array.stayed else 0
         job.x = x
         job.value = NULL
         job.array = array
@@ -211,9 +254,20 @@ cdef class Entry:
         facts, recipe = self.plan(x)
         if facts is None or signature_of_facts(facts, &signature) == 0:
             return 0
-        signature.state &= USUAL
+        signature.state &= self.mask
         with cython.critical_section(self):
             self.pages = self.pages.with_recipe(&signature, <Recipe?> recipe)
+        return 0
+
+    cdef int miss(self, const Signature* signature) except -1:
+        """Remember what planning makes no recipe of, so that it isn't planned in vain at each call.
+
+        Not the first time: a moment ago the object may have been another one.
+        """
+        self.misses += 1
+        if self.misses >= MISSES:
+            with cython.critical_section(self):
+                self.pages = self.pages.with_recipe(signature, _NOTHING)
         return 0
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
-from interop._native import Book, Entry
+from interop._case import ALLOCATORS_ALIGN, VIEW
+from interop._devices import CPU
+from interop._native import Book, CallReader, Entry, Handover
 from interop._options import Options
 from interop._registry import adapter_for_type
-from interop._run.recipes import NativeOps, native_ops, recipe_of
+from interop._run.recipes import NativeOps, native_ops, recipe_of, view_recipe_of
 from interop._targets import target_adapter
 from interop.errors import InteropError
+from interop.protocols import SupportsLending
 
 if TYPE_CHECKING:
-    from interop._native import Recipe
+    from interop._native import Recipe, Shortcut
     from interop.protocols import Adapter, Facts
 
 #: The options of a conversion, in the order in which the core keeps them.
@@ -42,26 +45,43 @@ def parsed(name: str, value: object) -> object:
 
 def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     """Make the entry of a type, a target and options; None where their calls are planned one by one."""
+    tp = type(x)
+    source, ops = _read_natively(tp)
+    if source is None or ops is None:
+        return None
+    reader = ops.readers[tp]
+    if to == VIEW:
+        return Entry(reader, view_recipe_of)
     try:
         target = target_adapter(to)
     except InteropError:
         return None
-    source, ops = _read_natively(type(x))
-    if source is None or ops is None:
-        return None
     said = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
     said["dtype"], said["swapped"] = said.get("dtype", (None, None))
     options = Options(**said)
-    reader = ops.readers[type(x)]
     if source.name == target.name and options.asks_nothing:
         return Entry(reader, None, keeps=True)
-    if native_ops(target) is None or options.swapped:
+    if options.swapped or (source.name == target.name and type(reader) is CallReader):
+        # Inside one framework nothing is evaluated only to be looked at.
         return None
+    shortcuts = (*ops.shortcuts(tp, target, options), *_handovers(source, target, tp, options))
+    if native_ops(target) is None and not shortcuts:
+        return None
+    limits = target.limits(CPU)
+    aligned = limits is not None and limits.alignment > ALLOCATORS_ALIGN
 
     def plan(x: Any) -> tuple[Facts | None, Recipe | None]:
-        return recipe_of(x, source, target, options)
+        return recipe_of(x, target, options)
 
-    return Entry(reader, plan)
+    return Entry(reader, plan, shortcuts=shortcuts, aligned_64=aligned)
+
+
+def _handovers(source: Adapter, target: Adapter, tp: type, options: Options) -> tuple[Shortcut, ...]:
+    """The handover in device memory of two frameworks that each give a half."""
+    if not options.asks_nothing or not (isinstance(source, SupportsLending) and isinstance(target, SupportsLending)):
+        return ()
+    lend = source.lends().get(tp)
+    return () if lend is None else (Handover(lend, target.reader, target.take),)
 
 
 def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:

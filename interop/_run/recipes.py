@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from interop._native import KeepOp, Recipe
-from interop._opening import case_of
+from interop._native import KeepOp, Recipe, ToViewOp
+from interop._opening import case_of, view_case
 from interop._plan import make_plan
-from interop._registry import describe
+from interop._refusals import refusal
+from interop._registry import adapter_for, describe
 from interop.errors import InteropError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from interop._case import Case
     from interop._dtypes import DType
-    from interop._native import Op, Reader, Writer
+    from interop._native import Op, Reader, Shortcut, Writer
     from interop._options import Options
     from interop._plan import Step
     from interop.protocols import Adapter, Facts
@@ -30,6 +31,10 @@ class NativeOps(Protocol):
     @property
     def readers(self) -> Mapping[type, Reader]:
         """By exact type, what reads its objects."""
+        ...
+
+    def shortcuts(self, tp: type, to: Adapter, options: Options) -> tuple[Shortcut, ...]:
+        """Return what answers before an object of this exact type is looked at; the options are met by all it answers."""
         ...
 
     def writer(self, values: DType, into: DType) -> Writer | None:
@@ -51,9 +56,10 @@ def native_ops(adapter: Adapter) -> NativeOps | None:
     return found
 
 
-def recipe_of(x: Any, source: Adapter, target: Adapter, options: Options) -> tuple[Facts | None, Recipe | None]:
+def recipe_of(x: Any, target: Adapter, options: Options) -> tuple[Facts | None, Recipe | None]:
     """Plan for an object and compile the plan; a recipe without ops is one that Python has to run."""
     try:
+        source = adapter_for(x)
         facts = describe(source, x, traced=True)
     except InteropError:
         # Said again, and raised, by the planner's way.
@@ -66,6 +72,17 @@ def recipe_of(x: Any, source: Adapter, target: Adapter, options: Options) -> tup
         return facts, Recipe(None)
     ops = _compiled(plan.steps, case, source, target)
     return facts, Recipe(plan, ops, aliases=plan.zero_copy and bool(ops))
+
+
+def view_recipe_of(x: Any) -> tuple[Facts | None, Recipe | None]:
+    """The same for a View: nothing stops memory from being moved under one."""
+    try:
+        source = adapter_for(x)
+        facts = describe(source, x)
+    except InteropError:
+        return None, None
+    plain = facts.certain and refusal(view_case(facts, source, None)) is None
+    return facts, Recipe(None, (ToViewOp(),) if plain else ())
 
 
 def _compiled(steps: Sequence[Step], case: Case, source: Adapter, target: Adapter) -> tuple[Op, ...]:

@@ -1,24 +1,24 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from interop._native._calls cimport Memo
 from interop._native._import cimport ExchangeAPI
 from interop._native._keeping cimport Keeper
 from interop._native._questions cimport Guards
 from interop._native.dlpack cimport DLTensor
 
+cdef object call(object function, object x)
+cdef object raise_set()
 
-# Target name -> exact type -> route.
-cdef dict route_tables
 
+cdef class Named:
+    cdef dict namespace
+    cdef str name
+    cdef object first
+    cdef Memo memo
 
-cdef class Route:
-    cdef readonly bint views_only
-
-    cdef object run(self, object x)
-    cdef object run_copy(self, object x)
-    cdef object lend(self, object x)
-    cdef bint hold(self, object x, object lent) except -1
-    cdef object copy_into(self, Route onward, object x)
+    cdef object now(self)
+    cdef object function(self)
 
 
 cdef class PlainTensors:
@@ -29,6 +29,12 @@ cdef class PlainTensors:
     cdef tuple byte_dtypes
 
     cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths)
-    cdef object describe_on_host(self, object x, DLTensor* tensor, int64_t* lengths)
     cdef bint still(self, object x, object owner, DLTensor* tensor, int64_t* lengths) noexcept
     cdef bint of_bytes(self, PyObject* x) noexcept
+
+
+cdef class PlainArrays:
+    cdef object memory, shape, strides, dtype, ptr, index, kind, device_kind
+    cdef dict dtypes
+
+    cdef object describe(self, object x, DLTensor* tensor, int64_t* lengths)

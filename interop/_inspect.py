@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from interop._streams import Stream
     from interop.protocols import Facts
 
+
 @door(BOOK, VIEW)
 def view(x: Any, /, *, stream: Any = None) -> View:
     """Look at the memory of a tensor without a framework: pointer, shape, strides, dtype, device, readonly.

@@ -17,7 +17,7 @@ from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from interop.protocols import Adapter
 

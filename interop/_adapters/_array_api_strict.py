@@ -20,7 +20,7 @@ from interop._native import View, lasting, make_view, ndarray_from_view, view_fr
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from interop._devices import Device
     from interop._dtypes import DType

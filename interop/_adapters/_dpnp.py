@@ -23,7 +23,7 @@ from interop.errors import DeviceError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _DTYPES: Final = frozenset(
     {"bool", "complex64", "float32"} | {f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)}

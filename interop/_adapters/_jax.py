@@ -18,9 +18,9 @@ from jax.dlpack import from_dlpack
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
+from interop._adapters._native import HostNative
 from interop._aligned import ALIGNMENT
 from interop._case import ALLOCATORS_ALIGN
-from interop._adapters._native import HostNative
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, INT, UINT, DType, dtype_of_triple
 from interop._native import View, view_from_dlpack, view_from_ndarray
@@ -28,7 +28,7 @@ from interop.errors import DeviceError, InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: jax packs these; numpy and ml_dtypes give each a byte.
 _PACKED: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})

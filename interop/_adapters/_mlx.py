@@ -23,7 +23,7 @@ from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: mlx's element types by our names; a bool's is called bool_.
 _BY_OUR_NAME: Final[dict[str, Any]] = {

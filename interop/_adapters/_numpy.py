@@ -17,7 +17,7 @@ from interop.errors import DTypeError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 Array = np.ndarray[Any, Any]
 

@@ -28,7 +28,7 @@ from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from interop._dtypes import DType
 

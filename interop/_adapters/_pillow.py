@@ -7,7 +7,7 @@ so that three bands are a view with gaps. What was exported through Arrow is con
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,9 +20,6 @@ from interop._layout import c_strides
 from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
 from interop.protocols import Facts, Limits
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 class _Mode(NamedTuple):

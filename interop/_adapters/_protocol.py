@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import mmap
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from interop._adapters._cuda import Loan, guard, has_streams
+from interop._adapters._native import HostNative
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
 from interop._devices import CPU, CUDA, device_of_pair, is_pair
 from interop._dtypes import dtype_of_triple
 from interop._native import (
+    BufferReader,
     ExchangeAPI,
     View,
     find,
@@ -172,8 +176,16 @@ def _dlpack_device(x: Any) -> Device:
     return device_of_pair(*pair)
 
 
+#: Python's own types with nothing but a buffer. Of others a class may die, and be followed by another at its address.
+BUFFERS: Final = HostNative(
+    dict.fromkeys((bytes, bytearray, memoryview, mmap.mmap, array.array), BufferReader()),
+)
+
+
 class ProtocolAdapter(ViewAdapter):
     """The adapter of one library's protocol-only types: it opens an object into a View, and describes that."""
+
+    native = BUFFERS
 
     def __init__(self, name: str) -> None:
         self.name = name

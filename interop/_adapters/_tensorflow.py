@@ -14,8 +14,8 @@ import tensorflow as tf
 from interop import _layout
 from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
-from interop._aligned import ALIGNMENT
 from interop._adapters._native import HostNative
+from interop._aligned import ALIGNMENT
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
@@ -23,7 +23,7 @@ from interop.errors import InteropError, UnsupportedError, with_article
 from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 
 def _native(dtype: np.dtype[Any]) -> Any:

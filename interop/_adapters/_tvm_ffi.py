@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import tvm_ffi
 
 from interop._adapters._host import HostLibrary
-from interop._dtypes import ROWS
 from interop._adapters._native import HostNative
+from interop._dtypes import ROWS
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_dlpack
 from interop.protocols import Limits
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _BYTE: Final = 8
 

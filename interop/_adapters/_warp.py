@@ -21,7 +21,7 @@ from interop.errors import UnsupportedError
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: warp's scalar types by our names; bfloat16 is there since 1.11.
 _SCALARS: Final[dict[str, Any]] = {

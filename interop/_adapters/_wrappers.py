@@ -149,7 +149,3 @@ class Wrapper(Wrapped):
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one wrapper, by what it wraps."""
         return Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)))
-
-    def fast(self) -> Mapping[tuple[type, str], Callable[[Any], Any]]:
-        """The library's hot routes."""
-        return self._routes

@@ -5,7 +5,9 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
+from interop._native._buffer_reader import BufferReader
 from interop._native._doors import convert_door, copyto_door, door, like_door
+from interop._native._exchange_reader import ExchangeReader
 from interop._native._handover import ArrayMove, ExchangeMove, Handover
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
@@ -34,7 +36,7 @@ from interop._native._ops import (
 )
 from interop._native._plain import Named, PlainArrays, PlainTensors
 from interop._native._questions import Cell, Flag, Guards, Switch
-from interop._native._readers import CallReader, ExchangeReader, NdarrayReader, Reader, ViewReader
+from interop._native._readers import CallReader, NdarrayReader, Reader, ViewReader
 from interop._native._recipes import Book, Entry, Recipe, add_readers, forget_recipes
 from interop._native._shortcuts import NumpyCall, Shortcut
 from interop._native._view import View, make_view
@@ -45,6 +47,7 @@ __all__ = [
     "ArrayMove",
     "ArrayTaker",
     "Book",
+    "BufferReader",
     "CallOp",
     "CallReader",
     "CalledStreams",

@@ -1,7 +1,7 @@
 """The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, buffers."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
@@ -188,6 +188,7 @@ class PlainTensors:
 class Reader: ...
 class NdarrayReader(Reader): ...
 class ViewReader(Reader): ...
+class BufferReader(Reader): ...
 
 class CallReader(Reader):
     def __init__(self, show: Callable[[Any], Any], /) -> None: ...
@@ -263,6 +264,7 @@ class Entry:
         shortcuts: tuple[Shortcut, ...] = (),
         aligned_64: bool = False,
     ) -> None: ...
+    def takes(self, x: Any, /) -> bool: ...
 
 class Book:
     def __init__(

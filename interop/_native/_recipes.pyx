@@ -193,6 +193,13 @@ cdef class Entry:
             release(&array)
         return result
 
+    def takes(self, x, /):
+        """Whether there is a recipe for an object, which it is planned for if there is none yet."""
+        cdef PyObject* result = self.apply(<PyObject*> x)
+        if result != NULL:
+            Py_DECREF(result)
+        return result != NULL
+
     cdef PyObject* at_once(self, PyObject* x) except? NULL:
         """What a shortcut answers, or NULL; the counts are guesses, which threads may spoil for each other."""
         cdef Py_ssize_t index

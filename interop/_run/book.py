@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
+from interop._adapters._protocol import BUFFERS
 from interop._case import ALLOCATORS_ALIGN, VIEW
 from interop._devices import CPU
-from interop._native import Book, CallReader, Entry, Handover
+from interop._native import Book, CallReader, Entry, Handover, add_readers
 from interop._options import Options
 from interop._registry import adapter_for_type
 from interop._run.recipes import NativeOps, native_ops, recipe_of, view_recipe_of
@@ -45,23 +46,25 @@ def parsed(name: str, value: object) -> object:
 
 def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     """Make the entry of a type, a target and options; None where their calls are planned one by one."""
-    tp = type(x)
-    source, ops = _read_natively(tp)
+    source, ops = _read_natively(type(x))
     if source is None or ops is None:
         return None
-    reader = ops.readers[tp]
     if to == VIEW:
-        return Entry(reader, view_recipe_of)
+        return Entry(ops.readers[type(x)], view_recipe_of)
     try:
         target = target_adapter(to)
     except InteropError:
         return None
     said = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
     said["dtype"], said["swapped"] = said.get("dtype", (None, None))
-    options = Options(**said)
-    if source.name == target.name and options.asks_nothing:
+    return _conversion(type(x), source, ops, target, Options(**said))
+
+
+def _conversion(tp: type, source: Adapter, ops: NativeOps, target: Adapter, options: Options) -> Entry | None:
+    reader, same = ops.readers[tp], source.name == target.name
+    if same and options.asks_nothing:
         return Entry(reader, None, keeps=True)
-    if options.swapped or (source.name == target.name and type(reader) is CallReader):
+    if options.swapped or (same and type(reader) is CallReader):
         # Inside one framework nothing is evaluated only to be looked at.
         return None
     shortcuts = (*ops.shortcuts(tp, target, options), *_handovers(source, target, tp, options))
@@ -91,4 +94,13 @@ def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:
     return (None, None) if source is None or ops is None or tp not in ops.readers else (source, ops)
 
 
+# What no framework's adapter reads.
+add_readers("", BUFFERS.readers)
+
 BOOK: Final = Book(NAMES, FLAGS, parse=parsed, make=entry)
+
+
+def is_compiled(x: Any, to: str) -> bool:
+    """Whether a conversion without options is done by what was compiled for its kind, without the planner."""
+    made = entry(x, to, (None,) * len(NAMES))
+    return made is not None and made.takes(x)

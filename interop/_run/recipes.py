@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from interop._adapters._protocol import ProtocolAdapter
 from interop._native import KeepOp, Recipe, ToViewOp
 from interop._opening import case_of, view_case
 from interop._plan import make_plan
 from interop._refusals import refusal
-from interop._registry import adapter_for, describe
+from interop._registry import adapter_for, asked, describe
 from interop.errors import InteropError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class NativeOps(Protocol):
         ...
 
     def shortcuts(self, tp: type, to: Adapter, options: Options) -> tuple[Shortcut, ...]:
-        """Return what answers before an object of this exact type is looked at; the options are met by all it answers."""
+        """Return what answers before an object of this exact type is looked at, as the options ask for."""
         ...
 
     def writer(self, values: DType, into: DType) -> Writer | None:
@@ -60,7 +61,7 @@ def recipe_of(x: Any, target: Adapter, options: Options) -> tuple[Facts | None, 
     """Plan for an object and compile the plan; a recipe without ops is one that Python has to run."""
     try:
         source = adapter_for(x)
-        facts = describe(source, x, traced=True)
+        facts = _described(source, x)
     except InteropError:
         # Said again, and raised, by the planner's way.
         return None, None
@@ -74,14 +75,21 @@ def recipe_of(x: Any, target: Adapter, options: Options) -> tuple[Facts | None, 
     return facts, Recipe(plan, ops, aliases=plan.zero_copy and bool(ops))
 
 
+def _described(source: Adapter, x: Any) -> Facts:
+    """The facts of an object; of one that is known by its protocol only, those of its memory."""
+    if isinstance(source, ProtocolAdapter):
+        x = asked(source, x, source.open, x)
+    return describe(source, x, traced=True)
+
+
 def view_recipe_of(x: Any) -> tuple[Facts | None, Recipe | None]:
     """The same for a View: nothing stops memory from being moved under one."""
     try:
         source = adapter_for(x)
-        facts = describe(source, x)
+        facts = _described(source, x)
     except InteropError:
         return None, None
-    plain = facts.certain and refusal(view_case(facts, source, None)) is None
+    plain = facts.certain and not facts.traced and refusal(view_case(facts, source, None)) is None
     return facts, Recipe(None, (ToViewOp(),) if plain else ())
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import interop
 from interop import _plugins, _registry, _rows
-from interop._native import hot_routes
+from interop._run.book import is_compiled
 
 #: Values whose bits are looked at on the other side.
 SAMPLE: Final = np.array([1.5, -0.0, 2.0**-126, -7.25, 3.0e38, 0.1], "float32")
@@ -92,8 +92,7 @@ def _sample(name: str) -> Any:
 
 def _pair(source: str, target: str, x: Any) -> dict[str, Any]:
     plan, device = interop.explain(x, target), None
-    route = hot_routes(target).get(type(x))
-    found: dict[str, Any] = {"hot": route is not None and not route.views_only, "certain": plan.certain}
+    found: dict[str, Any] = {"hot": is_compiled(x, target), "certain": plan.certain}
     if isinstance(plan.error, interop.DeviceError):
         # Nothing moves unless it is said where: so say it, and see whether that works.
         device = next((place for place in ("cpu", "cuda") if interop.explain(x, target, device=place).ok), None)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 import interop
-from interop._native import clear_hot_routes, peek_capsule
+from interop._native import forget_recipes, peek_capsule
 from interop.testing.fakes import VersionedProducer
 
 Attack = Callable[[], None]
@@ -73,7 +73,7 @@ def is_refused(way: str, x: Any) -> bool:
 
 
 def met() -> None:
-    """Have every way in use, so that what comes next may take a hot route."""
+    """Have every way in use, so that what comes next may be done by a recipe."""
     for way in WAYS.values():
         way(torch.ones(3))
 
@@ -245,8 +245,8 @@ class Reentering:
 
 
 def forget_everything(_: object) -> None:
-    """Empty the tables of hot routes that this call came through."""
-    clear_hot_routes()
+    """Forget the recipes that this call came through."""
+    forget_recipes()
     gc.collect(0)
 
 

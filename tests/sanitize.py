@@ -31,7 +31,7 @@ TESTS = (
 
 #: What asks the allocator for memory that was given back, which a sanitizer keeps to see who still reads it.
 ASKING_FOR_MEMORY = (
-    "tests/test_native_doors.py::test_types_that_die_leave_no_route_to_their_successors",
+    "tests/test_native_doors.py::test_types_that_die_leave_no_entry_to_their_successors",
     "tests/test_lifetime.py::test_nothing_leaks_over_many_cycles",
 )
 

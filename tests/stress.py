@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import interop
-from interop._native import clear_hot_routes
+from interop._native import forget_recipes
 from interop.protocols import HostAdapter
 
 WORKERS = 4
@@ -225,7 +225,7 @@ class Columns(HostAdapter):
 
 def register() -> None:
     interop.register(Columns())
-    clear_hot_routes()
+    forget_recipes()
     assert interop.to_numpy(interop.convert(np.arange(3.0), "columns")).tolist() == [0, 1, 2]
 
 

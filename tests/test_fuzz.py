@@ -19,8 +19,7 @@ import interop
 from interop import _convert
 from interop._adapters._numpy import NumpyAdapter
 from interop._adapters._torch import TorchAdapter
-from interop._native import View, clear_hot_routes
-from interop._registry import loaded_adapters
+from interop._native import View, forget_recipes
 
 #: The frameworks that the tests of the fuzzer itself use.
 PLAIN = ["numpy", "torch"]
@@ -125,15 +124,11 @@ MUTANTS: dict[str, tuple[Any, str, Any, str]] = {
 @pytest.fixture
 def mutated(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """What is set here counts for every call, and is gone afterwards."""
-    clear_hot_routes()
+    forget_recipes()
     yield monkeypatch
     monkeypatch.undo()
     _held.clear()
-    clear_hot_routes()
-    from interop._registry import _install_routes
-
-    for adapter in reversed(loaded_adapters()):
-        _install_routes(adapter)
+    forget_recipes()
 
 
 @pytest.mark.parametrize("name", MUTANTS)

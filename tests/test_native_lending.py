@@ -12,18 +12,13 @@ import numpy as np
 import pytest
 
 import interop
-from interop import _registry
 from interop._native import (
     CalledStreams,
-    CallRoute,
     CurrentStream,
-    HandoverRoute,
+    Handover,
     Lender,
     Loan,
     Taker,
-    clear_hot_routes,
-    door,
-    hot_routes,
 )
 from interop._streams import Stream
 
@@ -125,7 +120,7 @@ def test_a_forked_child_never_takes_it_that_nobody_waits(returned: list[Any]) ->
     assert not before
 
 
-def test_a_route_of_two_halves() -> None:
+def test_a_handover_of_two_halves() -> None:
     view = interop.view(np.arange(3))
     asked: list[int] = []
 
@@ -136,22 +131,28 @@ def test_a_route_of_two_halves() -> None:
     def lend(x: Any, ask: Any) -> Any:
         return view if ask(2) == 5 and x == "x" else NotImplemented
 
-    route = HandoverRoute(lend, reader, lambda lent: ("taken", lent))
-    assert route("x") == ("taken", view)
-    assert route("y") is NotImplemented
+    shortcut = Handover(lend, reader, lambda lent: ("taken", lent))
+    assert shortcut("x") == ("taken", view)
+    assert shortcut("y") is NotImplemented
     assert asked == [2, 2]
 
 
-@pytest.mark.parametrize("half", ["lend", "take"])
-def test_a_route_never_raises(half: str) -> None:
+def handover(half: str, function: Any) -> Handover:
+    """A handover one part of which does what a function does."""
+    view = interop.view(np.arange(3))
+    return Handover(
+        function if half == "lend" else lambda _x, ask: (ask(0), view)[1],
+        function if half == "reader" else lambda _index: 1,
+        function if half == "take" else lambda x: x,
+    )
+
+
+@pytest.mark.parametrize("half", ["lend", "reader", "take"])
+def test_a_handover_never_raises(half: str) -> None:
     def fail(*_arguments: Any) -> Any:
         raise ZeroDivisionError
 
-    view = interop.view(np.arange(3))
-    route = HandoverRoute(
-        fail if half == "lend" else lambda _x, _reader: view, lambda _index: 1, fail if half == "take" else lambda x: x
-    )
-    assert route("x") is NotImplemented
+    assert handover(half, fail)("x") is NotImplemented
 
 
 def test_halves_that_say_nothing_refuse() -> None:
@@ -159,25 +160,11 @@ def test_halves_that_say_nothing_refuse() -> None:
     assert Taker()(interop.view(np.arange(3))) is NotImplemented
 
 
-@pytest.fixture
-def moving() -> Generator[Any]:
-    """A door with a route that moves to the host."""
+@pytest.mark.parametrize("half", ["lend", "reader", "take"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_program_passes_a_handover(half: str, error: type[BaseException]) -> None:
+    def fail(*_arguments: Any) -> Any:
+        raise error
 
-    def slow(x: Any, /, **options: Any) -> Any:
-        return ("slow", options)
-
-    hot_routes("a mover@cpu")[bytes] = CallRoute(lambda x: NotImplemented if x == b"odd" else ("moved", x))
-    yield door("a mover")(slow)
-    clear_hot_routes()
-    for adapter in reversed(list(_registry._loaded.values())):
-        _registry._install_routes(adapter)
-
-
-def test_a_door_moves_for_the_host_alone(moving: Any) -> None:
-    assert moving(b"x", device="cpu") == ("moved", b"x")
-    # Equal to the literal, and another object.
-    assert moving(b"x", device=str(b"cpu", "ascii")) == ("moved", b"x")
-    assert moving(b"odd", device="cpu") == ("slow", {"device": "cpu"})
-    for options in ({}, {"device": "cuda"}, {"device": None}, {"device": "cpu", "copy": True}, {"order": "cpu"}):
-        assert moving(b"x", **options) == ("slow", options)
-    assert moving("x", device="cpu") == ("slow", {"device": "cpu"})
+    with pytest.raises(error):
+        handover(half, fail)("x")

@@ -13,11 +13,13 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from frames import frames_of
 from hypothesis import given
 from torch.autograd import forward_ad
+from toys import registered
 
 import interop
-from interop import _options, _registry
+from interop import _options
 from interop._adapters._numpy import NumpyAdapter
 from interop._convert import _convert
 from interop._native import ExchangeAPI
@@ -114,22 +116,6 @@ def test_copyto_writes_what_numpy_writes(x: Any, y: torch.Tensor, casting: Any) 
 # What runs.
 
 
-def frames_of(call: Callable[[], Any]) -> list[str]:
-    """The functions of this library that a call enters."""
-    entered: list[str] = []
-
-    def profile(frame: Any, event: str, _argument: Any) -> None:
-        if event == "call" and "/interop/" in frame.f_code.co_filename.replace("\\", "/"):
-            entered.append(frame.f_code.co_qualname)
-
-    sys.setprofile(profile)
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return entered
-
-
 def calls() -> Iterator[tuple[str, Callable[[], Any]]]:
     t, a = torch.ones(2, 3), np.ones((2, 3), np.float32)
     readonly = a.copy()
@@ -218,32 +204,21 @@ class Taken(NumpyAdapter):
         return tp is np.ndarray
 
 
-@pytest.fixture
-def restored() -> Iterator[None]:
-    loaded, registered = dict(_registry._loaded), set(_registry._registered)
-    yield
-    _registry._loaded = loaded
-    _registry._registered.clear()
-    _registry._registered.update(registered)
-    _registry._by_type.clear()
-    _registry._unclaimed.clear()
-    for adapter in loaded.values():
-        _registry._install_routes(adapter)
-
-
-@pytest.mark.usefixtures("restored")
 def test_an_adapter_that_takes_a_type_over_is_asked_at_once() -> None:
     a = np.ones(3, np.float32)
     assert interop.to_torch(a, writable=False).tolist() == [1, 1, 1]
-    interop.register(Taken())
     every: tuple[dict[str, Any], ...] = ({}, {"writable": False}, {"copy": True})
-    for chosen in every:
+    with registered(Taken()):
+        for chosen in every:
+            with pytest.raises(interop.UnsupportedError, match="is taken"):
+                interop.to_torch(a, **chosen)
         with pytest.raises(interop.UnsupportedError, match="is taken"):
-            interop.to_torch(a, **chosen)
-    with pytest.raises(interop.UnsupportedError, match="is taken"):
-        interop.view(a)
-    with pytest.raises(interop.UnsupportedError, match="is taken"):
-        interop.copyto(a, torch.zeros(3))
+            interop.view(a)
+        with pytest.raises(interop.UnsupportedError, match="is taken"):
+            interop.copyto(a, torch.zeros(3))
+    # And no longer than it is there.
+    for chosen in every:
+        assert interop.to_torch(a, **chosen).tolist() == [1, 1, 1]
 
 
 def test_what_is_asked_of_each_tensor_and_thread_is_asked_at_each_call() -> None:

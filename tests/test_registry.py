@@ -6,18 +6,19 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import toys
 
 import interop
 from interop import _plugins, _registry, _rows
 from interop._adapters._host import HostOnly
 from interop._devices import HOST_ACCESSIBLE
-from interop._native import clear_hot_routes, hot_routes, ndarray_from_view
+from interop._native import ndarray_from_view
 from interop.protocols import Facts, Limits, make_view
 
 REAL, HERE = object(), object()
@@ -90,26 +91,12 @@ class ToyAdapter(HostOnly):
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         return (1, 0) if device is HERE else None
 
-    def fast(self) -> dict[Any, Any]:
-        return {}
-
 
 @pytest.fixture
 def registered() -> Iterator[ToyAdapter]:
-    loaded, by_type, names = dict(_registry._loaded), dict(_registry._by_type), set(_registry._registered)
     adapter = ToyAdapter()
-    interop.register(adapter)
-    yield adapter
-    _registry._loaded.clear()
-    _registry._loaded.update(loaded)
-    _registry._by_type.clear()
-    _registry._by_type.update(by_type)
-    _registry._registered.clear()
-    _registry._registered.update(names)
-    _registry._unclaimed.clear()
-    clear_hot_routes()
-    for known in reversed(list(loaded.values())):
-        _registry._install_routes(known)
+    with toys.registered(adapter):
+        yield adapter
 
 
 def test_before_it_is_registered_nothing_knows_it() -> None:
@@ -162,11 +149,21 @@ def test_a_registered_adapter_replaces_a_built_in_one(registered: ToyAdapter) ->
             raise interop.UnsupportedError("the replacement was asked")
 
     t = torch.ones(2)
-    assert interop.to_numpy(t).ctypes.data == t.data_ptr()
+    calls: list[Callable[[], Any]] = [
+        lambda: interop.to_numpy(t),
+        lambda: interop.to_numpy(t, copy=False),
+        lambda: interop.to_numpy(t, copy=True),
+        lambda: interop.convert(t, "numpy"),
+        lambda: interop.view(t),
+        lambda: interop.copyto(np.zeros(2), t),
+    ]
+    for call in calls:
+        call()
+        call()
     interop.register(Other())
-    assert torch.Tensor not in hot_routes("numpy")
-    with pytest.raises(interop.UnsupportedError, match="replacement"):
-        interop.to_numpy(t)
+    for call in calls:
+        with pytest.raises(interop.UnsupportedError, match="replacement"):
+            call()
     assert registered.name == "toy"
 
 

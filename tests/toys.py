@@ -16,8 +16,8 @@ import numpy as np
 from interop import _plugins, _registry
 from interop._aligned import aligned
 from interop._dtypes import BY_NUMPY, DType
-from interop._native import clear_hot_routes
-from interop.protocols import Facts, HostAdapter, Limits
+from interop._native import forget_recipes
+from interop.protocols import Adapter, Facts, HostAdapter, Limits
 
 Array = np.ndarray[Any, Any]
 
@@ -134,13 +134,11 @@ def registry_kept() -> Generator[None]:
         _plugins._faults.update(kept[2])
         _registry._by_type.clear()
         _registry._unclaimed.clear()
-        clear_hot_routes()
-        for known in reversed(list(_registry._loaded.values())):
-            _registry._install_routes(known)
+        forget_recipes()
 
 
 @contextmanager
-def registered(*frameworks: HostAdapter) -> Generator[None]:
+def registered(*frameworks: Adapter) -> Generator[None]:
     """Register adapters for as long as this lasts."""
     with registry_kept():
         for framework in frameworks:

@@ -1,7 +1,5 @@
 """How a reading takes part in interop: loaded by interop itself, through the entry point."""
 
-import numpy as np
-
 from gauges import Reading
 from interop.protocols import HostAdapter, Limits
 
@@ -30,16 +28,6 @@ class ReadingAdapter(HostAdapter):
     def values(self, x):
         """What a copy takes."""
         return x.values()
-
-    def fast(self):
-        """Skip the planner where nothing has to be done."""
-        return {(Reading, "numpy"): self.quickly}
-
-    def quickly(self, x):
-        """An ndarray on the samples, or leave it to the planner."""
-        if x.gain != 1 or type(x.samples) is not np.ndarray or x.samples.ndim != 1:
-            return NotImplemented
-        return self.to_numpy(x) if x.samples.dtype.char in "fd" else NotImplemented
 
 
 adapter = ReadingAdapter()

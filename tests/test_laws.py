@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from frames import frames_of
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import interop
-from interop._convert import _convert
 from interop._dtypes import ROWS
-from interop._native import ExchangeAPI, NumpyCallRoute, hot_routes
-from interop._options import DEFAULT
+from interop._native import ExchangeAPI
 from interop._targets import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays, producers, torch_tensors
@@ -28,7 +29,7 @@ TARGETS = ["numpy", "torch"]
 FLAVOURS = ["plain", "conj"]
 EVERY_FLAVOUR = ["plain", "conj", "neg", "requires_grad", "parameter"]
 
-# Adapters load when they are needed, and their hot routes with them.
+# Adapters load when they are needed, and what reads their arrays natively with them.
 for name in TARGETS:
     target_adapter(name)
 
@@ -220,7 +221,7 @@ def test_writable_memory_is_what_was_asked_for(x: Any) -> None:
         assert not a.flags.writeable
 
 
-HOT = [
+PAIRS = [
     ("torch", "numpy"),
     ("numpy", "torch"),
     ("torch", "view"),
@@ -229,51 +230,56 @@ HOT = [
     ("numpy", "numpy"),
 ]
 
-#: What no torch before 2.10 has: there the planner answers for these two.
-BY_EXCHANGE_API = {("numpy", "torch"), ("torch", "view")}
-
-
-def needs_route(source: str, to: str) -> None:
-    if (source, to) in BY_EXCHANGE_API and ExchangeAPI.of(torch.Tensor) is None:
-        pytest.skip("this torch has no exchange API")
+SOURCES: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
+    "torch": lambda: torch_tensors(flavours=EVERY_FLAVOUR),
+    "numpy": numpy_arrays,
+}
 
 
 def described(x: Any) -> tuple[Any, ...]:
     v = x if isinstance(x, interop.View) else interop.view(x)
-    return (type(x), v.ptr if v.size else 0, v.shape, v.strides if v.size else (), v.dtype, v.device, v.readonly)
+    # Along an axis of length 1 no stride counts.
+    strides = tuple(step for n, step in zip(v.shape, v.strides, strict=True) if n > 1) if v.size else ()
+    return (type(x), v.shape, strides, v.dtype, v.device, v.readonly)
 
 
-@pytest.mark.parametrize(("source", "to"), HOT)
+def door_to(to: str) -> Any:
+    return interop.view if to == "view" else getattr(interop, f"to_{to}")
+
+
+def planner_to(to: str) -> Any:
+    """What the door to a target does where no recipe takes an object."""
+    return door_to(to).__wrapped__
+
+
+@pytest.mark.parametrize(("source", "to"), PAIRS)
 @given(data=st.data())
-def test_hot_routes_do_what_the_planner_does(source: str, to: str, data: st.DataObject) -> None:
-    """A hot route's result, or its error by way of the door, is that of the plan for the same object."""
-    needs_route(source, to)
-    drawn = {"torch": torch_tensors(flavours=EVERY_FLAVOUR), "numpy": numpy_arrays()}[source]
-    x = data.draw(drawn)
-    route = hot_routes(to)[type(x)]
-    by_route = route(x)
-    door: Any = interop.view if to == "view" else getattr(interop, f"to_{to}")
-    by_door, error_of_door = outcome(lambda: door(x))
-    planned = door.__wrapped__ if to == "view" else lambda y: _convert(y, target_adapter(to), DEFAULT)
-    by_plan, error_of_plan = outcome(lambda: planned(x))
-    assert type(error_of_door) is type(error_of_plan)
-    assert str(error_of_door) == str(error_of_plan)
-    if by_route is NotImplemented:
-        return
-    assert error_of_plan is None
-    if source == to:
-        assert by_route is by_door is by_plan is x
-        return
-    assert described(by_route) == described(by_door) == described(by_plan)
-    assert by_plan is not x
+def test_a_door_gives_what_the_planner_gives_every_time(source: str, to: str, data: st.DataObject) -> None:
+    """The first call of a kind learns, and those after it apply what was learned: results and errors are the plan's."""
+    x = data.draw(SOURCES[source]())
+    by_plan, error_of_plan = outcome(lambda: planner_to(to)(x))
+    calls = [door_to(to), *([] if to == "view" else [lambda y: interop.convert(y, to)])]
+    for call in (*calls, *calls, *calls):
+        by_door, error_of_door = outcome(lambda call=call: call(x))
+        assert type(error_of_door) is type(error_of_plan)
+        assert str(error_of_door) == str(error_of_plan)
+        if error_of_plan is not None:
+            continue
+        if source == to:
+            assert by_door is by_plan is x
+            continue
+        assert by_door is not x
+        assert described(by_door) == described(by_plan)
+        assert interop.shares_memory(by_door, by_plan) == interop.shares_memory(x, by_plan)
 
 
-@pytest.mark.parametrize(("source", "to"), [(source, to) for source, to in HOT if to != "view"])
+@pytest.mark.parametrize(("source", "to"), [(source, to) for source, to in PAIRS if to != "view"])
 @given(data=st.data())
-def test_hot_routes_stand_for_copy_false_too(source: str, to: str, data: st.DataObject) -> None:
-    x = data.draw({"torch": torch_tensors(flavours=EVERY_FLAVOUR), "numpy": numpy_arrays()}[source])
+def test_copy_false_is_a_view_or_an_error_every_time(source: str, to: str, data: st.DataObject) -> None:
+    x = data.draw(SOURCES[source]())
     plan = interop.explain(x, to, copy=False)
-    for call in (getattr(interop, f"to_{to}"), lambda y, **options: interop.convert(y, to, **options)):
+    calls = [door_to(to), lambda y, **options: interop.convert(y, to, **options)]
+    for call in (*calls, *calls, *calls):
         result, error = outcome(lambda call=call: call(x, copy=False))
         assert str(plan.error) == str(error)
         assert type(plan.error) is type(error)
@@ -281,20 +287,28 @@ def test_hot_routes_stand_for_copy_false_too(source: str, to: str, data: st.Data
             assert pointer(result) == pointer(x) or not size(x)
 
 
-@pytest.mark.parametrize(("source", "to"), HOT)
-def test_hot_routes_take_the_ordinary_tensor(source: str, to: str) -> None:
-    needs_route(source, to)
-    for name in ("float32", "int64", "bool", "complex64", "bfloat16", "float8_e5m2"):
-        t = torch.zeros(3, 4, dtype=getattr(torch, name))
-        x = t if source == "torch" else interop.to_numpy(t)
-        for y in (x, x[1:, ::2], x.T):
-            assert hot_routes(to)[type(y)](y) is not NotImplemented
+@pytest.mark.skipif(ExchangeAPI.of(torch.Tensor) is None, reason="this torch has no exchange API")
+@pytest.mark.parametrize(("source", "to"), PAIRS)
+@pytest.mark.parametrize("name", ["float32", "int64", "bool", "complex64", "bfloat16", "float8_e5m2"])
+def test_an_ordinary_tensor_runs_no_python_of_ours(source: str, to: str, name: str) -> None:
+    t = torch.zeros(3, 4, dtype=getattr(torch, name))
+    x = t if source == "torch" else interop.to_numpy(t)
+    every: tuple[dict[str, Any], ...] = ({}, *([] if to == "view" else [{"copy": False}, {"device": None}]))
+    for y in (x, x[1:, ::2], x.T):
+        for chosen in every:
+            call = partial(door_to(to), y, **chosen)
+            call()
+            call()
+            assert frames_of(call) == []
 
 
-def test_hot_routes_never_raise() -> None:
-    for table in (hot_routes(to) for to in ("numpy", "torch", "view")):
-        for route in table.values():
-            if not isinstance(route, NumpyCallRoute):
-                continue
-            for x in (torch.ones(2, requires_grad=True), torch.eye(2).to_sparse(), torch.ones(2, device="meta")):
-                assert route(x) is NotImplemented
+@pytest.mark.parametrize(
+    "x", [torch.ones(2, requires_grad=True), torch.eye(2).to_sparse(), torch.ones(2, device="meta")], ids=str
+)
+@pytest.mark.parametrize("to", ["numpy", "view"])
+def test_what_is_unusual_is_refused_every_time(x: Any, to: str) -> None:
+    _, refused = outcome(lambda: planner_to(to)(x))
+    assert refused is not None
+    for _ in range(3):
+        _, error = outcome(lambda: door_to(to)(x))
+        assert (type(error), str(error)) == (type(refused), str(refused))

@@ -79,7 +79,7 @@ def test_a_stride_that_bytes_can_say_is_kept(array: Any, stride: int) -> None:
 
 
 def twice(call: Any, x: Any) -> Any:
-    """The second time a hot route may take it."""
+    """The second time a recipe may be applied."""
     call(x)
     return call(x)
 

@@ -19,6 +19,7 @@ from benchmarks.framework_rows import FRAMEWORK_COMPARISONS
 from benchmarks.imports import IMPORTS, import_costs
 from benchmarks.machine import cuda_device, machine, one_line
 from benchmarks.memory import CONVERSIONS, MIB, Conversion, peaks
+from benchmarks.option_rows import OPTION_COMPARISONS
 from benchmarks.rows import COMPARISONS, LARGE
 from benchmarks.timing import Effort
 
@@ -80,6 +81,8 @@ def jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
     for comparison in COMPARISONS:
         effort = extent.large if comparison.section == LARGE else extent.small
         yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
+    for comparison in OPTION_COMPARISONS:
+        yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, extent.small))
     yield from framework_jobs("bench", limits, extent)
     for code, base in IMPORTS:
         yield Job(f"{code} over {base}", partial(import_costs, limits, code, base, extent.imports))

@@ -68,6 +68,7 @@ NAMES: Final[dict[str, Origin]] = {
     "HOST": Origin("arraybridge", "HOST"),
     "frozen": Origin("benchmarks.sources", "frozen"),
     "swapped": Origin("benchmarks.sources", "swapped"),
+    "a_tensor": Origin("benchmarks.tensors", "a_tensor"),
     "an_array": Origin("benchmarks.sources", "an_array"),
     "read": Origin("benchmarks.sources", "read"),
     "aligned": Origin("benchmarks.sources", "aligned"),

@@ -103,7 +103,8 @@ def shares(*codes: str) -> tuple[Way, ...]:
     return tuple(Way(code) for code in codes)
 
 
-def _answers(code: str) -> Way:
+def answers(code: str) -> Way:
+    """One way whose result is no array."""
     return Way(code, shares=None)
 
 
@@ -133,19 +134,7 @@ _SMALL: Final = (
             "convert_memory(t, 'torch', 'numpy', HOST)",
         ),
     ),
-    Comparison("to_numpy again", _T_AGAIN, Way("to_numpy(t)"), shares("t.numpy()", "np.from_dlpack(t)")),
     Comparison("convert to numpy", TORCH, Way("convert(t, 'numpy')"), shares("t.numpy()", "np.from_dlpack(t)")),
-    Comparison("convert_like numpy", TORCH, Way("convert_like(t, an_array)"), shares("t.numpy()")),
-    Comparison("planned to_numpy", TORCH, Way("to_numpy(t, copy=False)"), shares("t.numpy()", "np.from_dlpack(t)")),
-    Comparison(
-        "detached to_numpy",
-        _T_GRAD,
-        Way("to_numpy(t, detach=True)"),
-        shares("t.detach().numpy()", "t.numpy(force=True)"),
-    ),
-    Comparison(
-        "copied to_numpy", TORCH, a_copy("to_numpy(t, copy=True)"), (a_copy("t.numpy().copy()"), a_copy("np.array(t)"))
-    ),
     Comparison(
         "to_torch",
         NUMPY,
@@ -163,16 +152,6 @@ _SMALL: Final = (
     Comparison(
         "convert to torch", NUMPY, Way("convert(a, 'torch')"), shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
     ),
-    Comparison(
-        "planned to_torch", NUMPY, Way("to_torch(a, copy=False)"), shares("torch.from_numpy(a)", "torch.from_dlpack(a)")
-    ),
-    Comparison(
-        "copied to_torch",
-        NUMPY,
-        a_copy("to_torch(a, copy=True)"),
-        (a_copy("torch.from_numpy(a).clone()"), a_copy("torch.tensor(a)")),
-    ),
-    Comparison("readonly to_torch", _A_FROZEN, a_copy("to_torch(a)"), (a_copy("torch.from_numpy(a.copy())"),)),
     Comparison(
         "view of torch",
         TORCH,
@@ -198,8 +177,8 @@ _SMALL: Final = (
     Comparison(
         "view of torch, read",
         TORCH,
-        _answers("read(view(t))"),
-        (_answers("read(StridedMemoryView.from_dlpack(t, stream_ptr=-1))"),),
+        answers("read(view(t))"),
+        (answers("read(StridedMemoryView.from_dlpack(t, stream_ptr=-1))"),),
     ),
     Comparison(
         "bfloat16 to_numpy",
@@ -230,9 +209,6 @@ _SMALL: Final = (
         _A_FP8,
         Way("to_torch(a)"),
         shares("torch.from_numpy(a.view(np.uint8)).view(torch.float8_e4m3fn)"),
-    ),
-    Comparison(
-        "copyto numpy", _T_AGAIN, _answers("copyto(an_array, t)"), (_answers("np.copyto(an_array, t.numpy())"),)
     ),
     Comparison("numpy to itself", NUMPY, Way("to_numpy(a)"), shares("np.asarray(a)")),
     Comparison("torch to itself", _T_AGAIN, Way("to_torch(t)"), shares("torch.as_tensor(t)")),

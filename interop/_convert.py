@@ -235,8 +235,15 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
       2. torch copies the values to a fresh array
       why: torch can't hold negative strides such as (-1,)
     """
-    target = target_adapter(to)
-    parsed = _options.parse(**options)
+    known = BOOK.recipe(x, to, dict(options))
+    if known is not None and known.aliases:
+        # Of a view nothing differs between the objects of a kind.
+        plan: Plan = known.plan
+        return plan
+    return _explained(x, target_adapter(to), _options.parse(**options))
+
+
+def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
     try:
         source = adapter_for(x)
         if _is_kept(x, source, target, parsed):

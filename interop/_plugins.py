@@ -129,7 +129,7 @@ def _problem(adapter: Any) -> str | None:
             "interop.protocols.Adapter lists. Derive from interop.protocols.HostAdapter, which has defaults"
         )
     name, api, modules = adapter.name, adapter.api, adapter.modules
-    # Of version 1 the hot routes are ignored.
+    # What version 1 had beside is ignored.
     if exact_int(api) not in (1, ADAPTER_API):
         spoken = f"version {shown(api)} of the protocol, this release {ADAPTER_API}"
         return f"the adapter {shown(name)} speaks {spoken}"

@@ -33,13 +33,13 @@ from interop._native import (
     PlainTensors,
     Switch,
 )
-from interop._options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from interop._adapters._torch_cuda import TorchStreams
     from interop._native import Reader
+    from interop._options import Options
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__

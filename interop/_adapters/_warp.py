@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import warp as wp
 
 from interop import _layout
@@ -22,6 +21,8 @@ from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
 #: warp's scalar types by our names; bfloat16 is there since 1.11.
 _SCALARS: Final[dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Calls and look-ups without what CPython's own lay around them; for the parts of hot routes."""
+"""Calls and look-ups without what CPython's own lay around them; for what runs at each call."""
 
 from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyTypeObject

@@ -221,7 +221,7 @@ cdef object keeper(object array):
 
 
 cdef object quiet_keeper(object array):
-    """The same for a hot route: None where the memory is gone."""
+    """The same without an error: None where the memory is gone."""
     cdef PyObject* base = made_on(array)
     if base == NULL:
         return array

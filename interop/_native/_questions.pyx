@@ -98,7 +98,7 @@ cdef class Flag:
 @cython.final
 @cython.no_gc_clear
 cdef class Guards:
-    """Questions that an object must answer as wanted, or it is no case for a hot route.
+    """Questions that an object must answer as wanted, or it is for the planner.
 
     Parameters
     ----------

@@ -22,4 +22,8 @@ cdef class ViewReader(Reader):
     pass
 
 
+cdef class CallReader(Reader):
+    cdef object show
+
+
 cdef bint read_ndarray(PyObject* x, Array* array) noexcept

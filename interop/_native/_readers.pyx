@@ -68,8 +68,6 @@ cdef class CallReader(Reader):
         something is raised.
     """
 
-    cdef object show
-
     def __cinit__(self, show, /):
         if not callable(show):
             raise TypeError(f"it is called, and this can't be: {show!r}")

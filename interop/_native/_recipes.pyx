@@ -33,13 +33,15 @@ from interop._native._calls cimport (
     route_of,
 )
 from interop._native._ops cimport Job, Op
-from interop._native._readers cimport PLAIN, Reader, ViewReader
+from interop._native._readers cimport PLAIN, CallReader, Reader, ViewReader
 from interop._native._shortcuts cimport Shortcut
 from interop._native._view cimport View
 
 cdef enum:
-    # One call in so many looks first.
-    LOOK_EACH = 64
+    # One call in so many looks first, where the framework's own answer is expected to be faster.
+    LOOK_EACH = 256
+    # How many calls expect memory that is locked already, once one has met such.
+    LOCKED = 64
     MISSES = 3
 
 # For targets that ask for no more than the alignment of an element; more is chance.
@@ -193,6 +195,26 @@ cdef class Entry:
             release(&array)
         return result
 
+    def known(self, x, /):
+        """The recipe for an object, which is made if there is none yet; None where it can't be had by a look alone."""
+        cdef Array array
+        cdef PyObject* recipe
+        # What shows itself to numpy may be evaluated for it.
+        if type(self.reader) is CallReader or self.plan is None:
+            return None
+        array.owner = NULL
+        if not self.read(<PyObject*> x, &array):
+            return None
+        recipe = self.pages.find(&array.signature)
+        release(&array)
+        if recipe == NULL:
+            self.learn(x)
+            if not self.read(<PyObject*> x, &array):
+                return None
+            recipe = self.pages.find(&array.signature)
+            release(&array)
+        return None if recipe == NULL else <object> recipe
+
     def takes(self, x, /):
         """Whether there is a recipe for an object, which it is planned for if there is none yet."""
         cdef PyObject* result = self.apply(<PyObject*> x)
@@ -238,7 +260,7 @@ cdef class Entry:
             if not self.reader.lock(x, array):
                 return NULL
             # What is locked already is read sooner than its framework answers; what isn't, later.
-            self.locked = LOOK_EACH if array.stayed else 0
+            self.locked = LOCKED if array.stayed else 0
         job.x = x
         job.value = NULL
         job.array = array
@@ -323,6 +345,19 @@ cdef class Book:
         self.parsed = {}
         self.entries = {}
         self.slots = [None] * SLOTS
+
+    def recipe(self, x, target, dict options not None, /):
+        """The recipe that a call with these options would apply; None where there is none that can be told by a look."""
+        cdef tuple names = tuple(options)
+        cdef PyObject* values[OPTIONS]
+        cdef Py_ssize_t place
+        if len(names) > OPTIONS:
+            return None
+        for place in range(len(names)):
+            # Alive in the dictionary.
+            values[place] = <PyObject*> options[names[place]]
+        entry = self.entry_of(<PyObject*> x, target, values, <PyObject*> names)
+        return None if entry is None else entry.known(x)
 
     cdef Entry entry_of(self, PyObject* x, object target, PyObject** values, PyObject* names):
         """The entry of a call, or None."""

@@ -1,11 +1,12 @@
 """The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, hot routes.
 
-It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
+It knows protocols, not frameworks; it plans nothing and waits for nothing.
 """
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
 from interop._native._doors import convert_door, copyto_door, door, like_door, view_door
+from interop._native._filling import fill_ndarray, fill_view
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
     has_buffer,
@@ -38,6 +39,7 @@ from interop._native._ops import (
     KeepOp,
     Op,
     ReadOp,
+    SmallOp,
     ToExchangeOp,
     ToNdarrayOp,
 )

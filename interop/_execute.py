@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
 from interop._adapters._host import HostOnly
 from interop._changes import changed, is_alike, is_of, is_there
-from interop._native import Keeper, View
+from interop._native import Keeper, View, fill_view
 from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
@@ -94,16 +94,21 @@ class _Run:
         found = keeper_of(self.source)
         return found if found is not None and found.may_move(view) else None
 
-    def to_read(self, writer: Adapter, value: Any) -> Any:
-        """What the source's own framework is to read: the memory that the plan is about, where that is all there is."""
+    def memory_of(self, writer: Adapter, value: Any) -> View | None:
+        """The memory that is to be read: what was exported, or the source's own where that is all there is."""
+        if isinstance(value, View):
+            return value
         view = self.case.facts.view
         if view is None or writer is not self.source or self.written or self.case.same or self.case.facts.pending:
-            return value
+            return None
         self.lent = view
-        keeper = self.keeper(view)
+        return view
+
+    def to_read(self, view: View, keeper: Keeper | None, value: Any) -> Any:
+        """What a framework is to read of memory: that, unless it may move, and this is done without the GIL."""
         if keeper is None:
             return view
-        if view.nbytes <= _SMALL:
+        if value is view or view.nbytes <= _SMALL:
             return _read(self, keeper, view)
         # More isn't copied only to be read: the framework reads its own tensor by its own operation, which is as safe
         # from what frees the memory meanwhile as that operation by hand.
@@ -366,20 +371,15 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         msg = f"a step that writes says what it writes: {step}"
         raise AssertionError(msg)
     allocator, writer = run.adapter(step.allocate), run.adapter(step.by)
-    keeper = run.keeper(value) if isinstance(value, View) else None
-    value = run.to_read(writer, value)
+    view = run.memory_of(writer, value)
+    keeper = None if view is None else run.keeper(view)
     run.written = True
-    plain = step.do == "copy" and not step.swapped
-    if keeper is not None and plain and isinstance(allocator, HostOnly) and allocator is writer:
-        # In memory of the host each element is where it is said to be, so the core writes it there in one pass.
-        result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
-        if not keeper.copy(allocator.export(result, allocator.describe(result), None), value):
-            raise changed(run.case.facts)
-        return allocator.settle(result, frozenset({"written"}))
-    if keeper is not None:
-        value = _read(run, keeper, value)
     with run.working(writer):
         result = allocator.empty(step.dtype, run.case.facts.shape, step.strides, step.device)
+        if view is not None and _filled(run, step, result, view, keeper):
+            return allocator.settle(result, frozenset({"written"}))
+        if view is not None:
+            value = run.to_read(view, keeper, value)
         if step.swapped:
             result = allocator.settle(result, frozenset({"swapped"}))
         into = result
@@ -388,6 +388,25 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
         with run.reading(writer, value):
             writer.assign(into, value)
     return allocator.settle(result, frozenset({"written"}))
+
+
+def _filled(run: _Run, step: Step, result: Any, view: View, keeper: Keeper | None) -> bool:
+    """Whether the core has written the values, in one pass: in memory of the host each element is where it is said to be.
+
+    Not so for libraries that keep their memory to themselves, which write it when they see fit.
+    """
+    allocator = run.adapter(step.allocate)
+    plain = step.do in ("copy", "cast") and not step.swapped and step.device == view.device
+    if not plain or not view.device.is_host or not (isinstance(allocator, HostOnly) or keeper_of(allocator)):
+        return False
+    into = allocator.export(result, allocator.describe(result), None)
+    if keeper is None:
+        return fill_view(into, view)
+    if not keeper.can_copy(into, view):
+        return False
+    if not keeper.copy(into, view):
+        raise changed(run.case.facts)
+    return True
 
 
 def _read(run: _Run, keeper: Keeper, view: View) -> View:

@@ -25,6 +25,7 @@ from interop._native import (
     Op,
     Reader,
     ReadOp,
+    SmallOp,
     ToExchangeOp,
     Writer,
 )
@@ -110,7 +111,7 @@ class TorchNative:
             calls.append(_CASTS[case.dtype.name])
         if case.options.order == "C":
             calls.append(_Base.contiguous)
-        return [*map(CallOp, calls), ReadOp(self._reader)]
+        return [SmallOp(), *map(CallOp, calls), ReadOp(self._reader)]
 
     def writer(self, _values: DType, _into: DType) -> Writer | None:
         """What writes into tensors: copy_, which casts as torch casts."""
@@ -127,7 +128,7 @@ class TorchNative:
             return [CopyToExchangeOp(self._api, ALLOCATES, torch.Tensor)]
         if verbs == ["cast"] and case.dtype.name in _CASTS and _keeps_strides(case) and _can_be_wrapped(case):
             calls = [_CASTS[case.dtype.name], *([_Base.contiguous] if case.options.order == "C" else [])]
-            return [ToExchangeOp(self._api, UNTRACED), *map(CallOp, calls)]
+            return [SmallOp(), ToExchangeOp(self._api, UNTRACED), *map(CallOp, calls)]
         return None
 
 

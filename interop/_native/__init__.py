@@ -1,6 +1,6 @@
 """The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, recipes.
 
-It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
+It knows protocols, not frameworks; it plans nothing and waits for nothing.
 """
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
@@ -8,6 +8,7 @@ from interop._native import _exchange as _exchange  # pyright: ignore[reportAttr
 from interop._native._buffer_reader import BufferReader
 from interop._native._doors import convert_door, copyto_door, door, like_door
 from interop._native._exchange_reader import ExchangeReader
+from interop._native._filling import fill_ndarray, fill_view
 from interop._native._handover import ArrayMove, ExchangeMove, Handover
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
@@ -30,6 +31,7 @@ from interop._native._ops import (
     KeepOp,
     Op,
     ReadOp,
+    SmallOp,
     ToExchangeOp,
     ToNdarrayOp,
     ToViewOp,

@@ -6,7 +6,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
 from interop._native._calls cimport Py_DECREF, Py_True, answers, call_one, number
-from interop._native._copying cimport Walk, advance, copy_block, copy_bytes, lay_out
+from interop._native._copying cimport Walk, advance, can_fill, copy_block, copy_bytes, lay_out
 from interop._native._export cimport host_accessible
 from interop._native._import cimport ExchangeAPI
 from interop._native._view cimport IMPOSSIBLE, View, measure, memory_like
@@ -17,7 +17,10 @@ from interop.errors import UnsupportedError
 cdef enum:
     # What is copied before other threads are let in: a fraction of the time after which one that waits asks for it.
     PIECE = 1 << 20
-    BLOCK = 4096
+    # The least of a row that is written, in elements and in bytes, where it isn't read along the row.
+    BLOCK = 512
+    ROW = 2048
+    LINE = 64
     # Each try allocates an object or two, and the collector runs at one allocation in some.
     TRIES = 16
 
@@ -129,15 +132,15 @@ cdef class Keeper:
     def copy(self, View into not None, View view not None, /):
         """Copy a View's memory, which may move, into other memory; False where it has moved, and is to be read anew.
 
-        The layouts may differ, shape and size of an element may not.
+        The layouts may differ, and the element types where :meth:`can_copy` says so.
         """
-        cdef int axis
-        cdef bint alike = into.tensor.ndim == view.tensor.ndim and into.itemsize_() == view.itemsize_()
-        for axis in range(into.tensor.ndim if alike else 0):
-            alike = alike and into.tensor.shape[axis] == view.tensor.shape[axis]
-        if not alike or not host_accessible(into.tensor.device.device_type):
+        if not self.can_copy(into, view):
             raise UnsupportedError(f"{view} can't be copied into {into}: they differ in more than their layout.")
         return self.copy_held(&into.tensor, &view.tensor, view.owner)
+
+    def can_copy(self, View into not None, View view not None, /):
+        """Whether :meth:`copy` can: the shapes agree, and the types too or it casts between them."""
+        return host_accessible(into.tensor.device.device_type) and can_fill(&into.tensor, &view.tensor)
 
     def copied(self, View view not None, /):
         """A View of memory of its own, in C order, with the values of memory that may move; None where it has moved."""
@@ -150,19 +153,25 @@ cdef class Keeper:
         # of, which is often enough that nobody waits long. To lock memory that is only read would be for good. (Without
         # a GIL a resize beside this is a race of the program's own, as it is beside any call of the framework's.)
         cdef Walk walk
-        cdef int64_t rows, columns, row, column, height, breadth, offset, size
+        cdef int64_t rows, columns, row, column, first, height, breadth, offset, size
+        cdef int64_t skipped = 0
         cdef int64_t left = 0
         cdef bint begun = False
         if not lay_out(&walk, into, tensor):
             return True
         # Where there are rows, a block of both: read across rows, it is one piece of memory.
-        columns = min(walk.columns.length, max(1, PIECE // walk.unit), BLOCK if walk.rows.length > 1 else PIECE)
+        columns = PIECE if walk.rows.length <= 1 else max(BLOCK, ROW // walk.unit)
+        columns = min(walk.columns.length, max(1, PIECE // walk.unit), columns)
         rows = min(walk.rows.length, max(1, PIECE // (columns * walk.unit)))
+        if walk.stream and columns > LINE:
+            # Past the caches lines are written whole, so the blocks end where they do.
+            skipped = <int64_t> (<uintptr_t> walk.to % LINE) // walk.into
         while True:
             for row in range(0, walk.rows.length, rows):
                 height = min(rows, walk.rows.length - row)
-                for column in range(0, walk.columns.length, columns):
-                    breadth = min(columns, walk.columns.length - column)
+                for column in range(-skipped, walk.columns.length, columns):
+                    first = max(column, 0)
+                    breadth = min(column + columns, walk.columns.length) - first
                     for offset in range(0, walk.unit, PIECE):
                         size = height * breadth * min(PIECE, walk.unit - offset)
                         if left < size:
@@ -175,8 +184,8 @@ cdef class Keeper:
                             left = PIECE
                         left -= size
                         if walk.unit <= PIECE:
-                            copy_block(&walk, row, height, column, breadth)
+                            copy_block(&walk, row, height, first, breadth)
                         else:
-                            copy_bytes(&walk, row, column, offset, size)
+                            copy_bytes(&walk, row, first, offset, size)
             if not advance(&walk):
                 return True

@@ -17,6 +17,7 @@ cdef object new_ndarray(const DLTensor* tensor, bint readonly, object owner)
 cdef PyObject* descr_of(DLDataType dtype) noexcept
 cdef object empty_like(cnp.ndarray array, int order, object dtype)
 cdef object empty_in_order(const DLTensor* tensor, bint fortran)
+cdef bint is_ndarray(object x) noexcept
 cdef int copy_into(object dst, object src) except -1
 cdef void restrict(object array) noexcept
 cdef void* data_of(object array) noexcept

@@ -132,6 +132,10 @@ cdef bint numpy_holds(DLDataType dtype) noexcept:
     return descr_of(dtype) != NULL
 
 
+cdef bint is_ndarray(object x) noexcept:
+    return PyArray_Check(x)
+
+
 cdef bint borrows(object array) noexcept:
     """Whether an object is an ndarray on memory that isn't its own."""
     return PyArray_Check(array) and not PyArray_CHKFLAGS(<cnp.ndarray> array, NPY_ARRAY_OWNDATA)

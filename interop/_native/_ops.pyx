@@ -10,7 +10,7 @@ cimport cython
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches, PyErr_Occurred
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from interop._native._arrays cimport (
@@ -26,7 +26,7 @@ from interop._native._arrays cimport (
     size_of,
 )
 from interop._native._calls cimport Py_XDECREF, call_one
-from interop._native._copying cimport copy_elements
+from interop._native._copying cimport can_fill, copy_unlocked
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport (
     borrow_ndarray,
@@ -38,12 +38,11 @@ from interop._native._ndarray cimport (
     empty_like,
     new_ndarray,
     restrict,
-    triple_of,
 )
 from interop._native._questions cimport Guards
 from interop._native._readers cimport PLAIN, Reader
 from interop._native._view cimport MAX_AXES, View, c_order, new_view
-from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLDataType, DLManagedTensorVersioned, DLTensor, kDLFloat
+from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLManagedTensorVersioned, DLTensor
 
 # numpy's orders.
 cdef enum:
@@ -57,6 +56,8 @@ cdef enum:
     PIECE = 1 << 20
     # Bytes that are copied once more rather than be locked to be read.
     MOST_BYTES = 1 << 18
+    # Bytes from which on fresh memory wants huge pages, as numpy's own has: see use_huge_pages of the adapters.
+    HUGE = 1 << 22
 
 cdef dict _ORDERS = {"C": C, "F": F, None: K}
 
@@ -119,6 +120,14 @@ cdef class CallOp(Op):
         job.known = False
         Py_XDECREF(before)
         return 1
+
+
+@cython.final
+cdef class SmallOp(Op):
+    """Leave what is large to the planner, which has huge pages laid under a framework's memory before it is written."""
+
+    cdef int run(self, Job* job) except -1:
+        return size_of(&job.array.tensor) * itemsize_of(&job.array.tensor) < HUGE
 
 
 @cython.final
@@ -350,80 +359,58 @@ cdef class CopyToNdarrayOp(Op):
         if not job.array.stays and (self.dtype is not None or size_of(tensor) * itemsize_of(tensor) > PIECE):
             return 0
         if self.dtype is not None:
-            result = self.cast(job, layout & (IN_F_ORDER if fortran else IN_C_ORDER) != 0)
+            result = self.cast(job)
         elif layout & (IN_F_ORDER if fortran else IN_C_ORDER):
             result = empty_in_order(tensor, fortran)
-            memcpy(data_of(result), tensor.data, size_of(tensor) * itemsize_of(tensor))
+            copy_run(data_of(result), tensor.data, size_of(tensor) * itemsize_of(tensor))
         else:
             result = empty_like(new_ndarray(tensor, True, holder(job)), self.order, <object> descr_of(tensor.dtype))
-            if not copy_to(result, tensor):
+            if not fill_array(result, tensor):
                 return 0
         if self.readonly:
             restrict(result)
         leave(job, result)
         return 1
 
-    cdef object cast(self, Job* job, bint in_order):
+    cdef object cast(self, Job* job):
         source = new_ndarray(&job.array.tensor, True, holder(job))
         result = empty_like(source, self.order, self.dtype)
+        if fill_array(result, &job.array.tensor):
+            return result
         if self.quiet is None:
             copy_into(result, source)
-        elif not (in_order and cast_floats(result, &job.array.tensor)):
+        else:
             with self.quiet():
                 copy_into(result, source)
         return result
 
 
-cdef bint copy_to(object array, const DLTensor* tensor):
-    """Copy memory into an ndarray of the same shape and element type; False where it can't be described."""
+cdef void copy_run(void* to, const void* source, int64_t size) noexcept:
+    if size > PIECE:
+        with nogil:
+            memcpy(to, source, size)
+    else:
+        memcpy(to, source, size)
+
+
+cdef bint fill_array(object array, const DLTensor* tensor):
+    """Copy memory into an ndarray of the same shape, cast on the way; False where numpy has to."""
     cdef DLTensor into
     cdef int64_t[MAX_AXES] shape
     cdef int64_t[MAX_AXES] strides
     cdef bint readonly = False
     into.shape = shape
     into.strides = strides
-    if not borrow_ndarray(array, &into, &readonly):
+    if not borrow_ndarray(array, &into, &readonly) or not can_fill(&into, tensor):
         return False
-    if size_of(tensor) * itemsize_of(tensor) > PIECE:
-        with nogil:
-            copy_elements(&into, tensor)
-    else:
-        copy_elements(&into, tensor)
+    copy_unlocked(&into, tensor)
     return True
-
-
-cdef bint cast_floats(object into, const DLTensor* tensor):
-    """Cast between the two common floats, both in one order; numpy would have to be told to keep quiet, which takes longer.
-
-    What it would speak of is a signalling NaN, or an overflow.
-    """
-    cdef const float* singles = <const float*> tensor.data
-    cdef const double* doubles = <const double*> tensor.data
-    cdef float* into_singles
-    cdef double* into_doubles
-    cdef int64_t index, size = size_of(tensor)
-    cdef DLDataType wanted = triple_of(into)
-    if tensor.dtype.code != kDLFloat or wanted.code != kDLFloat:
-        return False
-    if <uintptr_t> tensor.data & (itemsize_of(tensor) - 1):
-        return False
-    if tensor.dtype.bits == 32 and wanted.bits == 64:
-        into_doubles = <double*> data_of(into)
-        for index in range(size):
-            into_doubles[index] = singles[index]
-        return True
-    if tensor.dtype.bits == 64 and wanted.bits == 32:
-        into_singles = <float*> data_of(into)
-        for index in range(size):
-            into_singles[index] = <float> doubles[index]
-        return True
-    return False
 
 
 @cython.final
 @cython.no_gc_clear
 cdef class CopyToExchangeOp(Op):
-    """A copy in C order, in memory of a framework's own allocator.
+    """A copy in C order, in memory of a framework's own allocator; what is large is left to the planner, as by SmallOp.
 
     Parameters
     ----------
@@ -449,6 +436,8 @@ cdef class CopyToExchangeOp(Op):
         cdef DLTensor wanted = job.array.tensor
         cdef void* made = NULL
         if self.api.api.managed_tensor_allocator == NULL or not job.array.stays or not self.state.passes(job.x):
+            return 0
+        if size_of(&wanted) * itemsize_of(&wanted) >= HUGE:
             return 0
         wanted.data = NULL
         wanted.strides = NULL
@@ -476,11 +465,7 @@ cdef void fill(const DLTensor* into, const DLTensor* tensor) noexcept:
     target.data = <char*> into.data + into.byte_offset
     target.strides = strides
     c_order(tensor.ndim, tensor.shape, strides)
-    if size_of(tensor) * itemsize_of(tensor) > PIECE:
-        with nogil:
-            copy_elements(&target, tensor)
-    else:
-        copy_elements(&target, tensor)
+    copy_unlocked(&target, tensor)
 
 
 cdef void say_nothing(void* context, const char* kind, const char* text) noexcept nogil:

@@ -17,7 +17,7 @@ from interop._native._calls cimport (
     PyTuple_GET_SIZE,
     route_of,
 )
-from interop._native._copying cimport copy_elements
+from interop._native._copying cimport can_fill, copy_elements, copy_unlocked
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport copy_into, descr_of, new_ndarray
 from interop._native._ops cimport plain_strides
@@ -50,13 +50,17 @@ cdef class NdarrayWriter(Writer):
         self.quiet = quiet
 
     cdef bint write(self, object dst, object src, const Array* into, Array* values) except -1:
+        cdef bint can = can_fill(&into.tensor, &values.tensor)
         if descr_of(values.tensor.dtype) == NULL:
             return False
         if not values.stays:
             # What its framework may free is read while the GIL is held, which numpy doesn't, and not for long.
-            if not same_elements(&into.tensor, &values.tensor):
+            if not can or size_of(&values.tensor) * itemsize_of(&values.tensor) > PIECE:
                 return False
             copy_elements(&into.tensor, &values.tensor)
+            return True
+        if can:
+            copy_unlocked(&into.tensor, &values.tensor)
             return True
         source = new_ndarray(&values.tensor, True, src)
         if self.quiet is None:
@@ -65,17 +69,6 @@ cdef class NdarrayWriter(Writer):
             with self.quiet():
                 copy_into(dst, source)
         return True
-
-
-cdef bint same_elements(const DLTensor* into, const DLTensor* tensor) noexcept:
-    """Whether two small arrays have the same shape and elements of the same type."""
-    cdef int axis
-    if into.ndim != tensor.ndim or into.dtype.code != tensor.dtype.code or into.dtype.bits != tensor.dtype.bits:
-        return False
-    for axis in range(into.ndim):
-        if into.shape[axis] != tensor.shape[axis]:
-            return False
-    return size_of(tensor) * itemsize_of(tensor) <= PIECE
 
 
 @cython.final

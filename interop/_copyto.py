@@ -10,6 +10,7 @@ import numpy as np
 from interop import _layout
 from interop._adapters._wrappers import Wrapped
 from interop._changes import anew, changed
+from interop._compiled import public
 from interop._convert import convert, convert_for_now
 from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
@@ -61,6 +62,7 @@ def _writer(dst: Any, src: Any, casting: Casting) -> Writer | None:
 _DEFAULT: Final = "same_kind"
 
 
+@public()
 @copyto_door(Writes(_writer), _DEFAULT)
 def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     """Write the values of one tensor into another, of any framework, on any device.

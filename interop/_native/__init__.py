@@ -5,7 +5,7 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
-from interop._native._doors import convert_door, copyto_door, door, like_door, view_door
+from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind, view_door
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
     has_buffer,
@@ -73,6 +73,7 @@ __all__ = [
     "CopyToExchangeOp",
     "CopyToNdarrayOp",
     "CurrentStream",
+    "Door",
     "Entry",
     "ExchangeAPI",
     "ExchangeLender",
@@ -113,6 +114,7 @@ __all__ = [
     "Writer",
     "Writes",
     "add_readers",
+    "called_natively",
     "clear_hot_routes",
     "convert_door",
     "copyto_door",
@@ -125,6 +127,7 @@ __all__ = [
     "like_door",
     "make_view",
     "ndarray_from_view",
+    "of_kind",
     "peek_capsule",
     "view_door",
     "view_from_array_interface",

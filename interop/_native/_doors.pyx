@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import functools
+import inspect
 import types
 
 from interop._native._calls cimport (
@@ -44,7 +45,6 @@ cdef dict _OPTIONS = {
 }
 
 
-@cython.final
 cdef class Door:
     """A function of Python that is called only where a hot route doesn't take the object.
 
@@ -65,6 +65,8 @@ cdef class Door:
     cdef str target
     cdef Slot bare
     cdef Writes writes
+    # The names of its parameters, if it was asked to refuse others itself.
+    cdef object parameters
     cdef dict __dict__
     cdef object __weakref__
 
@@ -114,7 +116,7 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
                 found = by_route(<Door> self, arguments, count, names)
         if found != NULL:
             return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef PyObject* by_recipe(Door door, PyObject** arguments, Py_ssize_t count, PyObject* names) except? NULL:
@@ -164,7 +166,7 @@ cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, P
             found = entry.apply(arguments[0])
             if found != NULL:
                 return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
@@ -178,7 +180,7 @@ cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf,
         if casting != NULL and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
             Py_INCREF(None)
             return Py_None
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef inline object taken(object route, PyObject* x, PyObject* copy):
@@ -332,3 +334,84 @@ def copyto_door(Writes writes not None, str casting not None, /):
 cdef object entered_by(void* enters, object door):
     (<Door> door).vectorcall = enters
     return door
+
+
+def called_natively(type kind not None, /):
+    """Have CPython call the doors of a subclass as it calls other doors, whatever `__call__` the subclass defines.
+
+    CPython goes by the slot and the flag of the type, which a `__call__` of Python takes away when the class is made;
+    whoever reads the class, as torch.compile does, sees that `__call__`.
+
+    Parameters
+    ----------
+    kind
+        A subclass of Door; it can be used as a decorator.
+
+    Returns
+    -------
+    type
+        The same.
+    """
+    if not issubclass(kind, Door):
+        raise TypeError(f"{kind.__name__} is no subclass of Door")
+    use_vectorcall(kind, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
+    return kind
+
+
+def of_kind(function, type kind not None, /):
+    """Make a door of a subclass: of another door, or of a function of Python, which is then called as it is.
+
+    Parameters
+    ----------
+    function
+        The door or the function.
+    kind
+        The subclass, which :func:`called_natively` has seen.
+
+    Returns
+    -------
+    Door
+    """
+    if not issubclass(kind, Door):
+        raise TypeError(f"{kind.__name__} is no subclass of Door")
+    cdef Door made = Door.__new__(kind)
+    if not isinstance(function, Door):
+        function = entered_by(<void*> enter_function, new_door(function, None, None, {}))
+    cdef Door door = function
+    made.vectorcall = door.vectorcall
+    made.function = door.function
+    made.table = door.table
+    made.moves = door.moves
+    made.options = door.options
+    made.book = door.book
+    made.target = door.target
+    made.writes = door.writes
+    vars(made).update(vars(door))
+    made.parameters = tuple(inspect.signature(made).parameters)
+    return made
+
+
+cdef PyObject* enter_function(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """What a call is of a function that has no way of its own in the core."""
+    return by_function(<Door> self, arguments, nargsf, names)
+
+
+cdef PyObject* by_function(Door door, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """Call the function of Python; a keyword that it doesn't have is refused in the public function's name."""
+    if names != NULL and door.parameters is not None:
+        for name in <tuple> <object> names:
+            if name not in door.parameters:
+                raise TypeError(unexpected(door, name))
+    return vectorcall(<PyObject*> door.function, arguments, nargsf, names)
+
+
+cdef str unexpected(Door door, name):
+    """The message about a keyword that a function doesn't have, with the nearest of those that it has."""
+    # For a message that is rarely needed.
+    from difflib import get_close_matches
+
+    parameters = inspect.signature(door).parameters.values()
+    keywords = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    close = get_close_matches(name, keywords, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(keywords) or 'none'}."
+    return f"{door.__name__}() got an unexpected keyword argument {name!r}. {hint}"

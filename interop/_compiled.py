@@ -1,13 +1,12 @@
 """The public functions: compiled, for CPython; of Python, for torch.compile, which can't read what is compiled.
 
-CPython calls the core and doesn't look at the class. Dynamo looks at the class, finds a ``__call__`` of Python there and
-follows it: a call becomes torch's own operations, which the compiler knows, or ends the graph.
+CPython calls the core and doesn't look at the class. Dynamo looks at the class, finds a ``__call__`` of Python there
+and follows it: a call becomes torch's own operations, which the compiler knows, or ends the graph.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interop._native import Door, called_natively, of_kind
@@ -25,11 +24,13 @@ class Public(Door):
     __slots__ = ()
 
     def __call__(self, /, *arguments: Any, **options: Any) -> Any:
-        """What Dynamo follows, and what a call of this very method does; a call of the function never comes here."""
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.compiler.is_compiling():
-            # Not before: it imports torch.
-            from interop._adapters._torch_compiled import break_graph, traced  # noqa: PLC0415
+        """What Dynamo follows. A call never comes here; who calls this method itself may import torch."""
+        try:
+            from torch.compiler import is_compiling  # noqa: PLC0415 - Dynamo can't look whether torch is there
+        except ImportError:
+            return super().__call__(*arguments, **options)
+        if is_compiling():
+            from interop._adapters._torch_compiled import break_graph, traced  # noqa: PLC0415 - it imports torch
 
             found = traced(self.__name__, arguments, options)
             if found is not NotImplemented:

@@ -16,7 +16,7 @@ from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
 from interop._execute import keeper_of
 from interop._inspect import shares_memory
-from interop._native import View, Writer, Writes, copyto_door, view_from_ndarray
+from interop._native import Apart, View, Writer, Writes, copyto_door, view_from_ndarray
 from interop._options import parse
 from interop._registry import adapter_for, asked, describe
 from interop._run.recipes import native_ops
@@ -63,7 +63,7 @@ _DEFAULT: Final = "same_kind"
 
 
 @public()
-@copyto_door(Writes(_writer), _DEFAULT)
+@copyto_door(Writes(Apart(_writer)), _DEFAULT)
 def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     """Write the values of one tensor into another, of any framework, on any device.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _Door = TypeVar("_Door", bound="Callable[..., Any]")
 
+
 def _door(target: str) -> Callable[[_Door], _Door]:
     """Make the public function of a target."""
     made: Callable[[_Door], _Door] = door(target, BOOK)

@@ -1,22 +1,30 @@
 """What torch.compile reads where a public function is called: the same in torch's own operations.
 
-Dynamo follows every line of :func:`traced`; its tensors and ndarrays have types, shapes and strides, but no memory. None of
-it runs when the compiled function does. NotImplemented is the answer to what it can't follow, and to whatever the call
-itself may refuse: the graph ends there, and the call is made between two graphs.
+Dynamo follows every line of :func:`traced`; its tensors and ndarrays have types, shapes and strides, but no memory. None
+of it runs when the compiled function does. NotImplemented is the answer to what Dynamo can't follow, and to whatever the
+call itself may refuse: the graph ends there, and the call is made between two graphs.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import _numpy  # what Dynamo takes numpy's calls for
+from torch import _dynamo, _numpy
 
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._devices import CPU, Device, device_of_pair
 from interop._dtypes import BY_NAME, RULES, DType, castable
+from interop._native import run_apart_by
+from interop._options import parse
+
+_C: Final[Any] = vars(torch)["_C"]
+
+#: The options of a conversion.
+_OPTIONS: Final = tuple(inspect.signature(parse).parameters)
 
 #: Dynamo's tensors pretend to be of the type that they stand for. Others may mean more than their values.
 _PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
@@ -28,15 +36,24 @@ _HOST: Final = torch.device("cpu")
 _CPU: Final = device_of_pair(CPU)
 
 #: Element types as callers name them; whatever else names one ends the graph.
-_NAMED: Final[dict[object, torch.dtype]] = {
+_NAMED: Final[dict[Any, torch.dtype]] = {
     **BY_OUR_NAME,
     **{dtype: dtype for dtype in DTYPES},
+    **{row.numpy.type: BY_OUR_NAME[name] for name, row in BY_NAME.items() if name in BY_OUR_NAME and row.numpy},
     **{kind: BY_OUR_NAME[DType(kind).name] for kind in (bool, int, float, complex)},
-    **{BY_NAME[name].numpy.type: dtype for name, dtype in BY_OUR_NAME.items() if BY_NAME[name].numpy is not None},
 }
 
-#: Those that Dynamo's numpy has. It has no word for the others, and raises a bare TypeError.
-_IN_NUMPY: Final = frozenset(dtype for name, dtype in BY_OUR_NAME.items() if hasattr(_numpy, name))
+
+def _is_in_numpy(name: str) -> bool:
+    try:
+        _numpy.dtype(name)
+    except TypeError:
+        return False
+    return True
+
+
+#: Those that Dynamo's numpy has. With others ``numpy()`` doesn't end the graph: it raises a TypeError.
+_IN_NUMPY: Final = frozenset(dtype for name, dtype in BY_OUR_NAME.items() if _is_in_numpy(name))
 
 _DTYPES: Final = {dtype: DType(name) for dtype, name in DTYPES.items()}
 
@@ -47,16 +64,31 @@ _CASTS: Final = {
 
 def traced(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What the public function of this name gives, or NotImplemented."""
-    function = _TRACED.get(name)
-    # Inside of vmap, grad or jvp the call itself refuses tensors; there this question ends the graph.
-    if function is None or torch._C._functorch.maybe_current_level() is not None:  # noqa: SLF001 - nothing public tells
+    function, count, keywords = _TRACED.get(name, _NOT_TRACED)
+    if function is None or len(arguments) != count:
+        return NotImplemented
+    for option in options:
+        if option not in keywords:
+            return NotImplemented
+    # Inside of vmap, grad or jvp the call itself refuses tensors; there the question alone ends the graph.
+    if _C._functorch.maybe_current_level() is not None:  # noqa: SLF001 - nothing public tells
         return NotImplemented
     return function(*arguments, **options)
 
 
 def break_graph(name: str) -> None:
     """End the graph here; where it has to be whole, this is what the error says."""
-    torch._dynamo.graph_break(f"interop.{name} can't be traced for these arguments. Call it outside.")  # noqa: SLF001 - public by its documentation
+    _dynamo.graph_break(
+        msg=f"interop.{name} can't be traced with these arguments, and is called between two graphs."
+    )
+
+
+def _call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    return function(*arguments, **options)
+
+
+# Nobody imports this module but Dynamo, with the first call of ours that it sees.
+run_apart_by(torch.compiler.disable(_call))
 
 
 def _convert(x: Any, to: Any, /, **options: Any) -> Any:
@@ -80,11 +112,8 @@ def _convert_like(x: Any, ref: Any, /, *, device: Any = None, **options: Any) ->
 def _to_torch(x: Any, /, *, stream: Any = None, writable: Any = None, detach: Any = False, **options: Any) -> Any:
     if stream is not None or type(writable) not in _FLAGS or type(detach) is not bool or not _is_known(x):
         return NotImplemented
-    if type(x) is np.ndarray:
-        tensor = torch.from_numpy(x)
-    else:
-        tensor = x.detach() if detach and x.requires_grad else x
-    return _changed(tensor, **options)
+    tensor = torch.from_numpy(x) if type(x) is np.ndarray else x
+    return _changed(tensor.detach() if detach and tensor.requires_grad else tensor, **options)
 
 
 def _to_numpy(x: Any, /, *, stream: Any = None, writable: Any = None, detach: Any = False, **options: Any) -> Any:
@@ -203,14 +232,16 @@ def _device_named(device: Any, here: Any) -> Any:
 
 _TARGETS: Final[dict[str, Callable[..., Any]]] = {"numpy": _to_numpy, "torch": _to_torch}
 
-#: What is not here ends the graph: what gives a View, a Plan or another library's array, and what asks for addresses.
-_TRACED: Final[dict[str, Callable[..., Any]]] = {
-    "convert": _convert,
-    "convert_like": _convert_like,
-    "copyto": _copyto,
-    "device": _device,
-    "dtype": _dtype,
-    "framework": _framework,
-    "to_numpy": _to_numpy,
-    "to_torch": _to_torch,
+#: With the number of arguments and the keywords. What is not here ends the graph: what gives a View, a Plan or another
+#: library's array, and what asks for addresses.
+_TRACED: Final[dict[str, tuple[Callable[..., Any] | None, int, tuple[str, ...]]]] = {
+    "convert": (_convert, 2, _OPTIONS),
+    "convert_like": (_convert_like, 2, _OPTIONS),
+    "copyto": (_copyto, 2, ("casting",)),
+    "device": (_device, 1, ()),
+    "dtype": (_dtype, 1, ()),
+    "framework": (_framework, 1, ()),
+    "to_numpy": (_to_numpy, 1, _OPTIONS),
+    "to_torch": (_to_torch, 1, _OPTIONS),
 }
+_NOT_TRACED: Final = (None, 0, ())

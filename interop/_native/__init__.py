@@ -5,6 +5,7 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
+from interop._native._apart import Apart, run_apart_by
 from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind, view_door
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
@@ -61,6 +62,7 @@ from interop._native._view import View, make_view
 from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Writes
 
 __all__ = [
+    "Apart",
     "ArrayLender",
     "ArrayMoveRoute",
     "ArrayTaker",
@@ -129,6 +131,7 @@ __all__ = [
     "ndarray_from_view",
     "of_kind",
     "peek_capsule",
+    "run_apart_by",
     "view_door",
     "view_from_array_interface",
     "view_from_buffer",

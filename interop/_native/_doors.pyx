@@ -8,6 +8,7 @@ import functools
 import inspect
 import types
 
+from interop._native._apart cimport call_apart
 from interop._native._calls cimport (
     Memo,
     Py_DECREF,
@@ -22,7 +23,6 @@ from interop._native._calls cimport (
     dict_get,
     route_of,
     use_vectorcall,
-    vectorcall,
 )
 from interop._native._recipes cimport Book, Entry, Slot
 from interop._native._routes cimport Route, route_tables
@@ -70,6 +70,7 @@ cdef class Door:
     cdef dict __dict__
     cdef object __weakref__
 
+    @cython.final
     cdef Entry bare_entry(self, PyObject* x):
         """The entry of a call without options."""
         cdef Slot slot
@@ -402,7 +403,7 @@ cdef PyObject* by_function(Door door, PyObject** arguments, size_t nargsf, PyObj
         for name in <tuple> <object> names:
             if name not in door.parameters:
                 raise TypeError(unexpected(door, name))
-    return vectorcall(<PyObject*> door.function, arguments, nargsf, names)
+    return call_apart(<PyObject*> door.function, arguments, nargsf, names)
 
 
 cdef str unexpected(Door door, name):

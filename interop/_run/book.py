@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
-from interop._native import Book, Entry
+from interop._native import Apart, Book, Entry
 from interop._options import Options
 from interop._registry import adapter_for_type
 from interop._run.recipes import NativeOps, native_ops, recipe_of
@@ -61,7 +61,7 @@ def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     def plan(x: Any) -> tuple[Facts | None, Recipe | None]:
         return recipe_of(x, source, target, options)
 
-    return Entry(reader, plan)
+    return Entry(reader, Apart(plan))
 
 
 def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:
@@ -71,4 +71,4 @@ def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:
     return (None, None) if source is None or ops is None or tp not in ops.readers else (source, ops)
 
 
-BOOK: Final = Book(NAMES, FLAGS, parse=parsed, make=entry)
+BOOK: Final = Book(NAMES, FLAGS, parse=Apart(parsed), make=Apart(entry))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from interop import _options
 from interop._changes import anew
+from interop._compiled import public
 from interop._execute import execute
 from interop._native import convert_door, like_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
@@ -80,6 +81,7 @@ def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -
 def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
 @overload
 def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
+@public()
 @convert_door(BOOK)
 def convert(
     x: Any,
@@ -162,6 +164,7 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 
+@public(options_of=convert)
 @like_door(BOOK)
 def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     """Hand a tensor to the framework of another one, on the other one's device.
@@ -203,6 +206,7 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     return _convert(x, target, _options.parse(**options))
 
 
+@public(options_of=convert)
 def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Plan:
     """Tell what :func:`convert` with the same arguments would do, and why; nothing moves.
 

@@ -10,12 +10,13 @@ import numpy as np
 from interop import _layout
 from interop._adapters._wrappers import Wrapped
 from interop._changes import anew, changed
+from interop._compiled import public
 from interop._convert import convert, convert_for_now
 from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
 from interop._execute import keeper_of
 from interop._inspect import shares_memory
-from interop._native import View, Writer, Writes, copyto_door, view_from_ndarray
+from interop._native import Apart, View, Writer, Writes, copyto_door, view_from_ndarray
 from interop._options import parse
 from interop._registry import adapter_for, asked, describe
 from interop._run.recipes import native_ops
@@ -61,7 +62,8 @@ def _writer(dst: Any, src: Any, casting: Casting) -> Writer | None:
 _DEFAULT: Final = "same_kind"
 
 
-@copyto_door(Writes(_writer), _DEFAULT)
+@public()
+@copyto_door(Writes(Apart(_writer)), _DEFAULT)
 def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     """Write the values of one tensor into another, of any framework, on any device.
 

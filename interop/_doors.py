@@ -6,9 +6,9 @@ result and what to know there; what it does is the same for all.
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from interop._compiled import public
 from interop._convert import ConvertOptions, convert, convert_to
 from interop._native import door
 from interop._run.book import BOOK
@@ -31,20 +31,11 @@ if TYPE_CHECKING:
 
 _Door = TypeVar("_Door", bound="Callable[..., Any]")
 
-#: What help() shows: the options by name, as a type checker sees them. All but `to` is as convert's.
-_OPTIONS: Final = tuple(one for one in inspect.signature(convert).parameters.values() if one.name != "to")
-
 
 def _door(target: str) -> Callable[[_Door], _Door]:
     """Put the recipes to a framework in front of a function, and show its options one by one."""
-
-    def decorate(slow: _Door) -> _Door:
-        fast = door(BOOK, target)(slow)
-        returns = slow.__annotations__["return"]
-        vars(fast)["__signature__"] = inspect.Signature(_OPTIONS, return_annotation=returns)
-        return fast
-
-    return decorate
+    made: Callable[[_Door], _Door] = door(BOOK, target)
+    return lambda slow: public(options_of=convert)(made(slow))
 
 
 @_door("numpy")

@@ -9,6 +9,7 @@ from interop._adapters._cuda import Loan, has_streams
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, same_place
 from interop._changes import anew, changed, is_of
+from interop._compiled import public
 from interop._execute import probe
 from interop._native import door
 from interop._opening import view_case, worker_on
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from interop.protocols import Facts
 
 
+@public()
 @door(BOOK, VIEW)
 def view(x: Any, /, *, stream: Any = None) -> View:
     """Look at the memory of a tensor without a framework: pointer, shape, strides, dtype, device, readonly.
@@ -80,6 +82,7 @@ def _view(x: Any, stream: Stream | None) -> View:
     return made
 
 
+@public()
 def framework(x: Any, /) -> str:
     """Name the framework that a tensor belongs to, as :func:`interop.convert` takes it.
 
@@ -92,6 +95,7 @@ def framework(x: Any, /) -> str:
     return framework_of(adapter_for(x), x)
 
 
+@public()
 def device(x: Any, /) -> Device:
     """Tell where the memory of a tensor is.
 
@@ -104,6 +108,7 @@ def device(x: Any, /) -> Device:
     return _outline(x)[1]
 
 
+@public()
 def dtype(x: Any, /) -> DType:
     """Tell the element type of a tensor.
 
@@ -116,6 +121,7 @@ def dtype(x: Any, /) -> DType:
     return _outline(x)[0]
 
 
+@public()
 def shares_memory(x: Any, y: Any, /) -> bool:
     """Tell whether the memory of two tensors, of any frameworks, overlaps.
 

@@ -5,8 +5,9 @@ It knows protocols, not frameworks; it plans nothing and waits for nothing.
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
+from interop._native._apart import Apart, run_apart_by
 from interop._native._buffer_reader import BufferReader
-from interop._native._doors import convert_door, copyto_door, door, like_door
+from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind
 from interop._native._exchange_reader import ExchangeReader
 from interop._native._filling import fill_ndarray, fill_view
 from interop._native._handover import ArrayMove, ExchangeMove, Handover
@@ -45,6 +46,7 @@ from interop._native._view import View, make_view
 from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Writes
 
 __all__ = [
+    "Apart",
     "ArrayLender",
     "ArrayMove",
     "ArrayTaker",
@@ -57,6 +59,7 @@ __all__ = [
     "CopyToExchangeOp",
     "CopyToNdarrayOp",
     "CurrentStream",
+    "Door",
     "Entry",
     "ExchangeAPI",
     "ExchangeLender",
@@ -95,6 +98,7 @@ __all__ = [
     "Writer",
     "Writes",
     "add_readers",
+    "called_natively",
     "convert_door",
     "copyto_door",
     "door",
@@ -105,7 +109,9 @@ __all__ = [
     "like_door",
     "make_view",
     "ndarray_from_view",
+    "of_kind",
     "peek_capsule",
+    "run_apart_by",
     "view_from_array_interface",
     "view_from_buffer",
     "view_from_capsule",

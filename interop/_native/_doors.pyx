@@ -5,15 +5,16 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
 import functools
+import inspect
 import types
 
+from interop._native._apart cimport call_apart
 from interop._native._calls cimport (
     Py_TYPE,
     PyTuple_GET_ITEM,
     PyTuple_GET_SIZE,
     PyVectorcall_NARGS,
     use_vectorcall,
-    vectorcall,
 )
 from interop._native._recipes cimport Book, Entry, Slot
 from interop._native._writes cimport Writes
@@ -21,7 +22,6 @@ from interop._native._writes cimport Writes
 cdef PyObject* Py_None = <PyObject*> None
 
 
-@cython.final
 cdef class Door:
     """A function of Python that is called only where no recipe takes the object.
 
@@ -37,9 +37,12 @@ cdef class Door:
     cdef str target
     cdef Slot bare
     cdef Writes writes
+    # The names of its parameters, if it was asked to refuse others itself.
+    cdef object parameters
     cdef dict __dict__
     cdef object __weakref__
 
+    @cython.final
     cdef Entry bare_entry(self, PyObject* x):
         """The entry of a call without options."""
         cdef Slot slot
@@ -81,7 +84,7 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
             found = entry.apply(arguments[0])
             if found != NULL:
                 return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef PyObject* enter_convert(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
@@ -93,7 +96,7 @@ cdef PyObject* enter_convert(PyObject* self, PyObject** arguments, size_t nargsf
             found = entry.apply(arguments[0])
             if found != NULL:
                 return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
@@ -105,7 +108,7 @@ cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, P
             found = entry.apply(arguments[0])
             if found != NULL:
                 return found
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
@@ -119,7 +122,7 @@ cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf,
         if casting != NULL and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
             Py_INCREF(None)
             return Py_None
-    return vectorcall(<PyObject*> (<Door> self).function, arguments, nargsf, names)
+    return by_function(<Door> self, arguments, nargsf, names)
 
 
 cdef object new_door(void* enters, function, Book book, str target, Writes writes=None):
@@ -202,3 +205,81 @@ def copyto_door(Writes writes not None, str casting not None, /):
         A decorator.
     """
     return lambda function: new_door(<void*> enter_copyto, function, None, casting, writes)
+
+
+def called_natively(type kind not None, /):
+    """Have CPython call the doors of a subclass as it calls other doors, whatever `__call__` the subclass defines.
+
+    CPython goes by the slot and the flag of the type, which a `__call__` of Python takes away when the class is made;
+    whoever reads the class, as torch.compile does, sees that `__call__`.
+
+    Parameters
+    ----------
+    kind
+        A subclass of Door; it can be used as a decorator.
+
+    Returns
+    -------
+    type
+        The same.
+    """
+    if not issubclass(kind, Door):
+        raise TypeError(f"{kind.__name__} is no subclass of Door")
+    use_vectorcall(kind, <char*> &_some_door.vectorcall - <char*> <PyObject*> _some_door)
+    return kind
+
+
+def of_kind(function, type kind not None, /):
+    """Make a door of a subclass: of another door, or of a function of Python, which is then called as it is.
+
+    Parameters
+    ----------
+    function
+        The door or the function.
+    kind
+        The subclass, which :func:`called_natively` has seen.
+
+    Returns
+    -------
+    Door
+    """
+    if not issubclass(kind, Door):
+        raise TypeError(f"{kind.__name__} is no subclass of Door")
+    cdef Door made = Door.__new__(kind)
+    if not isinstance(function, Door):
+        function = new_door(<void*> enter_function, function, None, None)
+    cdef Door door = function
+    made.vectorcall = door.vectorcall
+    made.function = door.function
+    made.book = door.book
+    made.target = door.target
+    made.writes = door.writes
+    vars(made).update(vars(door))
+    made.parameters = tuple(inspect.signature(made).parameters)
+    return made
+
+
+cdef PyObject* enter_function(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """What a call is of a function that has no way of its own in the core."""
+    return by_function(<Door> self, arguments, nargsf, names)
+
+
+cdef PyObject* by_function(Door door, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
+    """Call the function of Python; a keyword that it doesn't have is refused in the public function's name."""
+    if names != NULL and door.parameters is not None:
+        for name in <tuple> <object> names:
+            if name not in door.parameters:
+                raise TypeError(unexpected(door, name))
+    return call_apart(<PyObject*> door.function, arguments, nargsf, names)
+
+
+cdef str unexpected(Door door, name):
+    """The message about a keyword that a function doesn't have, with the nearest of those that it has."""
+    # For a message that is rarely needed.
+    from difflib import get_close_matches
+
+    parameters = inspect.signature(door).parameters.values()
+    keywords = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    close = get_close_matches(name, keywords, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(keywords) or 'none'}."
+    return f"{door.__name__}() got an unexpected keyword argument {name!r}. {hint}"

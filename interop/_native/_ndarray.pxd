@@ -23,6 +23,6 @@ cdef void restrict(object array) noexcept
 cdef void* data_of(object array) noexcept
 cdef DLDataType triple_of(object array) noexcept
 cdef bint is_empty(object array) noexcept
-cdef bint is_ndarray(object x) noexcept
+cdef bint is_plain_ndarray(object x) noexcept
 cdef bint is_in_c_order(object array) noexcept
 cdef object aligned_copy(const DLTensor* tensor)

@@ -443,7 +443,7 @@ cdef DLDataType triple_of(object array) noexcept:
     return none
 
 
-cdef bint is_ndarray(object x) noexcept:
+cdef bint is_plain_ndarray(object x) noexcept:
     """Whether an object is of numpy's type itself."""
     return Py_TYPE(<PyObject*> x) == _NDARRAY
 

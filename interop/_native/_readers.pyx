@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from interop._native._arrays cimport READONLY, Array, hold, measured, sign
 from interop._native._calls cimport Py_INCREF
-from interop._native._ndarray cimport borrow_ndarray, is_ndarray, quiet_keeper
+from interop._native._ndarray cimport borrow_ndarray, is_plain_ndarray, quiet_keeper
 from interop._native._view cimport View
 from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, kDLCPU
 
@@ -81,7 +81,7 @@ cdef class CallReader(Reader):
         if type(shown) is View:
             return read_view(<PyObject*> shown, array)
         # numpy's type itself: what a subclass shows may mean more.
-        return read_held_ndarray(<PyObject*> shown, array) if is_ndarray(shown) else UNUSUAL
+        return read_held_ndarray(<PyObject*> shown, array) if is_plain_ndarray(shown) else UNUSUAL
 
 
 cdef bint read_ndarray(PyObject* x, Array* array) noexcept:

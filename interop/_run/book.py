@@ -8,7 +8,7 @@ from interop import _options
 from interop._adapters._protocol import BUFFERS
 from interop._case import ALLOCATORS_ALIGN, VIEW
 from interop._devices import CPU
-from interop._native import Book, CallReader, Entry, Handover, add_readers
+from interop._native import Apart, Book, CallReader, Entry, Handover, add_readers
 from interop._options import Options
 from interop._registry import adapter_for_type
 from interop._run.recipes import NativeOps, native_ops, recipe_of, view_recipe_of
@@ -50,7 +50,7 @@ def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     if source is None or ops is None:
         return None
     if to == VIEW:
-        return Entry(ops.readers[type(x)], view_recipe_of)
+        return Entry(ops.readers[type(x)], Apart(view_recipe_of))
     try:
         target = target_adapter(to)
     except InteropError:
@@ -76,7 +76,7 @@ def _conversion(tp: type, source: Adapter, ops: NativeOps, target: Adapter, opti
     def plan(x: Any) -> tuple[Facts | None, Recipe | None]:
         return recipe_of(x, target, options)
 
-    return Entry(reader, plan, shortcuts=shortcuts, aligned_64=aligned)
+    return Entry(reader, Apart(plan), shortcuts=shortcuts, aligned_64=aligned)
 
 
 def _handovers(source: Adapter, target: Adapter, tp: type, options: Options) -> tuple[Shortcut, ...]:
@@ -97,7 +97,7 @@ def _read_natively(tp: type) -> tuple[Adapter, NativeOps] | tuple[None, None]:
 # What no framework's adapter reads.
 add_readers("", BUFFERS.readers)
 
-BOOK: Final = Book(NAMES, FLAGS, parse=parsed, make=entry)
+BOOK: Final = Book(NAMES, FLAGS, parse=Apart(parsed), make=Apart(entry))
 
 
 def is_compiled(x: Any, to: str) -> bool:

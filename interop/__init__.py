@@ -1,5 +1,6 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
 from interop._aligned import empty_aligned
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
@@ -49,17 +50,20 @@ __all__ = [
     "ReadOnlyError",
     "Step",
     "Stream",
+    "TreePlan",
     "UnsupportedError",
     "View",
     "adapters",
     "convert",
     "convert_like",
+    "convert_tree",
     "copyto",
     "current_stream",
     "device",
     "dtype",
     "empty_aligned",
     "explain",
+    "explain_tree",
     "framework",
     "register",
     "shares_memory",

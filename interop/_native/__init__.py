@@ -1,4 +1,4 @@
-"""The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, hot routes.
+"""The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, hot routes, trees.
 
 It knows protocols, not frameworks; it casts nothing, plans nothing and waits for nothing.
 """
@@ -50,9 +50,13 @@ from interop._native._routes import (
     hot_routes,
     view_door,
 )
+from interop._native._trees import CONTAINER, KEEP, LEAF, CycleError, RebuildError, Walk, all_answer, convert_all
 from interop._native._view import View, make_view
 
 __all__ = [
+    "CONTAINER",
+    "KEEP",
+    "LEAF",
     "ArrayLender",
     "ArrayMoveRoute",
     "ArrayTaker",
@@ -61,6 +65,7 @@ __all__ = [
     "Cell",
     "ChainRoute",
     "CurrentStream",
+    "CycleError",
     "ExchangeAPI",
     "ExchangeLender",
     "ExchangeMoveRoute",
@@ -80,12 +85,16 @@ __all__ = [
     "NumpyCallRoute",
     "PlainArrays",
     "PlainTensors",
+    "RebuildError",
     "Route",
     "Streams",
     "Switch",
     "Taker",
     "View",
+    "Walk",
+    "all_answer",
     "clear_hot_routes",
+    "convert_all",
     "convert_door",
     "door",
     "find",

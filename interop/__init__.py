@@ -1,6 +1,7 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
 from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
+from interop._agnostic._via import CallPlan, via
 from interop._aligned import empty_aligned
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterInfo",
+    "CallPlan",
     "CopyError",
     "DType",
     "DTypeError",
@@ -80,5 +82,6 @@ __all__ = [
     "to_tvm_ffi",
     "to_warp",
     "use_stream",
+    "via",
     "view",
 ]

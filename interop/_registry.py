@@ -25,6 +25,7 @@ from interop._native import (
     Route,
     clear_hot_routes,
     find,
+    forget_types,
     hot_routes,
 )
 from interop._unclaimed import no_tensor_text
@@ -136,6 +137,7 @@ def register(adapter: Adapter, /) -> None:
         _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
+        forget_types()
         clear_hot_routes()
         # A list: finding whose a type is may load one more.
         for known in reversed(list(_loaded.values())):

@@ -19,6 +19,7 @@ from torch.utils.dlpack import from_dlpack
 from interop import _layout
 from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
+from interop._adapters._torch_code import TorchCode
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
 from interop._adapters._torch_routes import hot_routes_of_torch, lender, move_to_host, triples
@@ -75,7 +76,7 @@ def borrowed(api: ExchangeAPI, view: View) -> Any:
     return api.wrap(view)
 
 
-class TorchAdapter(TorchStreams):
+class TorchAdapter(TorchCode, TorchStreams):
     """The adapter of torch tensors."""
 
     api = ADAPTER_API
@@ -186,13 +187,6 @@ class TorchAdapter(TorchStreams):
     #: What keeps the memory of the host that is exported, and may still move until it is locked.
     keeper: Final = KEEPER
 
-    #: What a tensor answers that can be handed over as it is: asked of all leaves of a tree, before one is locked.
-    plain: Final = (
-        (vars(torch.Tensor.__base__)["requires_grad"], False),
-        (vars(torch.Tensor.__base__)["layout"], torch.strided),
-        (vars(torch.Tensor.__base__)["is_cpu"], True),
-    )
-
     @crosses
     def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; the View holds the storage, since the tensor may be given another one."""
@@ -238,11 +232,6 @@ class TorchAdapter(TorchStreams):
             view.ptr, view.shape, view.strides, _UINT8, view.device.dlpack, readonly=False, owner=view, ordered=True
         )
         return from_dlpack(bits.__dlpack__()).view(BY_OUR_NAME[view.dtype.name])
-
-    def part(self, x: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
-        """Return other elements of the memory that a tensor is on, `offset` elements on: of one storage with it."""
-        plain = x.detach()
-        return plain.as_strided(shape, strides, plain.storage_offset() + offset)
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate in any dense layout."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from interop._plan import Plan
     from interop.protocols import Adapter
 
+    #: An error and the leaf that it is about, to the error to raise.
+    _Wrong = Callable[[InteropError, Any], InteropError]
+
 _E = TypeVar("_E", bound=InteropError)
 
 
@@ -172,69 +175,83 @@ def explain_tree(tree: Any, to: str | ModuleType, /, **options: Unpack[ConvertOp
     )
 
 
-def placed(error: _E, path: str) -> _E:
-    """An error of the same class that says where the leaf is."""
-    return type(error)(f"{path}: {text_of(error)}")
+def placed(error: _E, where: str, fix: str = "") -> _E:
+    """An error of the same class that says where the leaf is, and what else would mend it."""
+    return type(error)(f"{where}: {text_of(error)}{fix and ' '}{fix}")
 
 
 def convert_leaves(tree: Any, target: Adapter, options: dict[str, Any]) -> Any:
     """Convert a tree to a framework that is known."""
-    job = _Job(tree, target, options, _options.parse(**options))
+    _options.parse(**options)
     walk = Walk(classify)
+
+    def wrong(err: InteropError, leaf: Any) -> InteropError:
+        return placed(err, path_to(tree, leaf))
+
     try:
         leaves = walk.collect(tree)
-        return walk.build(tree, job.converted(leaves)) if leaves else tree
+        return walk.build(tree, converted(leaves, target, options, wrong)) if leaves else tree
     except (CycleError, RebuildError, RecursionError) as err:
         raise walk_error(tree, err) from getattr(err, "__cause__", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """The leaves of one tree on their way to one framework."""
+def converted(
+    leaves: list[Any],
+    target: Adapter,
+    options: dict[str, Any],
+    wrong: _Wrong,
+) -> list[Any]:
+    """What the leaves of a tree become, in their order: all are planned before one is copied.
 
-    tree: Any
-    target: Adapter
-    options: dict[str, Any]
-    parsed: Options
-
-    def converted(self, leaves: list[Any]) -> list[Any]:
-        """What the leaves become, in their order: all are planned before one is copied."""
-        results: list[Any] = []
-        if self.may_view() and all_answer(leaves, _asked):
-            results = convert_all(convert, leaves, (self.target.name,), {**self.options, "copy": False})
-        done = len(results)
-        if done == len(leaves):
-            return results
-        plans = [None] * done + [self.planned(leaf) for leaf in leaves[done:]]
-        made: dict[int, Any] = {}
-        for cluster in clusters(leaves, plans, self.target, self.parsed):
-            made |= self.named(leaves[cluster.alike[0][0]], spread, cluster, leaves, self.target, self.options)
-        for number in range(done, len(leaves)):
-            if number not in made:
-                made[number] = self.named(leaves[number], convert, leaves[number], self.target.name, **self.options)
-            results.append(made[number])
+    Parameters
+    ----------
+    wrong
+        Called with an error and the leaf that it is about, for the error to raise.
+    """
+    parsed = _options.parse(**options)
+    results: list[Any] = []
+    if _may_view(target, parsed) and all_answer(leaves, _asked):
+        results = convert_all(convert, leaves, (target.name,), {**options, "copy": False})
+    done = len(results)
+    if done == len(leaves):
         return results
-
-    def may_view(self) -> bool:
-        """Whether leaves are tried as views first: what such a call gives is what the plan would have given."""
-        asked = self.parsed
-        asks = asked.copy or asked.order or asked.writable or asked.dtype or asked.device
-        room = self.target.limits(CPU)
-        return not asks and room is not None and not room.immutable and room.certain
-
-    def planned(self, leaf: Any) -> Plan:
-        """The plan of a leaf, or its error with the path to it."""
-        plan = explain(leaf, self.target.name, **self.options)
+    plans: list[Plan | None] = [None] * done
+    for leaf in leaves[done:]:
+        plan = explain(leaf, target.name, **options)
         if plan.error is not None:
-            raise placed(plan.error, path_to(self.tree, leaf))
-        return plan
+            raise wrong(plan.error, leaf)
+        plans.append(plan)
+    made: dict[int, Any] = {}
+    for cluster in clusters(leaves, plans, target, parsed):
+        made |= _told(wrong, leaves[cluster.alike[0][0]], spread, cluster, leaves, target, options)
+    for number in range(done, len(leaves)):
+        leaf = leaves[number]
+        if number not in made:
+            made[number] = _told(wrong, leaf, convert, leaf, target.name, **options)
+        results.append(made[number])
+    return results
 
-    def named(self, leaf: Any, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-        """Make a call; what it raises of a leaf says where that is."""
-        try:
-            return call(*arguments, **options)
-        except InteropError as err:
-            raise placed(err, path_to(self.tree, leaf)) from err
+
+def _told(
+    wrong: Callable[[InteropError, Any], InteropError],
+    leaf: Any,
+    call: Callable[..., Any],
+    /,
+    *given: Any,
+    **options: Any,
+) -> Any:
+    """Make a call; what it raises of a leaf says where that is."""
+    try:
+        return call(*given, **options)
+    except InteropError as err:
+        raise wrong(err, leaf) from err
+
+
+def _may_view(target: Adapter, parsed: Options) -> bool:
+    """Whether leaves are tried as views first: what such a call gives is what the plan would have given."""
+    asks = parsed.copy or parsed.order or parsed.writable or parsed.dtype or parsed.device
+    room = target.limits(CPU)
+    return not asks and room is not None and not room.immutable and room.certain
 
 
 def _asked(tp: type) -> tuple[tuple[Any, Any], ...]:

@@ -51,12 +51,18 @@ from interop._native._routes import (
     view_door,
 )
 from interop._native._trees import CONTAINER, KEEP, LEAF, CycleError, RebuildError, Walk, all_answer, convert_all
+from interop._native._via import FOREIGN, OWN, PASS, SCALAR, SLOW, Via, call_slowly, forget_types, keep_vectorcall
 from interop._native._view import View, make_view
 
 __all__ = [
     "CONTAINER",
+    "FOREIGN",
     "KEEP",
     "LEAF",
+    "OWN",
+    "PASS",
+    "SCALAR",
+    "SLOW",
     "ArrayLender",
     "ArrayMoveRoute",
     "ArrayTaker",
@@ -90,16 +96,20 @@ __all__ = [
     "Streams",
     "Switch",
     "Taker",
+    "Via",
     "View",
     "Walk",
     "all_answer",
+    "call_slowly",
     "clear_hot_routes",
     "convert_all",
     "convert_door",
     "door",
     "find",
+    "forget_types",
     "has_buffer",
     "hot_routes",
+    "keep_vectorcall",
     "lasting",
     "make_view",
     "ndarray_from_view",

@@ -334,3 +334,30 @@ def all_answer(objects: list[Any], ask: Callable[[type], tuple[tuple[Any, Any], 
 def convert_all(
     function: Callable[..., Any], objects: list[Any], positional: tuple[Any, ...], keywords: dict[str, Any]
 ) -> list[Any]: ...
+
+PASS: Final[int]
+OWN: Final[int]
+SLOW: Final[int]
+SCALAR: Final[int]
+FOREIGN: Final[int]
+
+class Via:
+    function: Any
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        classify: Callable[[Any], int],
+        come: Callable[[Any], Any],
+        backs: dict[int, Callable[[Any], Any]],
+        slow: Callable[..., Any],
+        slow_back: Callable[..., Any],
+        version: Any = None,
+        hide: Callable[..., Any] | None = None,
+        positions: int = -1,
+        names: frozenset[str] | None = None,
+    ) -> None: ...
+
+def call_slowly(function: Via, given: tuple[Any, ...], named: dict[str, Any]) -> Any: ...
+def forget_types() -> None: ...
+def keep_vectorcall(cls: type[Via], /) -> type[Via]: ...

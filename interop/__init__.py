@@ -1,5 +1,6 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+from interop._agnostic._namespace import namespace
 from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
 from interop._agnostic._via import CallPlan, via
 from interop._aligned import empty_aligned
@@ -67,6 +68,7 @@ __all__ = [
     "explain",
     "explain_tree",
     "framework",
+    "namespace",
     "register",
     "shares_memory",
     "to_array_api_strict",

@@ -1,5 +1,6 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+from interop._agnostic._guard import guard, no_copies, no_transfers
 from interop._agnostic._namespace import namespace
 from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
 from interop._agnostic._via import CallPlan, via
@@ -23,7 +24,7 @@ from interop._doors import (
 )
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
-from interop._native import View
+from interop._native import Guard, GuardedCall, View
 from interop._plan import Plan, Step
 from interop._registry import AdapterInfo, adapters, register
 from interop._streams import Stream, current_stream, use_stream
@@ -48,6 +49,8 @@ __all__ = [
     "Device",
     "DeviceError",
     "GradientError",
+    "Guard",
+    "GuardedCall",
     "InteropError",
     "Plan",
     "ReadOnlyError",
@@ -68,7 +71,10 @@ __all__ = [
     "explain",
     "explain_tree",
     "framework",
+    "guard",
     "namespace",
+    "no_copies",
+    "no_transfers",
     "register",
     "shares_memory",
     "to_array_api_strict",

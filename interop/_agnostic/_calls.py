@@ -18,7 +18,7 @@ from interop._agnostic._trees import converted, placed
 from interop._convert import convert, explain
 from interop._copyto import copyto
 from interop._inspect import shares_memory
-from interop._native import LEAF, CycleError, RebuildError, Walk
+from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
 from interop._registry import adapter_for, describe, framework_of, outline
 from interop._targets import target_adapter
 from interop.errors import (
@@ -269,7 +269,12 @@ class Call:
         x = np.asarray(leaf) if isinstance(leaf, np.generic) else leaf
         try:
             target = target_adapter(home.framework)
-            return convert(x, target.name, **self._options_back(x, target, home))
+            options = self._options_back(x, target, home)
+            if not is_guarded():
+                return convert(x, target.name, **options)
+            # The caller's framework and device were named by nobody.
+            with implied():
+                return convert(x, target.name, **options)
         except InteropError as err:
             where = f"{self.how.name}(), {path_to(result, leaf, 'result')}"
             raise placed(err, where, fix=_fix_of(err, self.how)) from err

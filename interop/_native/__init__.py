@@ -5,6 +5,17 @@ It knows protocols, not frameworks; it casts nothing, plans nothing and waits fo
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
+from interop._native._guarding import (
+    Event,
+    Guard,
+    GuardedCall,
+    guard_process,
+    implied,
+    is_guarded,
+    note,
+    permit,
+    settled,
+)
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
     has_buffer,
@@ -72,6 +83,7 @@ __all__ = [
     "ChainRoute",
     "CurrentStream",
     "CycleError",
+    "Event",
     "ExchangeAPI",
     "ExchangeLender",
     "ExchangeMoveRoute",
@@ -79,6 +91,8 @@ __all__ = [
     "ExchangeStreams",
     "ExchangeTaker",
     "Flag",
+    "Guard",
+    "GuardedCall",
     "Guards",
     "HandoverRoute",
     "IdentityRoute",
@@ -107,13 +121,19 @@ __all__ = [
     "door",
     "find",
     "forget_types",
+    "guard_process",
     "has_buffer",
     "hot_routes",
+    "implied",
+    "is_guarded",
     "keep_vectorcall",
     "lasting",
     "make_view",
     "ndarray_from_view",
+    "note",
     "peek_capsule",
+    "permit",
+    "settled",
     "view_door",
     "view_from_array_interface",
     "view_from_buffer",

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Final, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 from typing_extensions import Buffer, CapsuleType
@@ -361,3 +362,39 @@ class Via:
 def call_slowly(function: Via, given: tuple[Any, ...], named: dict[str, Any]) -> Any: ...
 def forget_types() -> None: ...
 def keep_vectorcall(cls: type[Via], /) -> type[Via]: ...
+
+class GuardedCall(NamedTuple):
+    where: str
+    what: str
+    why: str
+
+class Event:
+    def __init__(
+        self,
+        *,
+        copied: int = 0,
+        moved: int = 0,
+        casts: bool = False,
+        asked_copy: bool = False,
+        asked_move: bool = False,
+        asked_cast: bool = False,
+        what: str | Callable[[], str] = "",
+        why: str | Callable[[], str] = "",
+    ) -> None: ...
+
+class Guard:
+    copies: int
+    moves: int
+    casts: int
+    bytes: int
+    calls: list[GuardedCall]
+    def __init__(self, **levels: str | int | None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+def is_guarded() -> bool: ...
+def permit(event: Event) -> None: ...
+def note(event: Event) -> None: ...
+def implied() -> AbstractContextManager[None]: ...
+def settled() -> AbstractContextManager[None]: ...
+def guard_process(text: str, /) -> None: ...

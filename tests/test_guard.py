@@ -185,7 +185,7 @@ def test_the_inner_guard_decides_about_what_it_names_and_all_count() -> None:
 
 @pytest.mark.parametrize("wrong", ["no", -1, 2.5, True, b"log"])
 def test_what_is_no_level_is_refused(wrong: Any) -> None:
-    with pytest.raises(interop.UnsupportedError, match="copies=.* is not a value of this argument"):
+    with pytest.raises(interop.UnsupportedError, match=r"copies=.* is not a value of this argument"):
         interop.guard(copies=wrong)
 
 

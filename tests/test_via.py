@@ -69,7 +69,8 @@ def test_arguments_come_by_position_name_and_container() -> None:
     assert torch.equal(add(x=T, y=U, scale=2), (T + U) * 2)
     assert torch.equal(interop.via("numpy")(lambda d: d["a"][0] + d["b"])({"a": (T,), "b": U}), T + U)
     # A function of C has no names for its arguments.
-    assert torch.equal(interop.via("numpy")(np.add)(T, U), T + U)
+    function: Any = interop.via("numpy")(np.add)
+    assert torch.equal(function(T, U), T + U)
 
 
 def test_everything_else_is_untouched() -> None:

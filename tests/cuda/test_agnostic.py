@@ -120,6 +120,6 @@ def test_a_move_that_no_option_named() -> None:
         interop.to_numpy(x, device="cpu")
         with pytest.raises(interop.DeviceError, match="transfers='disallow'"):
             interop.convert_like(A, x)
-        function = interop.via("numpy", device="cpu")(lambda x: x + 1)
+        function: Any = interop.via("numpy", device="cpu")(lambda x: x + 1)
         with pytest.raises(interop.DeviceError, match="result: "):
             function(x)

@@ -50,7 +50,7 @@ def test_any_framework_in_and_the_callers_own_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_written_for_it_and_called_with_others(name: str) -> None:
-    function = interop.via(name)(lambda x, n=1: [x + x, x])
+    function: Any = interop.via(name)(lambda x, n=1: [x + x, x])
     for x in (A, torch.from_numpy(A.copy()), of(name)):
         made = function(x)
         assert type(made[0]) is type(x)
@@ -127,7 +127,7 @@ class TestJax:
         import jax
         import jax.numpy as jnp
 
-        own = interop.via("jax")(lambda x: jnp.sin(x) * 2)
+        own: Any = interop.via("jax")(lambda x: jnp.sin(x) * 2)
         x = jnp.ones(3)
         assert np.allclose(jax.jit(own)(x), own(x))
         assert np.allclose(jax.vmap(own)(x), own(x))

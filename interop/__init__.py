@@ -1,5 +1,9 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+from interop._agnostic._guard import guard, no_copies, no_transfers
+from interop._agnostic._namespace import namespace
+from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
+from interop._agnostic._via import CallPlan, via
 from interop._aligned import empty_aligned
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
@@ -20,7 +24,7 @@ from interop._doors import (
 )
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
-from interop._native import View
+from interop._native import Guard, GuardedCall, View
 from interop._plan import Plan, Step
 from interop._registry import AdapterInfo, adapters, register
 from interop._streams import Stream, current_stream, use_stream
@@ -38,29 +42,39 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterInfo",
+    "CallPlan",
     "CopyError",
     "DType",
     "DTypeError",
     "Device",
     "DeviceError",
     "GradientError",
+    "Guard",
+    "GuardedCall",
     "InteropError",
     "Plan",
     "ReadOnlyError",
     "Step",
     "Stream",
+    "TreePlan",
     "UnsupportedError",
     "View",
     "adapters",
     "convert",
     "convert_like",
+    "convert_tree",
     "copyto",
     "current_stream",
     "device",
     "dtype",
     "empty_aligned",
     "explain",
+    "explain_tree",
     "framework",
+    "guard",
+    "namespace",
+    "no_copies",
+    "no_transfers",
     "register",
     "shares_memory",
     "to_array_api_strict",
@@ -76,5 +90,6 @@ __all__ = [
     "to_tvm_ffi",
     "to_warp",
     "use_stream",
+    "via",
     "view",
 ]

@@ -228,6 +228,11 @@ class Case:
             self._reasons = (*self._asked_for(), *(() if self.same else self._needed_by_target()))
         return self._reasons
 
+    @property
+    def asks(self) -> bool:
+        """Whether an option asks for fresh memory: its own, in another order, of another type, or writable."""
+        return next(self._asked_for(), None) is not None
+
     def _asked_for(self) -> Iterator[str]:
         facts, options = self.facts, self.options
         if options.copy is True:

@@ -12,7 +12,7 @@ from interop import _options
 from interop._changes import anew
 from interop._compiled import public
 from interop._execute import execute
-from interop._native import convert_door, like_door
+from interop._native import convert_door, implied, is_guarded, like_door
 from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._plan import Plan, Step, make_plan
 from interop._plans import plan_of
@@ -199,10 +199,14 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
         raise UnsupportedError(msg) from err
     known = outline(reference, ref)
     facts = None if known is not None else describe(reference, ref, traced=True)
+    named = options.get("device") is not None
     if known is not None:
         options.setdefault("device", known[1])
     elif facts is not None and not facts.traced:
         options.setdefault("device", facts.device)
+    if is_guarded() and not named:
+        with implied():
+            return _convert(x, target, _options.parse(**options))
     return _convert(x, target, _options.parse(**options))
 
 

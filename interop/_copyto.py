@@ -9,6 +9,7 @@ import numpy as np
 
 from interop import _layout
 from interop._adapters._wrappers import Wrapped
+from interop._case import same_place
 from interop._changes import anew, changed
 from interop._compiled import public
 from interop._convert import convert, convert_for_now
@@ -16,7 +17,20 @@ from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
 from interop._execute import keeper_of
 from interop._inspect import shares_memory
-from interop._native import Apart, View, Writer, Writes, copyto_door, view_from_ndarray
+from interop._layout import nbytes
+from interop._native import (
+    Apart,
+    Event,
+    View,
+    Writer,
+    Writes,
+    copyto_door,
+    is_guarded,
+    note,
+    permit,
+    settled,
+    view_from_ndarray,
+)
 from interop._options import parse
 from interop._registry import adapter_for, asked, describe
 from interop._run.recipes import native_ops
@@ -96,7 +110,30 @@ def copyto(dst: Any, src: Any, *, casting: Casting = _DEFAULT) -> None:
     array([[1., 2.],
            [1., 2.]])
     """
-    anew(_copyto, dst, src, parse_casting(casting))
+    rule = parse_casting(casting)
+    if not is_guarded():
+        anew(_copyto, dst, src, rule)
+        return
+    event = _event(dst, src)
+    permit(event)
+    with settled():
+        anew(_copyto, dst, src, rule)
+    note(event)
+
+
+def _event(dst: Any, src: Any) -> Event:
+    """What those who guard are told: what is written was asked for, a cast to its type by name wasn't."""
+    there, here = (describe(adapter_for(x), x) for x in (dst, src))
+    moves = not same_place(here.device, there.device)
+    size = nbytes(there.shape, there.dtype.itemsize)
+    return Event(
+        copied=0 if moves else size,
+        moved=size if moves else 0,
+        casts=here.certain and there.certain and here.dtype.name != there.dtype.name,
+        asked_copy=True,
+        asked_move=True,
+        what=lambda: f"copyto of {describe_facts(here)} into {describe_facts(there)}",
+    )
 
 
 def _copyto(dst: Any, src: Any, rule: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
 from interop._adapters._host import HostOnly
 from interop._changes import changed, is_alike, is_of, is_there
-from interop._native import Keeper, View, fill_view
+from interop._layout import nbytes
+from interop._native import Event, Keeper, View, fill_view, is_guarded, note, permit
 from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
@@ -166,6 +167,42 @@ def execute(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter, *,
     InteropError
         If a framework refuses what its limits promised, with its own exception as the cause.
     """
+    event = _event(plan, case) if is_guarded() else None
+    if event is not None:
+        permit(event)
+    value = _executed(plan, case, x, source, target, lasting=lasting)
+    if event is not None:
+        _note(event, plan, case, value, target)
+    return value
+
+
+def _event(plan: Plan, case: Case) -> Event:
+    """What those who guard are told of a plan."""
+    options = case.options
+    return Event(
+        copied=plan.copied_bytes,
+        moved=plan.transferred_bytes,
+        casts=case.casts,
+        asked_copy=case.asks,
+        asked_move=options.device is not None,
+        asked_cast=options.dtype is not None,
+        what=lambda: str(plan).partition("\n")[0],
+        why=lambda: "; ".join(plan.reasons),
+    )
+
+
+def _note(event: Event, plan: Plan, case: Case, result: Any, target: Adapter) -> None:
+    """Count what was done: a target that nobody knows has copied where a view was tried, or it hasn't."""
+    if plan.zero_copy and not case.same and not case.room.certain and case.facts.ptr is not None:
+        got = describe(target, result)
+        if got.ptr != case.facts.ptr and 0 not in got.shape:
+            size = nbytes(got.shape, got.dtype.itemsize)
+            event = Event(copied=size, what=f"{plan.source} -> {plan.target}: it copied", why=f"{plan.target} does so")
+            permit(event)
+    note(event)
+
+
+def _executed(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter, *, lasting: bool) -> Any:
     named = case.options.stream
     if case.moves and named is not None and named != ORDERED and has_streams(case.device):
         probe(target, case.device, named)

@@ -11,6 +11,7 @@ from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, result_device, same_place
 from interop._devices import NAMES, device_of_pair
 from interop._dtypes import BY_NAME, HANDLE
+from interop._native import Event, is_guarded, note, permit
 from interop._options import Options
 from interop._refusals import refusal, refuse
 from interop._registry import asked, describe, loaded_adapters
@@ -21,6 +22,7 @@ from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from interop._devices import Device
+    from interop._native import View
     from interop._streams import Stream
     from interop.protocols import Adapter, Facts
 
@@ -89,11 +91,26 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
     # Producers have been seen to refuse, or to order another device's stream, while another device is current.
     with worker.using(facts.device, None) if worker is not None else nullcontext():
         view = asked(source, x, source.open, x, request)
+    if is_guarded() and (view.copied or to_host):
+        _tell_guards(view, facts, options, moved=to_host)
     if view.copied and options.copy is False:
         what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
         fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
         raise CopyError(message(what, "it exports a copy of itself", fix))
     return view, describe(source, view)
+
+
+def _tell_guards(view: View, facts: Facts, options: Options, *, moved: bool) -> None:
+    """What a producer did by itself shows when it has: refused, what it made is dropped."""
+    event = Event(
+        copied=0 if moved else view.nbytes,
+        moved=view.nbytes if moved else 0,
+        asked_move=options.device is not None,
+        what=f"{describe_facts(facts)} {'moves to the host' if moved else 'exports a copy of itself'}",
+        why="its producer does so",
+    )
+    permit(event)
+    note(event)
 
 
 def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from interop import _devices, _dtypes, _plugins, _rows, _streams
 from interop._adapters._wrappers import Wrapper
 from interop._changes import anew
-from interop._native import add_readers, find, forget_recipes
+from interop._native import add_readers, find, forget_recipes, forget_types
 from interop._unclaimed import no_tensor_text
 from interop._words import is_a, name_of, said, shown
 from interop.errors import InteropError, UnsupportedError, with_article
@@ -124,6 +124,7 @@ def register(adapter: Adapter, /) -> None:
         _registered.add(adapter.name)
         _by_type.clear()
         _unclaimed.clear()
+        forget_types()
         _make_known(checked.adapter)
 
 

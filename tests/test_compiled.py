@@ -363,7 +363,7 @@ class Model(torch.nn.Module):
 
     def forward(self, x: Any) -> Any:
         most = partial(interop.to_numpy, detach=True)(self.linear.weight).max()
-        return self.linear(x) + interop.to_torch(Model.convert(x, **{"copy": True})) + most
+        return self.linear(x) + interop.to_torch(Model.convert(x, copy=True)) + most
 
 
 def test_a_model_is_compiled_and_exported() -> None:

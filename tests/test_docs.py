@@ -156,6 +156,13 @@ def test_an_example_that_cuts_a_gradient_says_so() -> None:
         assert CUTS.search(" ".join(text.split())), f"an example of {place} cuts a gradient without a word:\n{text}"
 
 
+def gives_back(node: ast.FunctionDef) -> bool:
+    """Whether a function of one argument gives its caller's kind back, and doesn't say that it cuts the graph."""
+    text = ast.unparse(node)
+    decorated = "interop.via(" in text and "grad=" not in text
+    return len(node.args.args) == 1 and (decorated or ("convert_like(" in text and "to_numpy(" in text))
+
+
 def agnostic_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Return the functions of the pages that give back what the caller passed."""
     for page in PAGES:
@@ -163,7 +170,7 @@ def agnostic_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
             examples = doctest.DocTestParser().get_examples(block.text) if block.language == "pycon" else []
             for source in (block.text,) if block.language == "python" else (each.source for each in examples):
                 for node in ast.parse(source).body:
-                    if isinstance(node, ast.FunctionDef) and "convert_like(" in ast.unparse(node):
+                    if isinstance(node, ast.FunctionDef) and gives_back(node):
                         yield name_of(page), node
 
 
@@ -260,7 +267,7 @@ def documented(module: ModuleType, *pages: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "pages"),
     [
-        (interop, ("conversion.md", "inspection.md", "types.md", "errors.md", "adapters.md")),
+        (interop, ("conversion.md", "agnostic.md", "inspection.md", "types.md", "errors.md", "adapters.md")),
         (protocols, ("protocols.md",)),
         (importlib.import_module("interop.testing"), ("testing.md",)),
     ],

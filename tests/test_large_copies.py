@@ -119,7 +119,9 @@ def every(name: str) -> Array:
     if dtype_of(name).itemsize == 2:
         return few.astype(np.uint16).view(dtype_of(name))
     near = np.concatenate([(few << 16) + np.uint32(low) for low in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
-    halves = [few.astype(np.uint16).view(np.float16).astype(np.float32).view(np.uint32) + np.uint32(i) for i in (0, 1, 4096)]
+    halves = [
+        few.astype(np.uint16).view(np.float16).astype(np.float32).view(np.uint32) + np.uint32(i) for i in (0, 1, 4096)
+    ]
     singles = np.concatenate([near, *halves]).view(np.float32)
     if name == "float32":
         return singles
@@ -221,7 +223,9 @@ KEEPER: Final = Keeper(
 
 @pytest.mark.parametrize(("name", "into"), [*CASTS, ("float32", "float32"), ("uint8", "uint8")])
 @pytest.mark.parametrize("shape", [(1031, 4099), (4099, 1031), (4_200_001,)])
-def test_memory_that_may_move_is_read_in_pieces_with_the_same_result(name: str, into: str, shape: tuple[int, ...]) -> None:
+def test_memory_that_may_move_is_read_in_pieces_with_the_same_result(
+    name: str, into: str, shape: tuple[int, ...]
+) -> None:
     values = np.linspace(-9, 9, int(np.prod(shape))).astype(dtype_of(name)).reshape(shape).T
     made = np.zeros(values.shape, dtype_of(into))
     target, owner = view_from_ndarray(made), Owner(values)

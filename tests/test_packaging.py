@@ -157,7 +157,7 @@ def test_metadata(distributions: Distributions) -> None:
     assert fields["Name"] == "tensor-interop"
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.11"
-    assert sorted(each.name for each in required(fields)) == ["array-api-compat", "ml-dtypes", "numpy", "optree"]
+    assert sorted(each.name for each in required(fields)) == ["ml-dtypes", "numpy"]
 
 
 def required(fields: Message) -> list[Requirement]:

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="the documentation w
 
 
 def bounds() -> dict[str, str]:
-    required = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["torch"]]
+    extras = PROJECT["optional-dependencies"]
+    required = [*PROJECT["dependencies"], *extras["namespace"], *extras["torch"]]
     return dict(line.partition(",")[0].split(">=") for line in required)
 
 

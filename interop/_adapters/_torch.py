@@ -19,6 +19,7 @@ from torch.utils.dlpack import from_dlpack
 from interop import _layout
 from interop._adapters._cuda import Loan, guard, has_streams
 from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
+from interop._adapters._torch_code import TorchCode
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
 from interop._adapters._torch_native import TorchNative
@@ -76,7 +77,7 @@ def borrowed(api: ExchangeAPI, view: View) -> Any:
     return api.wrap(view)
 
 
-class TorchAdapter(TorchStreams):
+class TorchAdapter(TorchCode, TorchStreams):
     """The adapter of torch tensors."""
 
     api = ADAPTER_API

@@ -1,4 +1,4 @@
-"""The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, recipes.
+"""The Cython core: the neutral View, DLPack capsules, the C exchange API, array interfaces, ndarrays, recipes, trees.
 
 It knows protocols, not frameworks; it plans nothing and waits for nothing.
 """
@@ -10,6 +10,17 @@ from interop._native._buffer_reader import BufferReader
 from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind
 from interop._native._exchange_reader import ExchangeReader
 from interop._native._filling import fill_ndarray, fill_view
+from interop._native._guarding import (
+    Event,
+    Guard,
+    GuardedCall,
+    guard_process,
+    implied,
+    is_guarded,
+    note,
+    permit,
+    settled,
+)
 from interop._native._handover import ArrayMove, ExchangeMove, Handover
 from interop._native._import import ExchangeAPI, peek_capsule, view_from_capsule
 from interop._native._interfaces import (
@@ -42,10 +53,20 @@ from interop._native._questions import Cell, Flag, Guards, Switch
 from interop._native._readers import CallReader, NdarrayReader, Reader, ViewReader
 from interop._native._recipes import Book, Entry, Recipe, add_readers, forget_recipes
 from interop._native._shortcuts import NumpyCall, Shortcut
+from interop._native._trees import CONTAINER, KEEP, LEAF, CycleError, RebuildError, Walk, all_answer, convert_all
+from interop._native._via import FOREIGN, OWN, PASS, SCALAR, SLOW, Via, call_slowly, forget_types, keep_vectorcall
 from interop._native._view import View, make_view
 from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Writes
 
 __all__ = [
+    "CONTAINER",
+    "FOREIGN",
+    "KEEP",
+    "LEAF",
+    "OWN",
+    "PASS",
+    "SCALAR",
+    "SLOW",
     "Apart",
     "ArrayLender",
     "ArrayMove",
@@ -59,8 +80,10 @@ __all__ = [
     "CopyToExchangeOp",
     "CopyToNdarrayOp",
     "CurrentStream",
+    "CycleError",
     "Door",
     "Entry",
+    "Event",
     "ExchangeAPI",
     "ExchangeLender",
     "ExchangeMove",
@@ -70,6 +93,8 @@ __all__ = [
     "ExchangeWriter",
     "FeedOp",
     "Flag",
+    "Guard",
+    "GuardedCall",
     "Guards",
     "Handover",
     "KeepOp",
@@ -85,33 +110,50 @@ __all__ = [
     "PlainTensors",
     "ReadOp",
     "Reader",
+    "RebuildError",
     "Recipe",
     "Shortcut",
+    "SmallOp",
     "Streams",
     "Switch",
     "Taker",
     "ToExchangeOp",
     "ToNdarrayOp",
     "ToViewOp",
+    "Via",
     "View",
     "ViewReader",
+    "Walk",
     "Writer",
     "Writes",
     "add_readers",
+    "all_answer",
+    "call_slowly",
     "called_natively",
+    "convert_all",
     "convert_door",
     "copyto_door",
     "door",
+    "fill_ndarray",
+    "fill_view",
     "find",
     "forget_recipes",
+    "forget_types",
+    "guard_process",
     "has_buffer",
+    "implied",
+    "is_guarded",
+    "keep_vectorcall",
     "lasting",
     "like_door",
     "make_view",
     "ndarray_from_view",
+    "note",
     "of_kind",
     "peek_capsule",
+    "permit",
     "run_apart_by",
+    "settled",
     "view_from_array_interface",
     "view_from_buffer",
     "view_from_capsule",

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 from typing_extensions import Buffer, CapsuleType
@@ -425,3 +425,84 @@ def door(book: Book, target: str, /) -> Callable[[_F], _F]: ...
 def convert_door(book: Book, /) -> Callable[[_F], _F]: ...
 def like_door(book: Book, /) -> Callable[[_F], _F]: ...
 def copyto_door(writes: Writes, casting: str, /) -> Callable[[_F], _F]: ...
+
+KEEP: Final[int]
+LEAF: Final[int]
+CONTAINER: Final[int]
+
+class CycleError(ValueError): ...
+class RebuildError(ValueError): ...
+
+class Walk:
+    leaves: list[Any]
+    def __init__(self, classify: Callable[[Any], tuple[int, Any]]) -> None: ...
+    def collect(self, tree: Any) -> list[Any]: ...
+    def build(self, tree: Any, results: list[Any]) -> Any: ...
+
+def all_answer(objects: list[Any], ask: Callable[[type], tuple[tuple[Any, Any], ...]]) -> bool: ...
+def convert_all(
+    function: Callable[..., Any], objects: list[Any], positional: tuple[Any, ...], keywords: dict[str, Any]
+) -> list[Any]: ...
+
+PASS: Final[int]
+OWN: Final[int]
+SLOW: Final[int]
+SCALAR: Final[int]
+FOREIGN: Final[int]
+
+class Via:
+    function: Any
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        classify: Callable[[Any], int],
+        come: Callable[[Any], Any],
+        backs: dict[int, Callable[[Any], Any]],
+        slow: Callable[..., Any],
+        slow_back: Callable[..., Any],
+        version: Any = None,
+        hide: Callable[..., Any] | None = None,
+        positions: int = -1,
+        names: frozenset[str] | None = None,
+    ) -> None: ...
+
+def call_slowly(function: Via, given: tuple[Any, ...], named: dict[str, Any]) -> Any: ...
+def forget_types() -> None: ...
+def keep_vectorcall(cls: type[Via], /) -> type[Via]: ...
+
+class GuardedCall(NamedTuple):
+    where: str
+    what: str
+    why: str
+
+class Event:
+    def __init__(
+        self,
+        *,
+        copied: int = 0,
+        moved: int = 0,
+        casts: bool = False,
+        asked_copy: bool = False,
+        asked_move: bool = False,
+        asked_cast: bool = False,
+        what: str | Callable[[], str] = "",
+        why: str | Callable[[], str] = "",
+    ) -> None: ...
+
+class Guard:
+    copies: int
+    moves: int
+    casts: int
+    bytes: int
+    calls: list[GuardedCall]
+    def __init__(self, **levels: str | int | None) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+def is_guarded() -> bool: ...
+def permit(event: Event) -> None: ...
+def note(event: Event) -> None: ...
+def implied() -> AbstractContextManager[None]: ...
+def settled() -> AbstractContextManager[None]: ...
+def guard_process(text: str, /) -> None: ...

@@ -16,6 +16,7 @@ from interop._native._calls cimport (
     PyVectorcall_NARGS,
     use_vectorcall,
 )
+from interop._native._guarding cimport guarded
 from interop._native._recipes cimport Book, Entry, Slot
 from interop._native._writes cimport Writes
 
@@ -75,7 +76,8 @@ cdef class Door:
 cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """What a call of a door is: its function's arguments go through untouched, and its errors without a frame of ours."""
     cdef PyObject* found
-    if PyVectorcall_NARGS(nargsf) == 1:
+    # Where somebody guards, the planner's way asks him.
+    if PyVectorcall_NARGS(nargsf) == 1 and not guarded():
         if names == NULL:
             entry = (<Door> self).bare_entry(arguments[0])
         else:
@@ -90,7 +92,7 @@ cdef PyObject* enter(PyObject* self, PyObject** arguments, size_t nargsf, PyObje
 cdef PyObject* enter_convert(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """What a call of convert is: its second argument names the target."""
     cdef PyObject* found
-    if PyVectorcall_NARGS(nargsf) == 2:
+    if PyVectorcall_NARGS(nargsf) == 2 and not guarded():
         entry = (<Door> self).book.entry_of(arguments[0], <object> arguments[1], arguments + 2, names)
         if entry is not None:
             found = entry.apply(arguments[0])
@@ -102,7 +104,7 @@ cdef PyObject* enter_convert(PyObject* self, PyObject** arguments, size_t nargsf
 cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """What a call of convert_like is: its second argument says the target and the device."""
     cdef PyObject* found
-    if PyVectorcall_NARGS(nargsf) == 2:
+    if PyVectorcall_NARGS(nargsf) == 2 and not guarded():
         entry = (<Door> self).book.entry_like(arguments[0], arguments[1], arguments + 2, names)
         if entry is not None:
             found = entry.apply(arguments[0])
@@ -114,7 +116,7 @@ cdef PyObject* enter_like(PyObject* self, PyObject** arguments, size_t nargsf, P
 cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """What a call of copyto is."""
     cdef PyObject* casting = NULL
-    if PyVectorcall_NARGS(nargsf) == 2:
+    if PyVectorcall_NARGS(nargsf) == 2 and not guarded():
         if names == NULL:
             casting = <PyObject*> (<Door> self).target
         elif PyTuple_GET_SIZE(names) == 1 and <str> PyTuple_GET_ITEM(names, 0) == "casting":

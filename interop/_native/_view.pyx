@@ -16,6 +16,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from interop._native._copying cimport copy_elements
+from interop._native._guarding cimport Event, guarded, note, permit
 from interop._native._export cimport host_accessible, legacy_capsule, versioned_capsule
 from interop._native.dlpack cimport (
     FLAG_IS_COPIED,
@@ -366,8 +367,14 @@ cdef class View:
         """Copy host memory, in C order."""
         if not host_accessible(self.tensor.device.device_type):
             raise BufferError(f"a View copies host memory only, and this is on {self.device}")
+        cdef Event event = None
+        if guarded():
+            event = Event(copied=self.nbytes, asked_copy=True, what=f"{self!r} exports a copy", why="copy=True was asked for")
+            permit(event)
         cdef View view = memory_like(self)
         copy_elements(&view.tensor, &self.tensor)
+        if event is not None:
+            note(event)
         return view
 
     # Array interfaces and buffers. Absent (AttributeError) where the memory isn't of their kind.

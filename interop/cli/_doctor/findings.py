@@ -114,7 +114,7 @@ def _break_those_that_never_work(libraries: Iterable[Library], pairs: Iterable[d
 
 def _here() -> dict[str, str]:
     found = {"interop": interop.__version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in ("numpy", "ml-dtypes", "array-api-compat", "optree"):
+    for name in ("numpy", "ml-dtypes", "array-api-compat"):
         found[name] = _version(name) or "missing"
     return found
 

@@ -1,0 +1,1 @@
+"""Code that takes whatever array its caller has: trees, the decorator, namespaces."""

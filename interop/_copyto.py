@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from interop._adapters._cuda import has_streams, refuse_forked
 from interop._adapters._wrappers import Wrapped
 from interop._changes import anew, changed
 from interop._convert import convert, convert_for_now
@@ -106,6 +107,8 @@ def _copyto(dst: Any, src: Any, rule: str) -> None:
         fix = f"Free memory on {there.device}, or write it part by part."
         raise CopyError(message(what, first_line_of(err), fix)) from err
     except Exception as err:
+        if has_streams(there.device):
+            refuse_forked(into, err)
         what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
         if there.grad != "none":
             fix = "Write into x.detach(), which shares its memory."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
+from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer, ordered_by_worker, refuse_forked
 from interop._adapters._host import HostOnly
 from interop._changes import changed, is_alike, is_of, is_there
 from interop._native import Keeper, View
@@ -72,7 +72,9 @@ class _Run:
             facts = adapter.describe(value)
         if self.reader is None or not has_streams(facts.device):
             return self.own(adapter.export(value, facts, None))
-        view = self.own(adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader))
+        said = self.case.options.stream == ORDERED
+        view = self.own(adapter.export(value, facts, ORDERED if said else self.reader))
+        view = ordered_by_worker(view, adapter, self.target, self.reader)
         if not isinstance(view.owner, Loan):
             view = lent(view, facts.device, self.target)
         if isinstance(view.owner, Loan):
@@ -190,16 +192,24 @@ def _stepped(run: _Run, plan: Plan, x: Any) -> Any:
             value = _VERBS[step.do](run, step, value)
         except InteropError:
             raise
-        except MemoryError as err:
-            what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
-            raise CopyError(message(what, f"{step.text} ({first_line_of(err)})", _memory_fix(case))) from err
         except Exception as err:
-            msg = (
-                f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
-                f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
-            )
-            raise UnsupportedError(msg) from err
+            if has_streams(case.facts.device) or has_streams(case.device):
+                refuse_forked(run.source, run.target, err)
+            _refuse_step(run, step, err)
     return value
+
+
+def _refuse_step(run: _Run, step: Step, err: Exception) -> NoReturn:
+    """Say in one of our errors what a framework raised."""
+    case = run.case
+    if isinstance(err, MemoryError):
+        what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
+        raise CopyError(message(what, f"{step.text} ({first_line_of(err)})", _memory_fix(case))) from err
+    msg = (
+        f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
+        f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
+    )
+    raise UnsupportedError(msg) from err
 
 
 def _hold(run: _Run, result: Any) -> None:

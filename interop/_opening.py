@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._cuda import Loan, has_streams
+from interop._adapters._cuda import Loan, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import Case, result_device, same_place
-from interop._devices import NAMES, device_of_pair
+from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
 from interop._refusals import refusal, refuse
 from interop._registry import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
@@ -17,6 +17,8 @@ from interop._words import name_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from interop._devices import Device
     from interop._options import Options
     from interop.protocols import Adapter, Facts
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
     """One conversion as data."""
+    if has_streams(facts.device) or (options.device is not None and options.device[0] in (CUDA, CUDA_MANAGED)):
+        refuse_forked(source, target)
     device = result_device(facts, options.device, target.limits, target.current_device)
     limits = target.limits(device.type_code)
     return Case(
@@ -91,17 +95,26 @@ def worker_on(facts: Facts, target: Adapter) -> Adapter | None:
     """Who works on the device that memory is on: the target, else a loaded framework that holds the values."""
     if not has_streams(facts.device):
         return None
-    kind, name = facts.device.type_code, facts.dtype.name
-    for adapter in (target, *loaded_adapters()):
-        limits = adapter.limits(kind)
-        if limits is not None and (adapter is target or not facts.certain or name in limits.dtypes):
-            return adapter
-    return None
+    if target.limits(facts.device.type_code) is not None:
+        return target
+    return next(workers_on(facts), None)
+
+
+def workers_on(facts: Facts) -> Iterator[Adapter]:
+    """The loaded frameworks that hold the values on their device, and write there what they read."""
+    for adapter in loaded_adapters():
+        limits = adapter.limits(facts.device.type_code)
+        if limits is not None and limits.fills and (not facts.certain or facts.dtype.name in limits.dtypes):
+            yield adapter
 
 
 def carrier_of(case: Case, source: Adapter, target: Adapter) -> Adapter | None:
     """The framework that has to read device memory where the source has no operations of its own; None where it has."""
-    if not case.moves or source.limits(case.facts.device.type_code) is not None or not case.device.is_host:
+    if source.limits(case.facts.device.type_code) is not None:
+        return None
+    if case.handed_copies:
+        return next((each for each in workers_on(case.facts) if each is not target and each is not source), None)
+    if not case.moves or not case.device.is_host:
         return None
     carrier = worker_on(case.facts, target)
     if carrier is None or carrier is target:
@@ -115,6 +128,7 @@ def carried(x: Any, facts: Facts, source: Adapter, carrier: Adapter, stream: int
     """Have a framework take the memory as its own array, to read it with its own operations."""
     reader = current_stream_of(carrier, facts.device)
     view = asked(source, x, source.export, x, facts, ORDERED if stream == ORDERED else reader)
+    view = ordered_by_worker(view, source, carrier, reader)
     if isinstance(view.owner, Loan) and reader is not None:
         view.owner.read_by(reader)
     taken = asked(carrier, x, carrier.wrap, view)

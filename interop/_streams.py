@@ -46,6 +46,8 @@ class Stream(int):
         The framework's own stream object, which would destroy the stream with its last reference.
     now : callable or None
         For the stream that a framework works on: asks for the one that it works on later.
+    owned : bool
+        Whether the stream lives for as long as `owner` does.
 
     Notes
     -----
@@ -63,6 +65,7 @@ class Stream(int):
     device: Device | None
     owner: object
     now: Callable[[], int] | None
+    owned: bool
 
     def __new__(
         cls,
@@ -70,9 +73,11 @@ class Stream(int):
         device: Device | None = None,
         owner: object = None,
         now: Callable[[], int] | None = None,
+        *,
+        owned: bool = False,
     ) -> Self:
         self = super().__new__(cls, handle or LEGACY)
-        self.device, self.owner, self.now = device, owner, now
+        self.device, self.owner, self.now, self.owned = device, owner, now, owned
         return self
 
     def __cuda_stream__(self) -> tuple[int, int]:
@@ -212,6 +217,14 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
     DeviceError
         If it is no stream, or one that a loaded framework can't work on.
 
+    Notes
+    -----
+    jax and the libraries that compute by it choose their streams themselves: nothing changes for them, and a handoff to
+    them costs its event.
+
+    A stream that is given as a framework's own object may be kept for the rest of the process, up to 16 a device:
+    torch's allocator needs a stream that read a block when it frees the block, at any time later.
+
     Examples
     --------
     >>> import cupy, interop  # doctest: +SKIP
@@ -236,6 +249,9 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
                 if parsed.owner is None and parsed > PER_THREAD:
                     # A bare handle may be of a stream that is gone: an event can't be recorded there.
                     adapter.order(place, parsed)
+                keep = getattr(adapter, "keep_stream", None)
+                if keep is not None:
+                    keep(place, parsed)
                 stack.enter_context(adapter.using(place, parsed))
             except InteropError:
                 raise

@@ -78,6 +78,9 @@ class Limits:
         The limits of arrays of one dimension, where they are another kind of object; None where they aren't.
     swapped
         Whether its arrays can hold elements in the other byte order.
+    fills
+        Whether it can fill an array of its own there with values that it reads from another framework's memory; where
+        it can't, the source's framework makes the copy, and it takes that.
     """
 
     dtypes: frozenset[str]
@@ -95,6 +98,7 @@ class Limits:
     per_thread_stream: bool = True
     vectors: Limits | None = None
     swapped: bool = False
+    fills: bool = True
 
     def of(self, ndim: int) -> Limits:
         """The limits of arrays of this many dimensions."""

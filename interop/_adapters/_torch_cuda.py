@@ -16,6 +16,7 @@ from interop._adapters._cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
 from interop._native import CalledStreams, CurrentStream, ExchangeAPI, ExchangeStreams, Streams
 from interop._streams import LEGACY, ORDERED, Stream
+from interop._words import text_of
 
 #: Since torch 2.10.
 API: Final = ExchangeAPI.of(torch.Tensor)
@@ -49,8 +50,16 @@ _Stream: Final[Any] = torch.cuda.Stream
 #: torch's own streams by device and handle. They are never destroyed, so no other stream ever has their handle.
 _own: Final[dict[tuple[int, int], Any]] = {}
 
+#: Foreign streams that are kept for the rest of the process, by device and handle, and how many of a device at most:
+#: they are torch's own from then on. Of more an event has to tell torch's allocator.
+_kept: Final[dict[int, dict[int, Stream]]] = {}
+_KEPT: Final = 16
+
 #: Streams that are never destroyed, as those that torch reads on.
 _readers: Final[dict[tuple[int, int], Stream]] = {}
+
+#: What CUDA says of the default stream while a stream that waits for it is captured.
+_CAPTURE_IMPLICIT: Final = "legacy stream depend on a capturing blocking stream"
 
 #: How many streams stand in for foreign ones on each device, and their priority, which hardly anybody asks for: torch
 #: deals the streams of a priority out in turn, so that others may get the same ones.
@@ -114,8 +123,18 @@ class TorchStreams:
     @guard
     def capturing(self, device: Device, stream: int, /) -> bool:
         """Make the stream current and ask: torch has no other way."""
-        with torch.cuda.stream(stream_object(stream, device)):
-            return bool(torch.cuda.is_current_stream_capturing())
+        try:
+            with torch.cuda.stream(stream_object(stream, device)):
+                return bool(torch.cuda.is_current_stream_capturing())
+        except RuntimeError as err:
+            if _CAPTURE_IMPLICIT in text_of(err):
+                # The default stream mustn't even be asked while one that waits for it is captured.
+                return True
+            raise stream_error(stream, device, err) from err
+
+    def forked(self) -> bool:
+        """Whether this process was forked from one that had started CUDA, which torch then refuses to start again."""
+        return bool(torch.cuda._is_in_bad_fork())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - nothing public tells
 
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
         """Tell torch's allocator who reads a block; of memory that isn't its own, torch's streams wait themselves."""
@@ -127,6 +146,14 @@ class TorchStreams:
         reader = _own_stream(stream, device) or bridge(stream, device)
         record_stream(memory, reader)
         return (Stream(reader.cuda_stream, device, reader),)
+
+    def keep_stream(self, device: Device, stream: Stream, /) -> None:
+        """Keep a foreign stream that torch is going to work on, so that its allocator may be told of it by itself."""
+        place = stream.device or device
+        kept = _kept.setdefault(place.index, {})
+        if stream.owned and len(kept) < _KEPT and _own_stream(stream, place) is None:
+            kept[int(stream)] = stream
+            _own[place.index, int(stream)] = torch.cuda.ExternalStream(int(stream), device=place.index)
 
     def locate(self, ptr: int, /) -> int | None:
         """Have torch take a byte there, and see on which device it is."""

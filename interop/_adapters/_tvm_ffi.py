@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tvm_ffi
 
+from interop._adapters._cuda import has_streams
 from interop._adapters._host import HostLibrary
 from interop._dtypes import ROWS
 from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_dlpack
+from interop._streams import ORDERED, Stream
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from interop._devices import Device
+    from interop.protocols import Facts
 
 _BYTE: Final = 8
 
@@ -50,6 +55,18 @@ class TvmFfiAdapter(HostLibrary):
             readonly=False,
             owner=x,
         )
+
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory; the tensor's own ``__dlpack__`` takes a stream and orders nothing."""
+        view = self.view(x)
+        # Not the tensor itself as the owner: it would be asked for the order.
+        return view.with_owner((x,), ordered=stream == ORDERED) if has_streams(view.device) else view
+
+    def current_stream(self, device: Device, /) -> Stream | None:
+        """The stream that functions of tvm_ffi work on, on a CUDA device: others are made to wait for it."""
+        if not has_streams(device):
+            return None
+        return Stream(tvm_ffi.get_raw_stream(tvm_ffi.device("cuda", device.index)), device)
 
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""

@@ -26,10 +26,10 @@ from interop._native._lending import (
     PlainArrays,
     Taker,
 )
-from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
+from interop._native._loans import FORKED, CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
 from interop._native._lookup import find
 from interop._native._ndarray import lasting, ndarray_from_view, view_from_ndarray
-from interop._native._negotiate import view_from_dlpack
+from interop._native._negotiate import order, view_from_dlpack
 from interop._native._routes import (
     CallRoute,
     Cell,
@@ -53,6 +53,7 @@ from interop._native._routes import (
 from interop._native._view import View, make_view
 
 __all__ = [
+    "FORKED",
     "ArrayLender",
     "ArrayMoveRoute",
     "ArrayTaker",
@@ -94,6 +95,7 @@ __all__ = [
     "lasting",
     "make_view",
     "ndarray_from_view",
+    "order",
     "peek_capsule",
     "view_door",
     "view_from_array_interface",

@@ -58,7 +58,33 @@ def test_on_a_stream_that_both_use_nothing_waits(
                 y = hand_over(x)
                 z = hand_over(x, stream=stream)
             assert interop.shares_memory(y, z)
-            del x, y, z
+            bare = not isinstance(getattr(stream, "owner", stream), (type(side_stream), type(cupy_stream)))
+            # Only of a stream that may be destroyed any time does torch's allocator learn by an event.
+            with contextlib.nullcontext() if bare else costs():
+                del y, z
+            del x
+
+
+@pytest.mark.sim_only
+def test_memory_that_is_read_on_a_stream_that_may_go_is_given_back_by_one_event(torch: Any, cupy: Any) -> None:
+    x = on("torch")
+    handle = cupy.cuda.Stream(non_blocking=True)
+    with interop.use_stream(handle.ptr):
+        y = hand_over(x)
+        with costs(record=1, wait=1):
+            del y
+
+
+def test_only_so_many_streams_are_kept(cupy: Any, torch: Any) -> None:
+    from interop._adapters import _torch_cuda
+
+    x = on("torch")
+    for _ in range(2 * _torch_cuda._KEPT):
+        with interop.use_stream(cupy.cuda.Stream(non_blocking=True)):
+            y = hand_over(x)
+            np.testing.assert_array_equal(interop.to_numpy(y, device="cpu"), VALUES)
+            del y
+    assert len(_torch_cuda._kept[0]) == _torch_cuda._KEPT
 
 
 @pytest.mark.sim_only
@@ -192,6 +218,30 @@ def test_each_thread_has_streams_of_its_own(torch: Any, cupy: Any) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# -- what a View says of its stream -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framework", ["torch", "cupy"])
+def test_an_ordered_view_names_the_stream_that_it_is_ordered_on(
+    framework: str, side_stream: Any, cupy_stream: Any, cupy: Any
+) -> None:
+    x = on(framework)
+    for stream in (side_stream, cupy_stream, 1):
+        named = interop.view(x, stream=stream).__cuda_array_interface__["stream"]
+        assert named == getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
+    # Nobody need wait: the caller said so.
+    assert interop.view(x, stream=-1).__cuda_array_interface__["stream"] is None
+    with pytest.raises(AttributeError, match="isn't ordered"):
+        _ = interop.view(x).__cuda_array_interface__
+    v = interop.view(x, stream=cupy_stream)
+    # Whoever else it is ordered on, that one stays true; and through another View of it too.
+    v.__dlpack__(stream=1)
+    for view in (v, interop.view(v), v.with_readonly()):
+        assert view.__cuda_array_interface__["stream"] == cupy_stream.ptr
+    with pytest.raises(BufferError, match=r"stream=0 is ambiguous on cuda:0.*pass 1"):
+        interop.view(x).__dlpack__(stream=0)
 
 
 # -- interleavings -----------------------------------------------------------------------------------------------------

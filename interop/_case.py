@@ -223,10 +223,10 @@ class Case:
 
     @property
     def handed_copies(self) -> bool:
-        """Whether a copy has to be made before the target gets it: it can't read the memory into an array of its own."""
-        if self.same or self.moves or self.facts.device.is_host or self.limits is None or self.limits.fills:
+        """Whether a copy is made before the target gets it, which can't read the memory into an array of its own."""
+        if self.same or self.moves or self.facts.device.is_host or self.limits is None:
             return False
-        return bool(self.reasons)
+        return self.limits.fills != "anything" and bool(self.reasons)
 
     @property
     def reasons(self) -> tuple[str, ...]:

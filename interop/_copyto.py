@@ -23,6 +23,7 @@ from interop.errors import (
     CopyError,
     DTypeError,
     GradientError,
+    InteropError,
     ReadOnlyError,
     UnsupportedError,
     call_text,
@@ -107,14 +108,18 @@ def _copyto(dst: Any, src: Any, rule: str) -> None:
         fix = f"Free memory on {there.device}, or write it part by part."
         raise CopyError(message(what, first_line_of(err), fix)) from err
     except Exception as err:
-        if has_streams(there.device):
-            refuse_forked(into, err)
-        what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
-        if there.grad != "none":
-            fix = "Write into x.detach(), which shares its memory."
-            raise GradientError(message(what, first_line_of(err), fix)) from err
-        fix = "Write into a fresh array and convert that."
-        raise UnsupportedError(message(what, first_line_of(err), fix)) from err
+        raise _refused(into, there, here, err) from err
+
+
+def _refused(into: Adapter, there: Facts, here: Facts, err: Exception) -> InteropError:
+    """What to say where a framework refuses to write."""
+    if has_streams(there.device):
+        refuse_forked(into, err)
+    what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
+    if there.grad != "none":
+        fix = "Write into x.detach(), which shares its memory."
+        return GradientError(message(what, first_line_of(err), fix))
+    return UnsupportedError(message(what, first_line_of(err), "Write into a fresh array and convert that."))
 
 
 def _written_through(dst: Any, there: Facts, src: Any, here: Facts, source: Adapter) -> bool:

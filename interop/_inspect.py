@@ -14,7 +14,7 @@ from interop._changes import anew, changed, is_of
 from interop._dtypes import BY_NAME, HANDLE
 from interop._execute import probe
 from interop._native import view_door
-from interop._opening import worker_on
+from interop._opening import operating_limits, worker_on
 from interop._refusals import refuse
 from interop._registry import adapter_for, asked, describe, framework_of, outline
 from interop._streams import ORDERED, parse_stream
@@ -81,7 +81,7 @@ def _view(x: Any, stream: Stream | None) -> View:
         options=_options.Options(copy=False, stream=stream),
         target=VIEW,
         device=facts.device,
-        source_limits=source.limits(facts.device.type_code),
+        source_limits=operating_limits(source, facts.device),
         limits=room,
     )
     refuse(case)

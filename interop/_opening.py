@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from interop._devices import Device
     from interop._options import Options
-    from interop.protocols import Adapter, Facts
+    from interop.protocols import Adapter, Facts, Limits
 
 
 def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
@@ -35,11 +35,17 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         options=options,
         target=target.name,
         device=device,
-        source_limits=source.limits(facts.device.type_code),
+        source_limits=operating_limits(source, facts.device),
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
     )
+
+
+def operating_limits(source: Adapter, device: Device) -> Limits | None:
+    """What a framework can hold where it has operations: None where it only takes memory."""
+    limits = source.limits(device.type_code)
+    return None if limits is None or limits.fills == "nothing" else limits
 
 
 def _home_of(target: Adapter) -> Device | None:
@@ -92,10 +98,11 @@ def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:
 
 
 def worker_on(facts: Facts, target: Adapter) -> Adapter | None:
-    """Who works on the device that memory is on: the target, else a loaded framework that holds the values."""
+    """Who works on the device that memory is on, and orders streams: the target, else a loaded framework that does."""
     if not has_streams(facts.device):
         return None
-    if target.limits(facts.device.type_code) is not None:
+    limits = target.limits(facts.device.type_code)
+    if limits is not None and limits.fills == "anything":
         return target
     return next(workers_on(facts), None)
 
@@ -104,13 +111,17 @@ def workers_on(facts: Facts) -> Iterator[Adapter]:
     """The loaded frameworks that hold the values on their device, and write there what they read."""
     for adapter in loaded_adapters():
         limits = adapter.limits(facts.device.type_code)
-        if limits is not None and limits.fills and (not facts.certain or facts.dtype.name in limits.dtypes):
+        if (
+            limits is not None
+            and limits.fills == "anything"
+            and (not facts.certain or facts.dtype.name in limits.dtypes)
+        ):
             yield adapter
 
 
 def carrier_of(case: Case, source: Adapter, target: Adapter) -> Adapter | None:
     """The framework that has to read device memory where the source has no operations of its own; None where it has."""
-    if source.limits(case.facts.device.type_code) is not None:
+    if case.source_limits is not None:
         return None
     if case.handed_copies:
         return next((each for each in workers_on(case.facts) if each is not target and each is not source), None)

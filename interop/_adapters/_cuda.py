@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from interop import _native
 from interop._devices import CUDA, CUDA_MANAGED, Device
-from interop._native import View
 from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
 from interop._words import said, shown
 from interop.errors import DeviceError
+
+if TYPE_CHECKING:
+    from interop._native import View
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -54,9 +56,9 @@ def captured_error(before: int | None, after: int, device: Device) -> DeviceErro
     """Why one stream can't be ordered after another where one of them alone is captured into a graph."""
     first = "the device" if before is None else f"{Stream(before)!r}"
     msg = (
-        f"{Stream(after)!r} can't be ordered after {first} on {device} while one of them, and not the other, is captured "
-        "into a CUDA graph: that would end the capture. Pass stream=-1 for data that is ordered already, hand it over "
-        "before the capture begins, or work on the captured stream in both libraries: interop.use_stream."
+        f"{Stream(after)!r} can't be ordered after {first} on {device} while one of them, and not the other, is "
+        "captured into a CUDA graph: that would end the capture. Pass stream=-1 for data that is ordered already, "
+        "hand it over before the capture begins, or work on the captured stream in both libraries: interop.use_stream."
     )
     return DeviceError(msg)
 
@@ -298,7 +300,7 @@ def give_back(loan: Loan) -> None:
 def _is_captured(loan: Loan, stream: int) -> bool | None:
     """Whether a stream is captured; None where it is none any more: a bare handle's was destroyed before the result."""
     try:
-        return loan.streams.capturing(loan.device, stream)
+        return bool(loan.streams.capturing(loan.device, stream))
     except DeviceError:
         return None
 

@@ -7,7 +7,7 @@ where x64 is off (jax#11895), a readonly array is refused (jax#40789), and what 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ _BORROWED: Final = _WITH_X64 - _PACKED
 
 
 @cache
-def _limits(alignment: int, devices: int, *, x64: bool, fills: bool) -> Limits:
+def _limits(alignment: int, devices: int, *, x64: bool, fills: Literal["anything", "moved"]) -> Limits:
     dtypes = _WITH_X64 if x64 else _WITHOUT_X64
     off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
     return Limits(
@@ -82,6 +82,10 @@ def _cast(x: Any, dtype: DType) -> Any:
 _config: Any = jax.config
 
 
+def _exported(x: Any, stream: int | None) -> View:
+    return view_from_dlpack(x, stream=None if stream is None else int(stream))
+
+
 def _x64() -> bool:
     # Asked anew each time: it can be switched while the program runs, for one thread alone too.
     return bool(_config.jax_enable_x64)
@@ -111,7 +115,7 @@ class JaxAdapter(Drafting):
         devices = len(_devices(_NAMES[device_type])) if alignment else 0
         if not alignment or not devices:
             return None
-        return _limits(alignment, devices, x64=_x64(), fills=device_type == CPU)
+        return _limits(alignment, devices, x64=_x64(), fills="anything" if device_type == CPU else "moved")
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array; nothing waits for its values."""
@@ -157,7 +161,7 @@ class JaxAdapter(Drafting):
 
     def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; what the View holds keeps it also where the array is deleted, or donated."""
-        return x.view if isinstance(x, Draft) else view_from_dlpack(x, stream=stream)
+        return x.view if isinstance(x, Draft) else _exported(x, stream)
 
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""

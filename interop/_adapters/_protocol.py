@@ -25,7 +25,7 @@ from interop._native import (
     view_from_cuda_array_interface,
     view_from_dlpack,
 )
-from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
+from interop._streams import LEGACY, Stream, current_stream_of
 from interop._words import exact_int, module_of, name_of, said, short_name_of
 from interop.errors import DeviceError, UnsupportedError, with_article
 from interop.protocols import Facts

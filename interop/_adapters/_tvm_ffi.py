@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import tvm_ffi
 
 from interop._adapters._cuda import has_streams
 from interop._adapters._host import HostLibrary
+from interop._devices import CUDA
 from interop._dtypes import ROWS
 from interop._native import CallRoute, IdentityRoute, View, lasting, make_view, ndarray_from_view, view_from_dlpack
 from interop._streams import ORDERED, Stream
@@ -34,6 +36,8 @@ class TvmFfiAdapter(HostLibrary):
         alignment=0,
         readonly="drops",
     )
+
+    _on_cuda = replace(room, fills="nothing")
 
     def claims(self, tp: type, /) -> bool:
         """Tensors of every subclass."""
@@ -68,9 +72,13 @@ class TvmFfiAdapter(HostLibrary):
             return None
         return Stream(tvm_ffi.get_raw_stream(tvm_ffi.device("cuda", device.index)), device)
 
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Host memory, and CUDA memory that somebody else has filled."""
+        return self._on_cuda if device_type == CUDA else super().limits(device_type)
+
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
-        return tvm_ffi.from_dlpack(view)
+        return tvm_ffi.from_dlpack(view if view.device.is_host else _Ready(view))
 
     def native_device(self, device: Any, /) -> tuple[int, int] | None:
         """Return the pair of a ``tvm_ffi.Device``; its element types are strings, spelled as ours."""
@@ -85,6 +93,19 @@ class TvmFfiAdapter(HostLibrary):
             (tvm_ffi.Tensor, "numpy"): CallRoute(_show),
             (np.ndarray, "tvm_ffi"): CallRoute(_take),
         }
+
+
+class _Ready:
+    """Device memory that is ordered already: tvm_ffi asks for no stream, which would stand for the default one."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.view.__dlpack__(stream=ORDERED, max_version=options.get("max_version"))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.view.__dlpack_device__()
 
 
 #: Before 2.2.5 all that numpy imports is readonly.

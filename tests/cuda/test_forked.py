@@ -1,4 +1,4 @@
-"""CUDA in forked children: one forked before CUDA started has its own, one forked later is told in one of our errors."""
+"""CUDA in forked children: one forked before CUDA started has its own, one forked later is told in our error."""
 
 from __future__ import annotations
 

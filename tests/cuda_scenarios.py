@@ -29,6 +29,15 @@ ALLOCATIONS = 8
 _kept: list[Any] = []
 
 
+def _at_once(_stream: int, _device: int) -> None:
+    """Nothing is put before what a scenario queues: the simulated device is late by itself."""
+
+
+#: Put on a stream, by its handle, before a scenario's own work: on a GPU a kernel that takes long enough for a missing
+#: wait to show (`gpu_stages.races`).
+before: Callable[[int, int], None] = _at_once
+
+
 def pinned(cupy: Any, values: Any) -> Any:
     """Page-locked host memory: copies from it and to it are queued."""
     values = np.asarray(values, np.float32)
@@ -63,6 +72,7 @@ def torch_behind(torch: Any, cupy: Any, stream: Any, values: Any = None, device:
     host = torch.from_numpy(pinned(cupy, numbers() if values is None else values))
     with torch.cuda.stream(stream):
         made = torch.empty(SIZE, device=f"cuda:{device}")
+        before(stream.cuda_stream, device)
         made.copy_(host, non_blocking=True)
     return made
 
@@ -72,6 +82,7 @@ def cupy_behind(cupy: Any, stream: Any, values: Any = None, device: int = 0) -> 
     host = pinned(cupy, numbers() if values is None else values)
     with cupy.cuda.Device(device), stream:
         made = cupy.empty(SIZE, np.float32)
+        before(stream.ptr, device)
         made.set(host)
     return made
 
@@ -84,6 +95,7 @@ def streams(torch: Any, cupy: Any, device: int = 0) -> tuple[Any, Any]:
 def read_later(cupy: Any, array: Any, stream: Any) -> Any:
     """Queue a read of a cupy array."""
     out = pinned(cupy, np.zeros(SIZE))
+    before(stream.ptr, array.device.id)
     with stream:
         array.get(out=out, blocking=False)
     return out
@@ -91,6 +103,7 @@ def read_later(cupy: Any, array: Any, stream: Any) -> Any:
 
 def read_later_by_torch(torch: Any, cupy: Any, tensor: Any, stream: Any) -> Any:
     out = pinned(cupy, np.zeros(SIZE))
+    before(stream.cuda_stream, tensor.device.index)
     with torch.cuda.stream(stream):
         torch.from_numpy(out).copy_(tensor, non_blocking=True)
     return out

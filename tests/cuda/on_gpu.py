@@ -43,6 +43,9 @@ LEAST = 2
 #: How long one test may take: a rule that doesn't hold may wait for ever.
 PATIENCE = 20.0
 
+#: And the start of a process, which imports all that it is about.
+STARTING = 90.0
+
 
 @dataclass
 class Stage:
@@ -217,10 +220,8 @@ def run_tests(run: Run, stage: Stage, outcome: Outcome, limit: float) -> None:
     files = sorted((folder / stage.tests[0]).glob("test_*.py"))
     if run.short:
         files = [path for path in files if path.name in SHORT]
-    for path in files:
-        while time.monotonic() < end - 1:
-            if not one_process(run, ini, path, results, why, end):
-                break
+    while time.monotonic() < end - 1 and one_process(run, ini, files, results, why, end):
+        pass
     outcome.rows = [{"test": name, "result": result, "why": why.get(name, "")} for name, result in results.items()]
     outcome.status = "stopped" if time.monotonic() >= end - 1 else "done"
 
@@ -229,20 +230,22 @@ def run_tests(run: Run, stage: Stage, outcome: Outcome, limit: float) -> None:
 SHORT = {"test_streams.py", "test_events.py", "test_ground.py"}
 
 
-def one_process(run: Run, ini: Path, path: Path, results: dict[str, str], why: dict[str, str], end: float) -> bool:
-    """Run what is left of a file; True where it ended before its last test, and is to be started again."""
+def one_process(
+    run: Run, ini: Path, files: list[Path], results: dict[str, str], why: dict[str, str], end: float
+) -> bool:
+    """Run the tests that are left; True where it ended before the last of them, and is to be started again."""
     events, skip = run.scratch / "events", run.scratch / "skip"
     events.write_text("", encoding="utf-8")
     skip.write_text("\n".join(results), encoding="utf-8")
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "gpu_stages.reporter", f"--rootdir={ROOT}"]
-    words += ["-c", str(ini), f"--confcutdir={ROOT}", str(path)]
+    words += ["-c", str(ini), f"--confcutdir={ROOT}", *map(str, files)]
     if run.simulate:
-        words.append(f"--simulate-cuda={run.simulate}")
+        words += ["-p", "cudasim.plugin", f"--simulate-cuda={run.simulate}"]
     heard = run.scratch / "tests.out"
 
     def alive() -> bool:
         # Since the last test began, or the process was started: importing takes its time.
-        patience = PATIENCE if events.stat().st_size else 3 * PATIENCE
+        patience = PATIENCE if events.stat().st_size else STARTING
         return time.time() - events.stat().st_mtime < patience
 
     with heard.open("wb") as output:
@@ -258,12 +261,15 @@ def one_process(run: Run, ini: Path, path: Path, results: dict[str, str], why: d
     if begun is not None:
         results[begun] = "hung" if code is None else "crashed"
         why[begun] = heard.read_text(encoding="utf-8", errors="replace")[-400:]
-    elif len(results) == before and code:
-        results[path.name] = "not collected"
-        why[path.name] = heard.read_text(encoding="utf-8", errors="replace")[-1500:]
+    elif len(results) == before and code not in (None, 0, NOTHING_LEFT):
+        results["the tests"] = "not collected"
+        why["the tests"] = heard.read_text(encoding="utf-8", errors="replace")[-1500:]
         return False
-    return begun is not None or code == BROKEN
+    return (begun is not None or code in (None, BROKEN)) and len(results) > before
 
+
+#: pytest's own status where no test was to be run.
+NOTHING_LEFT = 5
 
 #: What the reporter ends a process with whose CUDA context is broken for good.
 BROKEN = 97

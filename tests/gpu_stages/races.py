@@ -21,7 +21,7 @@ import interop
 from gpu_stages import SHORT, simulated, spin, tell
 
 #: How often each is played, and for how long at most.
-TIMES, SECONDS = (2, 1.0) if SHORT else (200, 2.0)
+TIMES, SECONDS = (2, 1.0) if SHORT else (200, 1.2)
 
 
 def mutations() -> ModuleType:

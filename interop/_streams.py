@@ -46,8 +46,6 @@ class Stream(int):
         The framework's own stream object, which would destroy the stream with its last reference.
     now : callable or None
         For the stream that a framework works on: asks for the one that it works on later.
-    owned : bool
-        Whether the stream lives for as long as `owner` does.
 
     Notes
     -----
@@ -65,7 +63,6 @@ class Stream(int):
     device: Device | None
     owner: object
     now: Callable[[], int] | None
-    owned: bool
 
     def __new__(
         cls,
@@ -73,11 +70,9 @@ class Stream(int):
         device: Device | None = None,
         owner: object = None,
         now: Callable[[], int] | None = None,
-        *,
-        owned: bool = False,
     ) -> Self:
         self = super().__new__(cls, handle or LEGACY)
-        self.device, self.owner, self.now, self.owned = device, owner, now, owned
+        self.device, self.owner, self.now = device, owner, now
         return self
 
     def __cuda_stream__(self) -> tuple[int, int]:
@@ -222,8 +217,8 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
     jax and the libraries that compute by it choose their streams themselves: nothing changes for them, and a handoff to
     them costs its event.
 
-    A stream that is given as a framework's own object may be kept for the rest of the process, up to 16 a device:
-    torch's allocator needs a stream that read a block when it frees the block, at any time later.
+    Where the stream isn't torch's own, dropping what torch has lent costs an event and a wait: torch's allocator can be
+    told of its own streams only.
 
     Examples
     --------
@@ -249,9 +244,6 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
                 if parsed.owner is None and parsed > PER_THREAD:
                     # A bare handle may be of a stream that is gone: an event can't be recorded there.
                     adapter.order(place, parsed)
-                keep = getattr(adapter, "keep_stream", None)
-                if keep is not None:
-                    keep(place, parsed)
                 stack.enter_context(adapter.using(place, parsed))
             except InteropError:
                 raise

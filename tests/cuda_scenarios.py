@@ -647,6 +647,21 @@ def a_move_during_capture(torch: Any, cupy: Any) -> None:
         expect(x.cpu(), np.ones(SIZE))
 
 
+def freed_by_torch_while_another_library_captures(torch: Any, cupy: Any) -> None:
+    """torch's allocator mustn't record an event on a stream that cupy captures: it would refuse every call then."""
+    _, theirs = streams(torch, cupy)
+    t = torch.from_numpy(numbers()).cuda()
+    with interop.use_stream(theirs):
+        c = interop.to_cupy(t)
+        del c
+    theirs.synchronize()
+    with capturing(theirs):
+        del t
+    torch.cuda.synchronize()
+    made = [torch.empty(SIZE, device="cuda") for _ in range(ALLOCATIONS)]
+    del made
+
+
 def a_handoff_across_a_capture(torch: Any, cupy: Any) -> None:
     """What isn't captured can't be ordered with what is: it is refused first, and the capture goes on."""
     other, theirs = streams(torch, cupy)
@@ -780,6 +795,7 @@ SCENARIOS: dict[str, Callable[[Any, Any], None]] = {
         a_move_during_capture,
         a_handoff_during_capture,
         a_handoff_across_a_capture,
+        freed_by_torch_while_another_library_captures,
         a_stream_that_was_destroyed,
         dropped_in_a_forked_child,
     )

@@ -133,7 +133,7 @@ class CupyStreams:
             return None
         # -1 for the default streams, which every device has.
         device = device_of_pair(CUDA, stream.device_id) if stream.device_id >= 0 else None
-        return Stream(stream.ptr, device, stream, owned=isinstance(stream, cupy.cuda.Stream))
+        return Stream(stream.ptr, device, stream)
 
 
 #: The default stream of each device, as the one that cupy reads on.

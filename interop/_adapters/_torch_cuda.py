@@ -50,11 +50,6 @@ _Stream: Final[Any] = torch.cuda.Stream
 #: torch's own streams by device and handle. They are never destroyed, so no other stream ever has their handle.
 _own: Final[dict[tuple[int, int], Any]] = {}
 
-#: Foreign streams that are kept for the rest of the process, by device and handle, and how many of a device at most:
-#: they are torch's own from then on. Of more an event has to tell torch's allocator.
-_kept: Final[dict[int, dict[int, Stream]]] = {}
-_KEPT: Final = 16
-
 #: Streams that are never destroyed, as those that torch reads on.
 _readers: Final[dict[tuple[int, int], Stream]] = {}
 
@@ -146,14 +141,6 @@ class TorchStreams:
         reader = _own_stream(stream, device) or bridge(stream, device)
         record_stream(memory, reader)
         return (Stream(reader.cuda_stream, device, reader),)
-
-    def keep_stream(self, device: Device, stream: Stream, /) -> None:
-        """Keep a foreign stream that torch is going to work on, so that its allocator may be told of it by itself."""
-        place = stream.device or device
-        kept = _kept.setdefault(place.index, {})
-        if stream.owned and len(kept) < _KEPT and _own_stream(stream, place) is None:
-            kept[int(stream)] = stream
-            _own[place.index, int(stream)] = torch.cuda.ExternalStream(int(stream), device=place.index)
 
     def locate(self, ptr: int, /) -> int | None:
         """Have torch take a byte there, and see on which device it is."""
@@ -251,8 +238,9 @@ def bridge(stream: int, device: Device) -> Any:
     """A stream of torch's own that stands for a foreign one.
 
     torch records an event on each stream that ``record_stream`` has named, when it frees the block. A foreign stream
-    may have been destroyed by then, which was seen to abort the process. This one never is: it waits for the foreign
-    stream when the memory is given back, while that one is still kept alive.
+    may have been destroyed by then, which was seen to abort the process, or be captured by another library, after which
+    torch's allocator refuses every call. This one never is: it waits for the foreign stream when the memory is given
+    back, while that one is still kept alive.
     """
     key = (device.index, -1 - (int(stream) >> 6) % _BRIDGES)
     if key not in _own:

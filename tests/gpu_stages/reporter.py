@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pytest
 
 #: Of tests that may break the device for all that come after: in their names.
-RISKY = ("destroy", "freed", "host_function", "fork", "out_of_bounds", "stuck", "crash")
+RISKY = ("destroy", "freed", "host_function", "fork", "out_of_bounds", "stuck", "crash", "process_of_its_own")
 
 #: As in on_gpu.py: the context is broken, and a new process goes on.
 BROKEN = 97

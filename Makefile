@@ -66,7 +66,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format fuzz help leg lint package sanitize stale versions
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format fuzz help leg lint package rehearse-gpu sanitize stale versions
 .PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
@@ -101,11 +101,19 @@ leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
-	  $(MAKE) --no-print-directory test-real-cuda VENV='$(REAL)' PYTHON='$(USED_PYTHON)' \
-	    TORCH='$(or $(TORCH),$(call pinned,torch))' CUPY='$(or $(CUPY),$(call pinned,cupy))'; \
+	  if $(USED_PYTHON) -c 'import torch, cupy, pytest, hypothesis, Cython'; then \
+	    $(USED_PYTHON) tests/cuda/on_gpu.py --out out/gpu --budget 900 --only build,rules,tests $(ARGS); \
+	  else \
+	    $(MAKE) --no-print-directory test-real-cuda VENV='$(REAL)' PYTHON='$(USED_PYTHON)' \
+	      TORCH='$(or $(TORCH),$(call pinned,torch))' CUPY='$(or $(CUPY),$(call pinned,cupy))'; \
+	  fi; \
 	else \
 	  $(MAKE) --no-print-directory test-simulated-cuda; \
 	fi
+
+rehearse-gpu: simulated  ## what tests/cuda/on_gpu.py does on a machine with a GPU, on the simulated device: out/gpu
+	$(call say,a rehearsal on the simulated CUDA device)
+	$(ON_SIMULATED) tests/cuda/on_gpu.py --out out/gpu --simulate --short $(ARGS)
 
 test-real-cuda: $(STAMPS)/package $(STAMPS)/test
 	$(call say,the GPU code on a CUDA device)

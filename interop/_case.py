@@ -222,6 +222,13 @@ class Case:
         return self.room.strides == "nonnegative" and not _layout.fits(facts.shape, facts.strides, "nonnegative")
 
     @property
+    def handed_copies(self) -> bool:
+        """Whether a copy is made before the target gets it, which can't read the memory into an array of its own."""
+        if self.same or self.moves or self.facts.device.is_host or self.limits is None:
+            return False
+        return self.limits.fills != "anything" and bool(self.reasons)
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why a copy is needed, in words; empty where none is."""
         if self._reasons is None:

@@ -258,9 +258,9 @@ def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
+        case = case_of(facts, source, target, parsed)
     except InteropError as err:
         return Plan(name_of(type(x)), target.name, ok=False, error=without_frames(err))
-    case = case_of(facts, source, target, parsed)
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:
@@ -318,7 +318,7 @@ def _convert_once(x: Any, target: Adapter, options: Options, lasting: bool) -> A
         opened, facts = open_source(x, facts, source, target, options)
     case = case_of(facts, source, target, options)
     plan = plan_of(case)
-    carrier = carrier_of(case, source, target) if plan.ok and case.moves else None
+    carrier = carrier_of(case, source, target) if plan.ok and (case.moves or case.handed_copies) else None
     if carrier is not None:
         opened, facts = carried(opened, facts, source, carrier, options.stream)
         source, case = carrier, case_of(facts, carrier, target, options)

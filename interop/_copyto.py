@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from interop import _layout
+from interop._adapters._cuda import has_streams, refuse_forked
 from interop._adapters._wrappers import Wrapped
 from interop._case import same_place
 from interop._changes import anew, changed
@@ -171,12 +172,18 @@ def _copyto(dst: Any, src: Any, rule: str) -> None:
         fix = f"Free memory on {there.device}, or write it part by part."
         raise CopyError(message(what, first_line_of(err), fix)) from err
     except Exception as err:
-        what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
-        if there.grad != "none":
-            fix = "Write into x.detach(), which shares its memory."
-            raise GradientError(message(what, first_line_of(err), fix)) from err
-        fix = "Write into a fresh array and convert that."
-        raise UnsupportedError(message(what, first_line_of(err), fix)) from err
+        raise _refused(into, there, here, err) from err
+
+
+def _refused(into: Adapter, there: Facts, here: Facts, err: Exception) -> InteropError:
+    """What to say where a framework refuses to write."""
+    if has_streams(there.device):
+        refuse_forked(into, err)
+    what = f"{into.name} can't write {describe_facts(here)} into {describe_facts(there)}"
+    if there.grad != "none":
+        fix = "Write into x.detach(), which shares its memory."
+        return GradientError(message(what, first_line_of(err), fix))
+    return UnsupportedError(message(what, first_line_of(err), "Write into a fresh array and convert that."))
 
 
 def _written_through(dst: Any, there: Facts, src: Any, here: Facts, source: Adapter) -> bool:

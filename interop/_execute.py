@@ -6,11 +6,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer
+from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer, ordered_by_worker, refuse_forked
 from interop._adapters._host import HostOnly
 from interop._changes import changed, is_alike, is_of, is_there
 from interop._layout import nbytes
 from interop._native import Event, Keeper, View, fill_view, is_guarded, note, permit
+from interop._opening import worker_on
 from interop._registry import describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
@@ -73,9 +74,12 @@ class _Run:
             facts = adapter.describe(value)
         if self.reader is None or not has_streams(facts.device):
             return self.own(adapter.export(value, facts, None))
-        view = self.own(adapter.export(value, facts, ORDERED if self.case.options.stream == ORDERED else self.reader))
-        if not isinstance(view.owner, Loan):
-            view = lent(view, facts.device, self.target)
+        said = self.case.options.stream == ORDERED
+        view = self.own(adapter.export(value, facts, ORDERED if said else self.reader))
+        if not isinstance(view.owner, Loan) and (worker := worker_on(facts, self.target)) is not None:
+            # Not always the target: what only takes memory can't make a stream wait.
+            view = ordered_by_worker(view, adapter, worker, self.reader)
+            view = view if isinstance(view.owner, Loan) else lent(view, facts.device, worker)
         if isinstance(view.owner, Loan):
             view.owner.read_by(self.reader)
         return view
@@ -226,22 +230,30 @@ def _crossing(adapter: Adapter) -> AbstractContextManager[None]:
 
 
 def _stepped(run: _Run, plan: Plan, x: Any) -> Any:
-    case, value = run.case, x
+    value = x
     for step in plan.steps:
         try:
             value = _VERBS[step.do](run, step, value)
         except InteropError:
             raise
-        except MemoryError as err:
-            what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
-            raise CopyError(message(what, f"{step.text} ({first_line_of(err)})", _memory_fix(case))) from err
         except Exception as err:
-            msg = (
-                f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
-                f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
-            )
-            raise UnsupportedError(msg) from err
+            raise _refused_step(run, step, err) from err
     return value
+
+
+def _refused_step(run: _Run, step: Step, err: Exception) -> InteropError:
+    """Say in one of our errors what a framework raised."""
+    case = run.case
+    if has_streams(case.facts.device) or has_streams(case.device):
+        refuse_forked(run.source, run.target, err)
+    if isinstance(err, MemoryError):
+        what = f"not enough memory to hand {describe_facts(case.facts)} to {case.target}"
+        return CopyError(message(what, f"{step.text} ({first_line_of(err)})", _memory_fix(case)))
+    msg = (
+        f"{step.by} refused {describe_facts(case.facts, layout=True)} on the way to {case.target}, where "
+        f"{step.text}: {said(err)}. Pass a plain copy of it, made by its own framework."
+    )
+    return UnsupportedError(msg)
 
 
 def _hold(run: _Run, result: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._cuda import Loan, has_streams
+from interop._adapters._cuda import Loan, Producer, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, same_place
 from interop._changes import anew, changed, is_of
@@ -67,19 +68,35 @@ def _view(x: Any, stream: Stream | None) -> View:
     source = adapter_for(x)
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        worker = worker_on(facts, source) if stream is not None else None
-        with worker.using(facts.device, None) if worker is not None else nullcontext():
-            opened: View = asked(source, x, source.open, x, Request(stream=stream, worker=worker))
+        opened = _opened(source, x, facts, stream)
+        if stream is None or stream == ORDERED or not has_streams(opened.device) or isinstance(opened.owner, Loan):
             return opened
+        return opened.with_owner(Producer(opened, partial(_ordered_again, opened), int(stream)))
     refuse(view_case(facts, source, stream))
+    if has_streams(facts.device):
+        refuse_forked(source)
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
     made: View = asked(source, x, source.export, x, facts, stream)
     if not is_of(facts, made, aliased=True):
         raise changed(facts)
+    made = ordered_by_worker(made, source, worker_on(facts, source), stream)
     if stream is not None and stream != ORDERED and isinstance(made.owner, Loan):
         made.owner.read_by(stream)
     return made
+
+
+def _opened(source: ProtocolAdapter, x: Any, facts: Facts, stream: Stream | None = None) -> View:
+    """Export an object through its protocol; a framework that works on its device finds out which one that is."""
+    worker = worker_on(facts, source)
+    request = Request(stream=stream, worker=worker, ordered=stream is not None)
+    with worker.using(facts.device, None) if worker is not None else nullcontext():
+        opened: View = asked(source, x, source.open, x, request)
+        return opened
+
+
+def _ordered_again(view: View, stream: int | None) -> object:
+    return view.__dlpack__(stream=stream, max_version=(1, 0))
 
 
 @public()
@@ -169,5 +186,5 @@ def _facts(x: Any, *, traced: bool = False) -> Facts:
     source = adapter_for(x)
     facts = describe(source, x, traced=traced)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return describe(source, asked(source, x, source.open, x))
+        return describe(source, _opened(source, x, facts))
     return facts

@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, has_streams
+from interop._adapters._cuda import Loan, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, result_device, same_place
-from interop._devices import NAMES, device_of_pair
+from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
 from interop._dtypes import BY_NAME, HANDLE
 from interop._native import Event, is_guarded, note, permit
 from interop._options import Options
@@ -21,6 +21,8 @@ from interop.errors import CopyError, DeviceError, call_text, describe_facts, me
 from interop.protocols import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from interop._devices import Device
     from interop._native import View
     from interop._streams import Stream
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
     """One conversion as data."""
+    if has_streams(facts.device) or (options.device is not None and options.device[0] in (CUDA, CUDA_MANAGED)):
+        refuse_forked(source, target)
     device = result_device(facts, options.device, target.limits, target.current_device)
     limits = target.limits(device.type_code)
     return Case(
@@ -36,11 +40,17 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         options=options,
         target=target.name,
         device=device,
-        source_limits=source.limits(facts.device.type_code),
+        source_limits=operating_limits(source, facts.device),
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
     )
+
+
+def operating_limits(source: Adapter, device: Device) -> Limits | None:
+    """What a framework can hold where it has operations: None where it only takes memory."""
+    limits = source.limits(device.type_code)
+    return None if limits is None or limits.fills == "nothing" else limits
 
 
 #: A View can describe whatever DLPack can.
@@ -55,7 +65,7 @@ def view_case(facts: Facts, source: Adapter, stream: Stream | None) -> Case:
         options=Options(copy=False, stream=stream),
         target=VIEW,
         device=facts.device,
-        source_limits=source.limits(facts.device.type_code),
+        source_limits=operating_limits(source, facts.device),
         limits=room,
     )
 
@@ -125,20 +135,34 @@ def _refuse_absent(x: Any, facts: Facts, worker: Adapter) -> None:
 
 
 def worker_on(facts: Facts, target: Adapter) -> Adapter | None:
-    """Who works on the device that memory is on: the target, else a loaded framework that holds the values."""
+    """Who works on the device that memory is on, and orders streams: the target, else a loaded framework that does."""
     if not has_streams(facts.device):
         return None
-    kind, name = facts.device.type_code, facts.dtype.name
-    for adapter in (target, *loaded_adapters()):
-        limits = adapter.limits(kind)
-        if limits is not None and (adapter is target or not facts.certain or name in limits.dtypes):
-            return adapter
-    return None
+    limits = target.limits(facts.device.type_code)
+    if limits is not None and limits.fills == "anything":
+        return target
+    return next(workers_on(facts), None)
+
+
+def workers_on(facts: Facts) -> Iterator[Adapter]:
+    """The loaded frameworks that hold the values on their device, and write there what they read."""
+    for adapter in loaded_adapters():
+        limits = adapter.limits(facts.device.type_code)
+        if (
+            limits is not None
+            and limits.fills == "anything"
+            and (not facts.certain or facts.dtype.name in limits.dtypes)
+        ):
+            yield adapter
 
 
 def carrier_of(case: Case, source: Adapter, target: Adapter) -> Adapter | None:
     """The framework that has to read device memory where the source has no operations of its own; None where it has."""
-    if not case.moves or source.limits(case.facts.device.type_code) is not None or not case.device.is_host:
+    if case.source_limits is not None:
+        return None
+    if case.handed_copies:
+        return next((each for each in workers_on(case.facts) if each is not target and each is not source), None)
+    if not case.moves or not case.device.is_host:
         return None
     carrier = worker_on(case.facts, target)
     if carrier is None or carrier is target:
@@ -152,6 +176,7 @@ def carried(x: Any, facts: Facts, source: Adapter, carrier: Adapter, stream: int
     """Have a framework take the memory as its own array, to read it with its own operations."""
     reader = current_stream_of(carrier, facts.device)
     view = asked(source, x, source.export, x, facts, ORDERED if stream == ORDERED else reader)
+    view = ordered_by_worker(view, source, carrier, reader)
     if isinstance(view.owner, Loan) and reader is not None:
         view.owner.read_by(reader)
     taken = asked(carrier, x, carrier.wrap, view)

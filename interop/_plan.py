@@ -204,7 +204,8 @@ def _native_steps(case: Case) -> tuple[Step, ...]:
     if case.reasons and case.same:
         return (*head, _fresh(case, "source"), *_restrict(case))
     cast_by_source = case.casts and case.source_casts and not case.target_casts_better
-    if case.reasons and (case.unsettled or case.turned or cast_by_source):
+    handed = case.handed_copies and case.source_limits is not None
+    if case.reasons and (case.unsettled or case.turned or cast_by_source or handed):
         return (*head, *_copy_by_source(case))
     if case.reasons:
         return (*head, _export(case), _fresh(case, "target"), *_restrict(case))

@@ -166,6 +166,17 @@ def _device(case: Case) -> InteropError | None:
     return DeviceError(message(_what(case), why, f"{_call(case, device=there)} asks for the move."))
 
 
+def _unfilled(case: Case) -> InteropError | None:
+    """Where the target only takes memory that is there, and would have to fill some of its own."""
+    room, device = case.limits, case.device
+    if room is None or room.fills != "nothing" or not (case.moves or (case.same and case.reasons)):
+        return None
+    why = f"{case.target} only takes memory on {device}: it has no operation that fills it"
+    inner = f"interop.to_torch(x, device={str(device)!r})"
+    fix = f"Hand it what another framework has made there: {call_text(case.target).replace('(x', '(' + inner)}."
+    return DeviceError(message(_what(case), why, fix))
+
+
 def _absent(case: Case) -> InteropError | None:
     count, device = case.limits.devices if case.limits else None, case.device
     if count is None or device.index < count:
@@ -263,7 +274,7 @@ def _copy(case: Case) -> InteropError | None:
 _CHECKS: Final[Mapping[type[InteropError], tuple[Callable[[Case], InteropError | None], ...]]] = {
     UnsupportedError: (_traced, _dimensions, _order),
     GradientError: (_gradient,),
-    DeviceError: (_traced_device, _device, _absent, _stream),
+    DeviceError: (_traced_device, _device, _absent, _unfilled, _stream),
     DTypeError: (_dtype,),
     ReadOnlyError: (_readonly,),
     CopyError: (_copy,),

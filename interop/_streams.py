@@ -212,6 +212,14 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
     DeviceError
         If it is no stream, or one that a loaded framework can't work on.
 
+    Notes
+    -----
+    jax and the libraries that compute by it choose their streams themselves: nothing changes for them, and a handoff to
+    them costs its event.
+
+    Where the stream isn't torch's own, dropping what torch has lent costs an event and a wait: torch's allocator can be
+    told of its own streams only.
+
     Examples
     --------
     >>> import cupy, interop  # doctest: +SKIP

@@ -78,6 +78,10 @@ class Limits:
         The limits of arrays of one dimension, where they are another kind of object; None where they aren't.
     swapped
         Whether its arrays can hold elements in the other byte order.
+    fills
+        What it can fill an array of its own there with: ``"anything"``, also what it reads from another framework's
+        memory on the device; only what is ``"moved"`` there from another device; or ``"nothing"``, where it only takes
+        memory. What it can't fill the source's framework copies, and it takes the copy.
     """
 
     dtypes: frozenset[str]
@@ -95,6 +99,7 @@ class Limits:
     per_thread_stream: bool = True
     vectors: Limits | None = None
     swapped: bool = False
+    fills: Literal["anything", "moved", "nothing"] = "anything"
 
     def of(self, ndim: int) -> Limits:
         """The limits of arrays of this many dimensions."""

@@ -11,11 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 import interop
+from interop._adapters._host import HostLibrary
+from interop._streams import Stream
 
 SIZE = 1 << 14
 
@@ -24,6 +27,15 @@ ALLOCATIONS = 8
 
 #: Page-locked memory that copies are queued from and to. cupy reuses it as soon as it is dropped.
 _kept: list[Any] = []
+
+
+def _at_once(_stream: int, _device: int) -> None:
+    """Nothing is put before what a scenario queues: the simulated device is late by itself."""
+
+
+#: Put on a stream, by its handle, before a scenario's own work: on a GPU a kernel that takes long enough for a missing
+#: wait to show (`gpu_stages.races`).
+before: Callable[[int, int], None] = _at_once
 
 
 def pinned(cupy: Any, values: Any) -> Any:
@@ -60,6 +72,7 @@ def torch_behind(torch: Any, cupy: Any, stream: Any, values: Any = None, device:
     host = torch.from_numpy(pinned(cupy, numbers() if values is None else values))
     with torch.cuda.stream(stream):
         made = torch.empty(SIZE, device=f"cuda:{device}")
+        before(stream.cuda_stream, device)
         made.copy_(host, non_blocking=True)
     return made
 
@@ -69,6 +82,7 @@ def cupy_behind(cupy: Any, stream: Any, values: Any = None, device: int = 0) -> 
     host = pinned(cupy, numbers() if values is None else values)
     with cupy.cuda.Device(device), stream:
         made = cupy.empty(SIZE, np.float32)
+        before(stream.ptr, device)
         made.set(host)
     return made
 
@@ -81,6 +95,7 @@ def streams(torch: Any, cupy: Any, device: int = 0) -> tuple[Any, Any]:
 def read_later(cupy: Any, array: Any, stream: Any) -> Any:
     """Queue a read of a cupy array."""
     out = pinned(cupy, np.zeros(SIZE))
+    before(stream.ptr, array.device.id)
     with stream:
         array.get(out=out, blocking=False)
     return out
@@ -88,6 +103,7 @@ def read_later(cupy: Any, array: Any, stream: Any) -> Any:
 
 def read_later_by_torch(torch: Any, cupy: Any, tensor: Any, stream: Any) -> Any:
     out = pinned(cupy, np.zeros(SIZE))
+    before(stream.cuda_stream, tensor.device.index)
     with torch.cuda.stream(stream):
         torch.from_numpy(out).copy_(tensor, non_blocking=True)
     return out
@@ -139,6 +155,92 @@ def old_interface(torch: Any, cupy: Any, target: str = "torch") -> None:
 
 def old_interface_to_cupy(torch: Any, cupy: Any) -> None:
     old_interface(torch, cupy, "cupy")
+
+
+class Library(HostLibrary):
+    """The adapter of a library of its own on CUDA, as warp and tvm_ffi are: it has arrays and a stream."""
+
+    name = "a library"
+
+    def __init__(self, tp: type) -> None:
+        self.type = tp
+
+    def claims(self, tp: type, /) -> bool:
+        return tp is self.type
+
+    def view(self, x: Any, /) -> interop.View:
+        return interop.view(x.tensor).with_owner((x,), ordered=False)
+
+
+class Ordering:
+    """An array whose own ``__dlpack__`` orders it after the library's stream (warp)."""
+
+    def __init__(self, tensor: Any, stream: Any) -> None:
+        self.tensor, self.stream = tensor, stream
+
+    def __dlpack__(self, *, stream: int | None = None, **_options: Any) -> Any:
+        import torch
+
+        with torch.cuda.stream(self.stream):
+            return self.tensor.__dlpack__(stream=stream)
+
+
+class Naming:
+    """An array whose library tells the stream that it works on, and orders nothing (tvm_ffi, paddle)."""
+
+    def __init__(self, tensor: Any, stream: Any) -> None:
+        self.tensor, self.stream = tensor, stream
+
+
+class NamingLibrary(Library):
+    """The stream is that of the last array: one at a time is enough here."""
+
+    stream: Any = None
+
+    def view(self, x: Any, /) -> interop.View:
+        self.stream = x.stream
+        return super().view(x)
+
+    def export(self, x: Any, _facts: Any, stream: Any, /) -> interop.View:
+        return self.view(x).with_owner((x,), ordered=stream == -1)
+
+    def current_stream(self, _device: Any, /) -> int:
+        return int(self.stream.cuda_stream)
+
+
+@cache
+def libraries() -> None:
+    """Make both known."""
+    interop.register(Library(Ordering))
+    naming = NamingLibrary(Naming)
+    naming.name = "another library"
+    interop.register(naming)
+
+
+def a_library_that_orders_by_itself(torch: Any, cupy: Any, kind: type[Ordering | Naming] = Ordering) -> None:
+    libraries()
+    ours, theirs = streams(torch, cupy)
+    other, third = streams(torch, cupy)
+    t = torch_behind(torch, cupy, ours)
+    with theirs:
+        expect(interop.to_cupy(kind(t, ours)).get(), numbers())
+    t = torch_behind(torch, cupy, ours)
+    with torch.cuda.stream(other), theirs:
+        expect(interop.to_numpy(kind(t, ours), device="cpu"), numbers())
+    t = torch_behind(torch, cupy, ours)
+    v = interop.view(kind(t, ours), stream=theirs)
+    assert v.ordered
+    assert not interop.view(kind(t, ours)).ordered
+    with third:
+        # By its interface, which names the stream that it is ordered on.
+        expect(cupy.asarray(v).get(), numbers())
+    t = torch_behind(torch, cupy, ours)
+    with third:
+        expect(cupy.from_dlpack(interop.view(kind(t, ours))).get(), numbers())
+
+
+def a_library_that_names_its_stream(torch: Any, cupy: Any) -> None:
+    a_library_that_orders_by_itself(torch, cupy, Naming)
 
 
 def managed_memory_on_the_host(torch: Any, cupy: Any) -> None:
@@ -545,6 +647,61 @@ def a_move_during_capture(torch: Any, cupy: Any) -> None:
         expect(x.cpu(), np.ones(SIZE))
 
 
+def freed_by_torch_while_another_library_captures(torch: Any, cupy: Any) -> None:
+    """torch's allocator mustn't record an event on a stream that cupy captures: it would refuse every call then."""
+    _, theirs = streams(torch, cupy)
+    t = torch.from_numpy(numbers()).cuda()
+    with interop.use_stream(theirs):
+        c = interop.to_cupy(t)
+        del c
+    theirs.synchronize()
+    with capturing(theirs):
+        del t
+    torch.cuda.synchronize()
+    made = [torch.empty(SIZE, device="cuda") for _ in range(ALLOCATIONS)]
+    del made
+
+
+def a_handoff_across_a_capture(torch: Any, cupy: Any) -> None:
+    """What isn't captured can't be ordered with what is: it is refused first, and the capture goes on."""
+    other, theirs = streams(torch, cupy)
+    t = torch.from_numpy(numbers()).cuda()
+    c = cupy.asarray(numbers(1))
+    source = cupy.asarray(numbers(2))
+    cupy.cuda.get_current_stream().synchronize()
+    with torch.cuda.stream(other), theirs:
+        looked = interop.view(c)
+        with capturing(theirs) as graphs:
+            for call in (
+                lambda: interop.to_cupy(t),
+                lambda: interop.to_torch(c),
+                lambda: interop.view(c, stream=other),
+                lambda: interop.to_cupy(InterfaceOf(c, stream=other.cuda_stream)),
+                lambda: interop.to_cupy(InterfaceOf(c, version=2)),
+            ):
+                try:
+                    call()
+                except interop.DeviceError as error:
+                    if "captured into a CUDA graph" not in str(error) or "stream=-1" not in str(error):
+                        raise
+                else:
+                    raise AssertionError("two streams were ordered of which one is captured")
+            for stream in (1, other.cuda_stream):
+                with suppress(BufferError):
+                    looked.__dlpack__(stream=stream)
+                    raise AssertionError("a captured stream was waited for from outside")
+            # None stands for no stream: the capture goes on (pytorch#163242).
+            taken = cupy.from_dlpack(interop.to_cupy(t, stream=-1))
+            asked = torch.utils.dlpack.from_dlpack(looked.__dlpack__())
+            c.data.copy_from_device_async(source.data, source.nbytes, theirs)
+        (graph,) = graphs
+        graph.launch(theirs)
+        theirs.synchronize()
+        expect(c.get(), numbers(2))
+        expect(asked.cpu(), numbers(2))
+        expect(taken.get(), numbers())
+
+
 def a_handoff_during_capture(torch: Any, cupy: Any) -> None:
     """On one stream a handoff is legal while it is captured, and so is dropping what was handed over."""
     stream = torch.cuda.Stream(device=0)
@@ -558,6 +715,26 @@ def a_handoff_during_capture(torch: Any, cupy: Any) -> None:
         graph = graphs[0]
         graph.launch(captured)
         expect(x.cpu(), np.ones(SIZE))
+
+
+def a_stream_that_was_destroyed(torch: Any, cupy: Any) -> None:
+    """Of a bare handle, which keeps nothing alive: the memory goes back all the same, after what is queued there."""
+    ours = torch.cuda.Stream(device=0)
+    before = torch.cuda.memory_allocated()
+    with torch.cuda.stream(ours):
+        t = torch_behind(torch, cupy, ours)
+    handle = cupy.cuda.runtime.streamCreateWithFlags(cupy.cuda.runtime.streamNonBlocking)
+    with torch.cuda.stream(ours):
+        c = interop.to_cupy(t, stream=handle)
+    out = read_later(cupy, c, cupy.cuda.Stream.from_external(Stream(handle)))
+    cupy.cuda.runtime.streamDestroy(handle)
+    del c, t
+    assert torch.cuda.memory_allocated() == before
+    with torch.cuda.stream(ours):
+        again = [torch_behind(torch, cupy, ours, np.zeros(SIZE)) for _ in range(ALLOCATIONS)]
+    torch.cuda.synchronize()
+    expect(out, numbers())
+    del again
 
 
 # -- in a forked child -------------------------------------------------------------------------------------------------
@@ -598,6 +775,8 @@ SCENARIOS: dict[str, Callable[[Any, Any], None]] = {
         a_dropped_cupy_array,
         a_cupy_array_of_the_default_stream,
         a_producer_whose_memory_is_dropped,
+        a_library_that_orders_by_itself,
+        a_library_that_names_its_stream,
         a_reader_that_went_on_to_another_stream,
         on_one_stream_and_then_on_another,
         a_tensor_of_one_stream_used_on_another,
@@ -615,14 +794,17 @@ SCENARIOS: dict[str, Callable[[Any, Any], None]] = {
         given_back_by_cupy_during_capture,
         a_move_during_capture,
         a_handoff_during_capture,
+        a_handoff_across_a_capture,
+        freed_by_torch_while_another_library_captures,
+        a_stream_that_was_destroyed,
         dropped_in_a_forked_child,
     )
 }
 #: What only a process without a real device survives.
-SIMULATED_ONLY = {"dropped_in_a_forked_child"}
+SIMULATED_ONLY = {"dropped_in_a_forked_child", "a_stream_that_was_destroyed"}
 TWO_DEVICES = {
     *("another_device_is_current", "between_devices", "errors_leave_no_trace"),
     *("a_producer_on_another_device", "a_bare_handle_of_another_device"),
 }
 #: What the simulated device finds although all is well: CUDA itself is what refuses the stream.
-FINDS = {"a_bare_handle_of_another_device": "misuse"}
+FINDS = {"a_bare_handle_of_another_device": "misuse", "a_stream_that_was_destroyed": "misuse"}

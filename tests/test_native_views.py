@@ -397,7 +397,26 @@ class Orderer:
         return self.array.__dlpack__()
 
 
-@pytest.mark.parametrize("stream", [None, 0, 1, 2, 0xDEAD])
+@pytest.mark.parametrize(
+    ("device", "streams", "instead"),
+    [((2, 0), (0,), "pass 1"), ((13, 0), (0,), "pass 1"), ((10, 0), (1, 2), "pass 0")],
+    ids=["CUDA", "managed", "ROCm"],
+)
+def test_a_stream_that_dlpack_disallows_is_refused(
+    device: tuple[int, int], streams: tuple[int, ...], instead: str, array: Array
+) -> None:
+    owner = Orderer(array)
+    view = make_view(0x1000, (1,), None, (2, 32, 1), device, readonly=False, owner=owner)
+    for stream in streams:
+        with pytest.raises(BufferError, match=f"stream={stream} is ambiguous.*{instead}"):
+            view.__dlpack__(stream=stream)
+    assert owner.streams == []
+    for stream in {0, 1, 2, 3} - set(streams):
+        view.__dlpack__(stream=stream)
+    assert owner.streams == sorted({0, 1, 2, 3} - set(streams))
+
+
+@pytest.mark.parametrize("stream", [None, 1, 2, 0xDEAD])
 def test_device_memory_is_ordered_by_its_owner(array: Array, stream: Any) -> None:
     owner = Orderer(array)
     assert fakes.read(on((2, 0), owner=owner).__dlpack__(stream=stream)).device == (2, 0)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 
 import interop
-from interop._native import CalledStreams
+from interop._native import CalledStreams, make_view
 from interop.testing import assert_identical
 from interop.testing.fakes import (
     EXCHANGE_TYPES,
@@ -287,3 +287,24 @@ def test_old_keywords_are_worked_out_once_a_type() -> None:
         interop.to_numpy(fake)
         assert len(fake.calls) == 1
     assert torch.equal(interop.to_torch(Old(np.arange(3.0))), torch.arange(3.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("device", [(10, 0), (14, 0), (8, 0)], ids=["ROCm", "oneAPI", "Metal"])
+@pytest.mark.parametrize("target", ["numpy", "torch"])
+def test_devices_that_no_loaded_library_works_on_are_described_and_not_entered(
+    device: tuple[int, int], target: str
+) -> None:
+    # Bytes of no device: nothing here may touch them.
+    x = make_view(0x1000, (2, 3), None, (2, 32, 1), device, readonly=False, owner=object(), ordered=False)
+    assert interop.device(x).dlpack == interop.view(x).__dlpack_device__() == device
+    for options in ({}, {"device": "cpu"}, {"copy": True}):
+        plan = interop.explain(x, target, **options)
+        if plan.ok:
+            # Who moves it is looked for when it is moved.
+            assert "device" in options
+        with pytest.raises(interop.DeviceError):
+            interop.convert(x, target, **options)
+    for attribute in ("__array_interface__", "__cuda_array_interface__"):
+        assert not hasattr(x, attribute)
+    with pytest.raises(BufferError):
+        memoryview(x)

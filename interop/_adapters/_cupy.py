@@ -12,7 +12,7 @@ from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
 from interop._adapters import _cupy_cuda
-from interop._adapters._cuda import Loan, guard
+from interop._adapters._cuda import Loan, guard, refuse_forked
 from interop._adapters._cupy_copies import assign, synchronize
 from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
 from interop._adapters._native import HostNative
@@ -119,13 +119,18 @@ class CupyAdapter(CupyStreams):
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array's own attributes."""
         row = BY_NUMPY.get(np.dtype(x.dtype))
+        try:
+            place = device_of_pair(*map(int, x.__dlpack_device__()))
+        except runtime.CUDARuntimeError as err:
+            refuse_forked(self, err)
+            raise
         if row is None:
             msg = f"a cupy array of {x.dtype} is no tensor that other libraries know. Pass x.astype('float32')."
             raise UnsupportedError(msg)
         return Facts(
             framework=self.name,
             dtype=dtype_of_triple(row.code, row.bits, row.lanes),
-            device=device_of_pair(*map(int, x.__dlpack_device__())),
+            device=place,
             shape=x.shape,
             strides=tuple(step // x.itemsize for step in x.strides),
             ptr=x.data.ptr,

@@ -22,6 +22,10 @@ from interop._streams import LEGACY, ORDERED, Stream
 #: Any: to a type checker without a device it is a module that may be missing.
 runtime: Final[Any] = cupy.cuda.runtime
 
+#: CUDA's numbers of errors: the default stream can't join a capture; CUDA can't be started here.
+_CAPTURE_IMPLICIT: Final = 906
+_NOT_INITIALIZED: Final = 3
+
 #: The streams that cupy works on.
 STREAMS: Final = CalledStreams(cupy.cuda.get_current_stream, "ptr")
 
@@ -92,9 +96,19 @@ class CupyStreams:
         with on_device(_index(stream, device)):
             try:
                 return bool(runtime.streamIsCapturing(int(stream)))
-            except runtime.CUDARuntimeError:
-                # The default stream mustn't even be asked while one that waits for it is captured.
-                return True
+            except runtime.CUDARuntimeError as err:
+                if err.status == _CAPTURE_IMPLICIT:
+                    # The default stream mustn't even be asked while one that waits for it is captured.
+                    return True
+                raise stream_error(stream, device, err) from err
+
+    def forked(self) -> bool:
+        """Whether this process was forked from one that had started CUDA, which then refuses every call."""
+        try:
+            runtime.getDeviceCount()
+        except runtime.CUDARuntimeError as err:
+            return bool(err.status == _NOT_INITIALIZED)
+        return False
 
     @guard
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:

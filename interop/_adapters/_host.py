@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
+from interop._adapters._cuda import has_streams, ordered_by_producer
 from interop._devices import CPU
 from interop._native import View, fill_ndarray, make_view, ndarray_from_view, view_from_ndarray
 from interop.protocols import ADAPTER_API, Facts, Limits
@@ -100,9 +101,10 @@ class HostLibrary(HostOnly):
         """Make it readonly, where that can be said; nothing is ever lazy, and there is no graph to detach from."""
         return self.wrap(self.view(x).with_readonly()) if "readonly" in what else x
 
-    def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
-        """Borrow the memory."""
-        return self.view(x)
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory; on a device the array's own ``__dlpack__`` orders it, which knows its library's stream."""
+        view = self.view(x)
+        return ordered_by_producer(view, x, stream) if has_streams(view.device) else view
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
         """Allocate with numpy."""

@@ -7,7 +7,7 @@ where x64 is off (jax#11895), a readonly array is refused (jax#40789), and what 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jax.dlpack import from_dlpack
 
 from interop import _layout
+from interop._adapters._cuda import has_streams
 from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
 from interop._adapters._host import without_odd_strides
 from interop._adapters._native import HostNative
@@ -50,7 +51,7 @@ _BORROWED: Final = _WITH_X64 - _PACKED
 
 
 @cache
-def _limits(alignment: int, devices: int, *, x64: bool) -> Limits:
+def _limits(alignment: int, devices: int, *, x64: bool, fills: Literal["anything", "moved"]) -> Limits:
     dtypes = _WITH_X64 if x64 else _WITHOUT_X64
     off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
     return Limits(
@@ -61,6 +62,7 @@ def _limits(alignment: int, devices: int, *, x64: bool) -> Limits:
         own=_PACKED,
         lacking=dict.fromkeys(_WIDE - dtypes, off),
         devices=devices,
+        fills=fills,
     )
 
 
@@ -79,6 +81,10 @@ def _cast(x: Any, dtype: DType) -> Any:
 
 # Its attributes are made while the program runs.
 _config: Any = jax.config
+
+
+def _exported(x: Any, stream: int | None) -> View:
+    return view_from_dlpack(x, stream=None if stream is None else int(stream))
 
 
 def _x64() -> bool:
@@ -140,7 +146,9 @@ class JaxAdapter(Drafting):
         """Host memory, on one or several devices that jax makes of it, and CUDA where this build has it."""
         alignment = _ALIGNMENTS.get(device_type)
         devices = len(_devices(_NAMES[device_type])) if alignment else 0
-        return _limits(alignment, devices, x64=_x64()) if alignment and devices else None
+        if not alignment or not devices:
+            return None
+        return _limits(alignment, devices, x64=_x64(), fills="anything" if device_type == CPU else "moved")
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the array; nothing waits for its values."""
@@ -155,7 +163,9 @@ class JaxAdapter(Drafting):
             raise UnsupportedError(msg)
         dtype = dtype_of_triple(row.code, row.bits, row.lanes)
         pending: set[Pending] = set()
-        if not x.is_ready():
+        device = _device(x)
+        if device.type_code == CPU and not x.is_ready():
+            # On a GPU the memory is there before the values, and the export orders whoever reads them.
             pending.add("lazy")
         if dtype.name in _PACKED:
             pending.add("encoded")
@@ -166,7 +176,7 @@ class JaxAdapter(Drafting):
         return Facts(
             framework=self.name,
             dtype=dtype,
-            device=_device(x),
+            device=device,
             shape=x.shape,
             strides=strides,
             ptr=ptr,
@@ -184,12 +194,24 @@ class JaxAdapter(Drafting):
 
     def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
         """Borrow the memory; what the View holds keeps it also where the array is deleted, or donated."""
-        return x.view if isinstance(x, Draft) else view_from_dlpack(x, stream=stream)
+        return x.view if isinstance(x, Draft) else _exported(x, stream)
 
     def wrap(self, view: View, /) -> Any:
         """Make an array on the View's memory."""
         # It asks for a legacy capsule, which can't say readonly, and jax writes to no array.
         return from_dlpack(without_odd_strides(view.with_readonly(False) if view.readonly else view))
+
+    def fill(self, draft: Draft, src: View) -> None:
+        """Write values of another framework; those on a GPU jax takes as its own array first, and the host waits.
+
+        Only memory that no loaded framework can copy, and what goes from one GPU to another, comes this way.
+        """
+        if not has_streams(src.device):
+            super().fill(draft, src)
+            return
+        moved = jax.device_put(_cast(self.wrap(src), draft.dtype), _native_device(draft.device))
+        # The source may be written, or be gone, when the call has returned, and jax's streams can't be waited for.
+        draft.made = jax.block_until_ready(jnp.array(moved, copy=True))
 
     def fresh(self, x: Any, draft: Draft) -> Any:
         """Cast and move with jax's own operations; a plain copy is made in memory, since jax's own may alias."""

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 import paddle
 
 from interop import _layout
+from interop._adapters._cuda import has_streams
 from interop._adapters._drafts import Draft, Drafting
 from interop._adapters._host import copy_values, without_odd_strides
 from interop._adapters._native import HostNative
 from interop._devices import CPU
 from interop._native import (
     ExchangeAPI,
+    ExchangeStreams,
     View,
     ndarray_from_view,
     view_from_dlpack,
     view_from_ndarray,
 )
+from interop._streams import ORDERED, Stream
 from interop.errors import InteropError, UnsupportedError
 from interop.protocols import ADAPTER_API, Facts, Limits
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from interop._devices import Device
     from interop._dtypes import DType
 
 #: What it exchanges; paddle.uint16 is its older name of bfloat16, and its real uint16 prints as that.
@@ -59,6 +63,9 @@ _LIMITS: Final = Limits(
 #: Its PaddleDeleterManager calls a deleter under its mutex, which every release of imported memory takes: a deleter
 #: that releases such a tensor waits for ever (seen in 3.3.1).
 _API: Final = ExchangeAPI.of(paddle.Tensor, deletes_under_lock=True)
+
+#: The streams that it works on; none before it has an exchange API that tells.
+_STREAMS: Final = None if _API is None else ExchangeStreams.of(_API)
 
 #: What stands for a tensor while a static program is built.
 _SYMBOLS: Final = tuple(tp for tp in (getattr(paddle.base.libpaddle.pir, "Value", None),) if tp is not None)
@@ -127,9 +134,19 @@ class PaddleAdapter(Drafting):
             return self.written(x)
         return x.detach() if "detach" in what else x
 
-    def export(self, x: Any, _facts: Facts, _stream: Any, /) -> View:
-        """Borrow the memory, which the View holds also where the tensor is given another."""
-        return x.view if isinstance(x, Draft) else _export(x)
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory, which the View holds also where the tensor is given another; nothing is ordered."""
+        if isinstance(x, Draft):
+            return x.view
+        view = _export(x)
+        # The owner of a capsule would be asked for the order, and paddle's has none.
+        return view.with_owner((view.owner,), ordered=stream == ORDERED) if has_streams(view.device) else view
+
+    def current_stream(self, device: Device, /) -> Stream | None:
+        """The stream that paddle works on, on a CUDA device: others are made to wait for it."""
+        if _STREAMS is None or not has_streams(device):
+            return None
+        return Stream(_STREAMS(device.index), device)
 
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from interop._adapters._cuda import Loan, guard, has_streams
+from interop._adapters._cuda import Described, has_streams
 from interop._adapters._native import HostNative
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
@@ -29,7 +29,7 @@ from interop._native import (
     view_from_cuda_array_interface,
     view_from_dlpack,
 )
-from interop._streams import LEGACY, ORDERED, Stream, current_stream_of
+from interop._streams import LEGACY, Stream, current_stream_of
 from interop._words import exact_int, module_of, name_of, said, short_name_of
 from interop.errors import DeviceError, UnsupportedError, with_article
 from interop.protocols import Facts
@@ -46,18 +46,19 @@ _CAPSULE: Final = type(View.__dlpack_c_exchange_api__)
 class Request(NamedTuple):
     """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer.
 
-    `worker` is the adapter that works on its device, whose current stream is meant where none is named; without one
-    device memory is left unordered.
+    `worker` is the adapter that works on its device, which finds the memory there, and whose current stream is meant
+    where none is named; without one, or where it isn't to be `ordered`, device memory is left as it is.
     """
 
     to_host: bool = False
     stream: Stream | None = None
     copy: bool | None = None
     worker: Adapter | None = None
+    ordered: bool = True
 
     def reader(self, device: Device) -> Stream | None:
         """The stream that device memory is to be ordered on."""
-        if self.stream is not None or self.worker is None:
+        if self.stream is not None or self.worker is None or not self.ordered:
             return self.stream
         return current_stream_of(self.worker, device)
 
@@ -103,20 +104,14 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
     # Before version 3 the interface says nothing of streams: the work may be queued on any.
     unknown = (exact_int(dict.get(described, "version")) or 0) < _STREAMS_SINCE
     home = Stream(LEGACY if unknown or named is None else named, device)
-    if reader is not None and reader != ORDERED and (unknown or named is not None):
-        order_after_interface(worker, device, None if unknown else home, reader)
-    loan = Loan(owner, device, worker, (home,))
+    loan = Described(owner, device, worker, (home,))
+    loan.waits, loan.named = unknown or named is not None, None if unknown else home
+    if reader is not None:
+        loan.order(reader)
     return view.with_device(CUDA, device.index).with_owner(loan, ordered=reader is not None)
 
 
 _STREAMS_SINCE: Final = 3
-
-
-@guard
-def order_after_interface(worker: Adapter, device: Device, before: int | None, reader: int) -> None:
-    """Have the reader's stream wait for the one that an interface names; for all of the device where that is None."""
-    if before != reader:
-        worker.order(device, before, reader)
 
 
 def _from_interface(x: Any, _request: Request) -> View:

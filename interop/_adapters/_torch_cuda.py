@@ -16,6 +16,7 @@ from interop._adapters._cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
 from interop._native import CalledStreams, CurrentStream, ExchangeAPI, ExchangeStreams, Streams
 from interop._streams import LEGACY, ORDERED, Stream
+from interop._words import text_of
 
 #: Since torch 2.10.
 API: Final = ExchangeAPI.of(torch.Tensor)
@@ -51,6 +52,9 @@ _own: Final[dict[tuple[int, int], Any]] = {}
 
 #: Streams that are never destroyed, as those that torch reads on.
 _readers: Final[dict[tuple[int, int], Stream]] = {}
+
+#: What CUDA says of the default stream while a stream that waits for it is captured.
+_CAPTURE_IMPLICIT: Final = "legacy stream depend on a capturing blocking stream"
 
 #: How many streams stand in for foreign ones on each device, and their priority, which hardly anybody asks for: torch
 #: deals the streams of a priority out in turn, so that others may get the same ones.
@@ -114,8 +118,18 @@ class TorchStreams:
     @guard
     def capturing(self, device: Device, stream: int, /) -> bool:
         """Make the stream current and ask: torch has no other way."""
-        with torch.cuda.stream(stream_object(stream, device)):
-            return bool(torch.cuda.is_current_stream_capturing())
+        try:
+            with torch.cuda.stream(stream_object(stream, device)):
+                return bool(torch.cuda.is_current_stream_capturing())
+        except RuntimeError as err:
+            if _CAPTURE_IMPLICIT in text_of(err):
+                # The default stream mustn't even be asked while one that waits for it is captured.
+                return True
+            raise stream_error(stream, device, err) from err
+
+    def forked(self) -> bool:
+        """Whether this process was forked from one that had started CUDA, which torch then refuses to start again."""
+        return bool(torch.cuda._is_in_bad_fork())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - nothing public tells
 
     def retain(self, memory: Any, stream: int, /) -> tuple[int, ...]:
         """Tell torch's allocator who reads a block; of memory that isn't its own, torch's streams wait themselves."""
@@ -224,8 +238,9 @@ def bridge(stream: int, device: Device) -> Any:
     """A stream of torch's own that stands for a foreign one.
 
     torch records an event on each stream that ``record_stream`` has named, when it frees the block. A foreign stream
-    may have been destroyed by then, which was seen to abort the process. This one never is: it waits for the foreign
-    stream when the memory is given back, while that one is still kept alive.
+    may have been destroyed by then, which was seen to abort the process, or be captured by another library, after which
+    torch's allocator refuses every call. This one never is: it waits for the foreign stream when the memory is given
+    back, while that one is still kept alive.
     """
     key = (device.index, -1 - (int(stream) >> 6) % _BRIDGES)
     if key not in _own:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tvm_ffi
 
+from interop._adapters._cuda import has_streams
 from interop._adapters._host import HostLibrary
 from interop._adapters._native import HostNative
+from interop._devices import CUDA
 from interop._dtypes import ROWS
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_dlpack
+from interop._streams import ORDERED, Stream
 from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from interop._devices import Device
+    from interop.protocols import Facts
 
 _BYTE: Final = 8
 
@@ -44,6 +52,8 @@ class TvmFfiAdapter(HostLibrary):
         readonly="drops",
     )
 
+    _on_cuda = replace(room, fills="nothing")
+
     def claims(self, tp: type, /) -> bool:
         """Tensors of every subclass."""
         return issubclass(tp, tvm_ffi.Tensor)
@@ -65,15 +75,44 @@ class TvmFfiAdapter(HostLibrary):
             owner=x,
         )
 
+    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+        """Borrow the memory; the tensor's own ``__dlpack__`` takes a stream and orders nothing."""
+        view = self.view(x)
+        # Not the tensor itself as the owner: it would be asked for the order.
+        return view.with_owner((x,), ordered=stream == ORDERED) if has_streams(view.device) else view
+
+    def current_stream(self, device: Device, /) -> Stream | None:
+        """The stream that functions of tvm_ffi work on, on a CUDA device: others are made to wait for it."""
+        if not has_streams(device):
+            return None
+        return Stream(tvm_ffi.get_raw_stream(tvm_ffi.device("cuda", device.index)), device)
+
+    def limits(self, device_type: int, /) -> Limits | None:
+        """Host memory, and CUDA memory that somebody else has filled."""
+        return self._on_cuda if device_type == CUDA else super().limits(device_type)
+
     def wrap(self, view: View, /) -> Any:
         """Make a tensor on the View's memory."""
-        return tvm_ffi.from_dlpack(view)
+        return tvm_ffi.from_dlpack(view if view.device.is_host else _Ready(view))
 
     def native_device(self, device: Any, /) -> tuple[int, int] | None:
         """Return the pair of a ``tvm_ffi.Device``; its element types are strings, spelled as ours."""
         if not isinstance(device, tvm_ffi.Device):
             return None
         return int(device.dlpack_device_type()), int(device.index)
+
+
+class _Ready:
+    """Device memory that is ordered already: tvm_ffi asks for no stream, which would stand for the default one."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.view.__dlpack__(stream=ORDERED, max_version=options.get("max_version"))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.view.__dlpack_device__()
 
 
 #: Before 2.2.5 all that numpy imports is readonly.

@@ -31,10 +31,10 @@ from interop._native._interfaces import (
 )
 from interop._native._keeping import Keeper
 from interop._native._lending import ArrayLender, ArrayTaker, ExchangeLender, ExchangeTaker, Lender, Taker
-from interop._native._loans import CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
+from interop._native._loans import FORKED, CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
 from interop._native._lookup import find
 from interop._native._ndarray import lasting, ndarray_from_view, view_from_ndarray
-from interop._native._negotiate import view_from_dlpack
+from interop._native._negotiate import order, view_from_dlpack
 from interop._native._ops import (
     CallOp,
     CopyToExchangeOp,
@@ -61,6 +61,7 @@ from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Write
 __all__ = [
     "CONTAINER",
     "FOREIGN",
+    "FORKED",
     "KEEP",
     "LEAF",
     "OWN",
@@ -150,6 +151,7 @@ __all__ = [
     "ndarray_from_view",
     "note",
     "of_kind",
+    "order",
     "peek_capsule",
     "permit",
     "run_apart_by",

@@ -142,6 +142,9 @@ class Parts:
             readonly = bool(readonly)
         except Exception as err:
             raise UnsupportedError(f"the {self.name} has no pair of a pointer and readonly: {shown(self.data)}.") from err
+        if address is None and 0 in self.shape:
+            # Of no elements there is no address (cupy#2104).
+            address = 0
         return self.integers((address,), "pointer")[0], readonly
 
     def parse(self, typestr):

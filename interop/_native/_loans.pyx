@@ -15,6 +15,8 @@ from interop._native._calls cimport Py_TYPE, vectorcall
 from interop._native._import cimport ExchangeAPI
 from interop._native.dlpack cimport kDLCUDA
 
+from interop.errors import DeviceError
+
 cdef extern from "Python.h":
     ctypedef struct TypeSlots "PyTypeObject":
         void* tp_init
@@ -42,6 +44,31 @@ cdef int watch_forks() except -1:
         _watching = True
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_note_fork)
+    return 0
+
+
+FORKED = (
+    "this process was forked from one that had started CUDA, which doesn't exist in such a child. Start processes by "
+    "multiprocessing's \"spawn\" or \"forkserver\", or fork before the first call of CUDA."
+)
+
+
+cdef int refuse_child(object streams) except -1:
+    """Refuse to lend in a child of a process that had started CUDA; one that was forked before may.
+
+    Raises
+    ------
+    DeviceError
+    """
+    global _forks
+    if not _watching:
+        watch_forks()
+        # The parent lent nothing before it forked, so only the framework knows whether it had started CUDA.
+        forked = getattr(streams, "forked", None)
+        if forked is not None and forked():
+            _forks += 1
+    if _forks:
+        raise DeviceError(FORKED)
     return 0
 
 
@@ -75,6 +102,11 @@ cdef class ExchangeStreams(Streams):
         if api.api.current_work_stream == NULL:
             raise TypeError("this exchange API knows no streams")
         self.api = api
+
+    @staticmethod
+    def of(ExchangeAPI api not None):
+        """The streams of an exchange API, or None where it knows none."""
+        return None if api.api.current_work_stream == NULL else ExchangeStreams(api)
 
     cdef uintptr_t handle(self, int index) except 0:
         cdef void* stream = NULL
@@ -168,8 +200,8 @@ cdef class Loan:
         self.asks = homes is None
         self.homes = () if homes is None else homes
         self.readers = readers
-        if not _watching:
-            watch_forks()
+        if not _watching or _forks:
+            refuse_child(streams)
         self.forks = _forks
         if len(_postponed):
             self.settle_postponed()
@@ -238,7 +270,7 @@ cdef object new_loan(type cls, object memory, object device, object streams, tup
     loan.asks = False
     loan.homes = there
     loan.readers = there
-    if not _watching:
-        watch_forks()
+    if not _watching or _forks:
+        refuse_child(streams)
     loan.forks = _forks
     return loan

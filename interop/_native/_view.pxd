@@ -28,6 +28,7 @@ cdef class View:
     cdef bint wants_host(self, dl_device, bint copy) except -1
     cdef object capsule(self, stream, max_version, dl_device, copy)
     cdef int order(self, stream) except -1
+    cdef object ordered_on(self)
     cdef View copy(self)
     cdef dict interface(self, address)
 

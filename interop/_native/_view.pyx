@@ -32,6 +32,7 @@ from interop._native.dlpack cimport (
     kDLFloat,
     kDLInt,
     kDLMetal,
+    kDLROCM,
     kDLUInt,
 )
 
@@ -80,6 +81,15 @@ cdef dict _FORMATS = {
     (kDLFloat, 64): b"d",
     (kDLComplex, 64): b"Zf",
     (kDLComplex, 128): b"Zd",
+}
+
+# What DLPack disallows as the stream of a device, and what to pass instead: 0 is either default stream of CUDA, and the
+# only one of ROCm, where 1 and 2 mean nothing.
+cdef dict _NO_STREAMS = {kDLCUDA: (0,), kDLCUDAManaged: (0,), kDLROCM: (1, 2)}
+cdef dict _INSTEAD = {
+    kDLCUDA: "pass 1 for the legacy default stream, or 2 for the thread's own",
+    kDLCUDAManaged: "pass 1 for the legacy default stream, or 2 for the thread's own",
+    kDLROCM: "pass 0 for the default stream",
 }
 
 # Kinds of the array interfaces' type strings, which express the same elements.
@@ -347,6 +357,8 @@ cdef class View:
             raise BufferError(f"stream={shown(stream)} is no handle of a stream") from err
         if host_accessible(here) and here != kDLCUDAManaged:
             raise BufferError(f"host memory has no streams: stream={shown(stream)}")
+        if stream is not None and here in _NO_STREAMS and stream in _NO_STREAMS[here]:
+            raise BufferError(f"stream={shown(stream)} is ambiguous on {self.device}, and DLPack disallows it: {_INSTEAD[here]}")
         if isinstance(self.owner, View):
             # No capsule of it: a readonly View has no legacy one.
             return (<View> self.owner).order(stream)
@@ -393,8 +405,16 @@ cdef class View:
             # A stream of None would say that nobody need wait.
             raise AttributeError("this View isn't ordered on any stream: make it by interop.view(x, stream=...)")
         described = self.interface(<uintptr_t> self.tensor.data if self.size_() else 0)
-        described["stream"] = None
+        # Whoever works on another stream waits for the one that this was ordered on; None says that nobody need wait.
+        described["stream"] = self.ordered_on()
         return described
+
+    cdef object ordered_on(self):
+        """The stream that device memory is ordered on, as its owner tells; None where the caller said that it is."""
+        owner = self.owner
+        while type(owner) is View:
+            owner = (<View> owner).owner
+        return getattr(owner, "ordered_on", None)
 
     cdef dict interface(self, address):
         kind = _KINDS.get(self.tensor.dtype.code)

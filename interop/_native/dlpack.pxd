@@ -11,6 +11,7 @@ cdef enum DLDeviceType:
     kDLCUDA = 2
     kDLCUDAHost = 3
     kDLMetal = 8
+    kDLROCM = 10
     kDLROCMHost = 11
     kDLCUDAManaged = 13
 

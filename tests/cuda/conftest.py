@@ -107,7 +107,7 @@ def devices(torch: Any) -> range:
     return range(torch.cuda.device_count())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_devices(devices: range) -> tuple[int, int]:
     """Two devices, where there are so many."""
     if len(devices) < 2:

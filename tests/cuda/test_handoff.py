@@ -379,8 +379,25 @@ def test_an_interface_is_found_on_its_own_device(cupy: Any, two_devices: tuple[i
     assert index(interop.to_torch(Interface(array))) == two_devices[1]
     assert index(interop.to_cupy(Interface(array))) == two_devices[1]
     assert interop.to_numpy(Interface(array), device="cpu").tolist() == [0, 1, 2]
-    empty = Interface(on("cupy", np.zeros((0, 3))))
-    assert interop.to_torch(empty).shape == (0, 3)
+    there = f"cuda:{two_devices[1]}"
+    alone = Interface(array, stream=None)
+    assert interop.device(alone) == interop.view(alone).device == interop.view(alone, stream=1).device == there
+    assert interop.view(alone).__dlpack_device__() == (2, two_devices[1])
+    assert not interop.view(alone).ordered
+    # A View of it orders after the stream that the interface names, whatever the framework that helps works on.
+    with cupy.cuda.Device(two_devices[1]):
+        late = cupy.cuda.Stream(non_blocking=True)
+        behind_it = behind(late, cupy, np.arange(8.0))
+        assert cupy.from_dlpack(interop.view(Interface(behind_it, stream=late.ptr))).get().tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("target", FRAMEWORKS)
+@pytest.mark.parametrize("pointer", [0, None])
+def test_an_interface_of_no_elements_needs_no_address(target: str, pointer: int | None, cupy: Any) -> None:
+    empty = Interface(on("cupy", np.zeros((0, 3))), data=(pointer, False))
+    assert interop.convert(empty, target).shape == (0, 3)
+    with pytest.raises(interop.UnsupportedError, match="pointer"):
+        interop.convert(Interface(on("cupy", np.zeros(3)), data=(None, False)), target)
 
 
 def test_a_dlpack_producer_gets_our_stream_on_its_own_device(

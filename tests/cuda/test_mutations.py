@@ -57,6 +57,10 @@ def always(value: Any) -> Callable[[Any], Any]:
     return lambda _guard: lambda *_arguments, **_keywords: value
 
 
+def unordered(_ordered_by: Any) -> Any:
+    return lambda view, *_arguments: view.with_owner(view.owner, ordered=True)
+
+
 def same_device(_guard: Any) -> Any:
     return lambda _index: contextlib.nullcontext()
 
@@ -136,9 +140,12 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
     ("interop._adapters._cuda", "order_after_producer"): Mutant(
         nothing, ("torch_to_cupy", "cupy_to_torch", "a_view_handed_on", "a_named_stream_for_a_transfer")
     ),
-    ("interop._adapters._protocol", "order_after_interface"): Mutant(
+    ("interop._adapters._cuda", "order_after_interface"): Mutant(
         nothing, ("interface_with_a_stream", "old_interface", "old_interface_to_cupy")
     ),
+    ("interop._adapters._cuda", "ordered_by_producer"): Mutant(unordered, ("a_library_that_orders_by_itself",)),
+    ("interop._adapters._cuda", "ordered_by_worker"): Mutant(unordered, ("a_library_that_names_its_stream",)),
+    ("interop._adapters._cuda", "refuse_half_captured"): Mutant(nothing, ("a_handoff_across_a_capture",), apart=True),
     (TORCH, "own_stream"): Mutant(whatever_stream, ("torch_to_cupy",)),
     (CUPY, "works_on"): Mutant(always(True), ("cupy_to_torch",)),
     (TORCH, "record"): Mutant(

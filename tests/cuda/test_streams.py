@@ -58,7 +58,11 @@ def test_on_a_stream_that_both_use_nothing_waits(
                 y = hand_over(x)
                 z = hand_over(x, stream=stream)
             assert interop.shares_memory(y, z)
-            del x, y, z
+            # Of its own streams torch's allocator knows by itself who reads a block; of others an event tells it, for each.
+            events = 2 * (framework == "torch" and stream is not side_stream)
+            with costs(record=events, wait=events):
+                del y, z
+            del x
 
 
 @pytest.mark.sim_only
@@ -192,6 +196,30 @@ def test_each_thread_has_streams_of_its_own(torch: Any, cupy: Any) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+# -- what a View says of its stream -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framework", ["torch", "cupy"])
+def test_an_ordered_view_names_the_stream_that_it_is_ordered_on(
+    framework: str, side_stream: Any, cupy_stream: Any, cupy: Any
+) -> None:
+    x = on(framework)
+    for stream in (side_stream, cupy_stream, 1):
+        named = interop.view(x, stream=stream).__cuda_array_interface__["stream"]
+        assert named == getattr(stream, "ptr", getattr(stream, "cuda_stream", stream))
+    # Nobody need wait: the caller said so.
+    assert interop.view(x, stream=-1).__cuda_array_interface__["stream"] is None
+    with pytest.raises(AttributeError, match="isn't ordered"):
+        _ = interop.view(x).__cuda_array_interface__
+    v = interop.view(x, stream=cupy_stream)
+    # Whoever else it is ordered on, that one stays true; and through another View of it too.
+    v.__dlpack__(stream=1)
+    for view in (v, interop.view(v), v.with_readonly()):
+        assert view.__cuda_array_interface__["stream"] == cupy_stream.ptr
+    with pytest.raises(BufferError, match=r"stream=0 is ambiguous on cuda:0.*pass 1"):
+        interop.view(x).__dlpack__(stream=0)
 
 
 # -- interleavings -----------------------------------------------------------------------------------------------------

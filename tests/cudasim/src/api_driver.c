@@ -16,6 +16,7 @@ static CUresult driver_leave(cudaError_t error) {
 
 #define DRIVER_ENTER()                                \
     do {                                              \
+        if (!sim_start()) return CUDA_ERROR_NOT_INITIALIZED; \
         sim_lock();                                   \
         self.call = __func__;                         \
     } while (0)
@@ -47,7 +48,7 @@ CUresult cuGetErrorString(CUresult error, const char **text) {
 
 CUresult cuInit(unsigned flags) {
     (void)flags;
-    return CUDA_SUCCESS;
+    return sim_start() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
 }
 
 CUresult cuDriverGetVersion(int *version) {

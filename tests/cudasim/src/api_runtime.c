@@ -66,11 +66,13 @@ cudaError_t cudaGetLastError(void) {
 /* -- devices --------------------------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count) {
+    if (!sim_start()) return sim_fail(cudaErrorInitializationError);
     *count = settings.devices;
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device) {
+    if (!sim_start()) return sim_fail(cudaErrorInitializationError);
     *device = self.device;
     return cudaSuccess;
 }

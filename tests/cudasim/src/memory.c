@@ -292,6 +292,24 @@ static void *map_or_die(void *at, size_t size, int protection, int flags, int fi
     return got;
 }
 
+/* A device's bytes, in a new file: where they are mapped already, in place of the old one. */
+static void map_bytes(arena *a) {
+    a->file = memfd_create("cudasim", MFD_CLOEXEC);
+    if (a->file < 0 || ftruncate(a->file, ARENA_SIZE)) {
+        fprintf(stderr, "cudasim: no memory file: %s\n", strerror(errno));
+        exit(2);
+    }
+    a->bytes = map_or_die(a->bytes, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (a->bytes ? MAP_FIXED : 0), a->file);
+    madvise(a->bytes, ARENA_SIZE, MADV_DONTDUMP);
+}
+
+void memory_in_child(void) {
+    for (int d = 0; d < settings.devices; d++) {
+        close(arenas[d].file);
+        map_bytes(&arenas[d]);
+    }
+}
+
 void memory_init(void) {
     for (int i = 0; i <= HOST_ARENA; i++) {
         if (i >= settings.devices && i != HOST_ARENA) continue;
@@ -301,13 +319,8 @@ void memory_init(void) {
         map_or_die((void *)a->base, ARENA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1);
         a->bytes = (char *)a->base;
         if (i == HOST_ARENA) continue;
-        a->file = memfd_create("cudasim", MFD_CLOEXEC);
-        if (a->file < 0 || ftruncate(a->file, ARENA_SIZE)) {
-            fprintf(stderr, "cudasim: no memory file: %s\n", strerror(errno));
-            exit(2);
-        }
-        a->bytes = map_or_die(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, a->file);
-        madvise(a->bytes, ARENA_SIZE, MADV_DONTDUMP);
+        a->bytes = NULL;
+        map_bytes(a);
         usage[i].capacity = settings.memory;
     }
     void *frame;

@@ -17,7 +17,7 @@ struct counters counters;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed; /* made by read_settings: it goes by the monotonic clock */
-static volatile bool forked;
+static volatile bool started, forked;
 
 /* -- the lock ------------------------------------------------------------------------------------------------------------------ */
 
@@ -41,9 +41,15 @@ cudaError_t sim_fail(cudaError_t error) {
     return error;
 }
 
+/* The first call of a process starts CUDA. A child that was forked after that has neither our threads nor, maybe, a lock that anybody will
+ * give back, and CUDA doesn't work there either; one that was forked before has a CUDA of its own. */
+bool sim_start(void) {
+    if (!forked) started = true;
+    return !forked;
+}
+
 cudaError_t sim_enter(const char *call) {
-    /* A forked child has neither our threads nor, maybe, a lock that anybody will give back. CUDA doesn't work there either. */
-    if (forked) return sim_fail(cudaErrorInitializationError);
+    if (!sim_start()) return sim_fail(cudaErrorInitializationError);
     sim_lock();
     self.call = call;
     if (self.in_host_function) return sim_leave(misuse(cudaErrorNotPermitted, "called from a host function of a stream"));
@@ -79,7 +85,24 @@ static int choice(const char *name, const char *const *choices, int count, int o
     exit(2);
 }
 
-static void in_forked_child(void) { forked = true; }
+static void make_condition(void) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+static void in_forked_child(void) {
+    if (started) {
+        forked = true;
+        return;
+    }
+    pthread_mutex_init(&mutex, NULL);
+    make_condition();
+    memory_in_child();
+    streams_in_child();
+}
 
 __attribute__((constructor)) static void load(void) {
     static const char *const modes[] = {"eager", "lazy", "thread"};
@@ -92,11 +115,7 @@ __attribute__((constructor)) static void load(void) {
     settings.stuck_s = from_environment("CUDASIM_STUCK_S", 1, 86400, settings.stuck_s);
     settings.emulate = choice("CUDASIM_KERNELS", kernels, 2, settings.emulate);
 
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    make_condition();
     pthread_atfork(NULL, NULL, in_forked_child);
     memory_init();
     streams_init();

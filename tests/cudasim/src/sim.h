@@ -48,6 +48,7 @@ typedef struct {
 
 extern _Thread_local thread_state self;
 
+bool sim_start(void);                    /* CUDA is used: false in a child that was forked after it was first */
 cudaError_t sim_enter(const char *call); /* takes the lock, unless it gives an error */
 cudaError_t sim_leave(cudaError_t error);
 cudaError_t sim_fail(cudaError_t error); /* sets the thread's last error; without the lock */
@@ -121,6 +122,7 @@ region region_2d(const void *start, size_t width, size_t pitch, size_t rows);
 bool regions_overlap(region a, region b);
 
 void memory_init(void);
+void memory_in_child(void); /* of its own, where nothing has been allocated */
 cudaError_t device_allocate(void **out, size_t size, int device, bool stream_ordered);
 cudaError_t host_allocate(void **out, size_t size, int kind, unsigned flags);
 cudaError_t host_register(void *start, size_t size, unsigned flags);
@@ -245,6 +247,7 @@ void *handle_new(uint32_t magic);
 void *handle_find(const void *pointer, uint32_t magic, const char *what); /* NULL, and a finding: none such, or destroyed */
 
 void streams_init(void);
+void streams_in_child(void);
 stream *first_stream(void);
 bool is_blocking(const stream *s);                  /* ordered against the legacy default stream */
 stream *find_stream(cudaStream_t handle);           /* the default streams, too, by their small numbers; NULL, and a finding: none such */

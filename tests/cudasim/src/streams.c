@@ -291,10 +291,11 @@ static void *run_what_is_due(void *nothing) {
     return nothing;
 }
 
+static bool runs_what_is_due;
+
 static void start_mode(void) {
-    static bool started;
-    if (settings.mode == CUDASIM_THREAD && !started) {
-        started = true;
+    if (settings.mode == CUDASIM_THREAD && !runs_what_is_due) {
+        runs_what_is_due = true;
         start_thread(run_what_is_due);
     }
 }
@@ -511,6 +512,11 @@ void streams_init(void) {
         legacy[d] = new_stream(d, cudaStreamDefault, 0);
         legacy[d]->legacy = true;
     }
+    start_mode();
+}
+
+void streams_in_child(void) {
+    runs_what_is_due = false;
     start_mode();
 }
 

@@ -21,6 +21,7 @@ from interop._doors import (
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import View
+from interop._pack import join, pack, split, unpack
 from interop._plan import Plan, Step
 from interop._registry import AdapterInfo, adapters, register
 from interop._streams import Stream, current_stream, use_stream
@@ -61,8 +62,11 @@ __all__ = [
     "empty_aligned",
     "explain",
     "framework",
+    "join",
+    "pack",
     "register",
     "shares_memory",
+    "split",
     "to_array_api_strict",
     "to_cupy",
     "to_dpnp",
@@ -75,6 +79,7 @@ __all__ = [
     "to_torch",
     "to_tvm_ffi",
     "to_warp",
+    "unpack",
     "use_stream",
     "view",
 ]

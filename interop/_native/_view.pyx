@@ -41,7 +41,7 @@ from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop._native._lookup import find
 from interop._words import said, shown
-from interop.errors import DeviceError, UnsupportedError
+from interop.errors import CopyError, DeviceError, UnsupportedError
 
 cdef extern from *:
     """
@@ -124,6 +124,8 @@ cdef class View:
         Whether the layout is C order.
     extent : tuple of int
         Lowest and highest byte address, half-open.
+    bytes : memoryview
+        Host memory in C order as bytes, of every element type.
     owner : object
         What keeps the memory alive.
     ordered : bool
@@ -229,6 +231,38 @@ cdef class View:
         reach(&self.tensor, &low, &high)
         start = <uintptr_t> self.tensor.data
         return (start + low * itemsize, start + high * itemsize)
+
+    @property
+    def bytes(self):
+        """The memory as a memoryview of format ``B``, whatever the element type: bfloat16 and float8 have no format.
+
+        Raises
+        ------
+        DeviceError
+            If the host can't read the memory.
+        CopyError
+            If it isn't in C order.
+        """
+        if not host_accessible(self.tensor.device.device_type):
+            raise DeviceError(
+                f"bytes are read by the host, and this is on {self.device}: interop.to_numpy(x, device='cpu') moves it there."
+            )
+        if not follows_c(&self.tensor):
+            raise CopyError(
+                f"bytes are memory in C order, and {self.shape} with strides {self.strides} isn't: "
+                "interop.view(interop.to_numpy(x, order='C')).bytes copies."
+            )
+        return memoryview(
+            make_view(
+                <uintptr_t> self.tensor.data,
+                (self.size_() * self.itemsize_(),),
+                None,
+                (kDLUInt, 8, 1),
+                (kDLCPU, 0),
+                readonly=self.flags & FLAG_READ_ONLY != 0,
+                owner=self,
+            )
+        )
 
     def with_readonly(self, bint readonly=True, /):
         """The same memory, readonly or not."""

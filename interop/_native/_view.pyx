@@ -252,17 +252,17 @@ cdef class View:
                 f"bytes are memory in C order, and {self.shape} with strides {self.strides} isn't: "
                 "interop.view(interop.to_numpy(x, order='C')).bytes copies."
             )
-        return memoryview(
-            make_view(
-                <uintptr_t> self.tensor.data,
-                (self.size_() * self.itemsize_(),),
-                None,
-                (kDLUInt, 8, 1),
-                (kDLCPU, 0),
-                readonly=self.flags & FLAG_READ_ONLY != 0,
-                owner=self,
-            )
-        )
+        cdef View flat = empty_view(1, self)
+        flat.tensor.data = self.tensor.data
+        flat.tensor.device.device_type = kDLCPU
+        flat.tensor.dtype.code = kDLUInt
+        flat.tensor.dtype.bits = 8
+        flat.tensor.dtype.lanes = 1
+        flat.tensor.shape[0] = self.size_() * self.itemsize_()
+        flat.tensor.strides[0] = 1
+        flat.flags = self.flags & FLAG_READ_ONLY
+        flat.tensor.device.device_id = 0
+        return memoryview(flat)
 
     def with_readonly(self, bint readonly=True, /):
         """The same memory, readonly or not."""

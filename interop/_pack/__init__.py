@@ -182,7 +182,13 @@ def unpack(
         data = memoryview(header).cast("B")
     except (TypeError, ValueError) as err:
         bad(f"it is no bytes ({said(err)})")
-    read = load(data)
+    return unpack_read(load(data), buffers, to, absent, options)
+
+
+def unpack_read(
+    read: Header, buffers: Iterable[Any], to: str | ModuleType | None, absent: Absent, options: ConvertOptions
+) -> Any:
+    """What :func:`unpack` does, with a header that has been read."""
     found = memories(read, buffers)
     targets = [framework_for(leaf, absent) if to is None else to for leaf in read.leaves]
     realign(read, found)

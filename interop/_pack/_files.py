@@ -6,7 +6,7 @@ from typing import Any
 
 from interop._aligned import ALIGNMENT, empty_aligned
 from interop._native import view_from_ndarray
-from interop._pack._header import bad, length, load
+from interop._pack._header import Header, bad, length, load
 from interop._words import said
 
 
@@ -106,6 +106,18 @@ def split(data: Any, /) -> tuple[memoryview, list[memoryview]]:
     >>> [b.nbytes for b in buffers]
     [24]
     """
+    header, _, buffers = parted(data)
+    return header, buffers
+
+
+def parted(data: Any) -> tuple[memoryview, Header, list[memoryview]]:
+    """A block's header, what that says, and the buffers; it is read once.
+
+    Raises
+    ------
+    UnsupportedError
+        As :func:`split` does.
+    """
     try:
         block = memoryview(data).cast("B")
     except (TypeError, ValueError) as err:
@@ -114,10 +126,11 @@ def split(data: Any, /) -> tuple[memoryview, list[memoryview]]:
     if end > block.nbytes:
         bad(f"it should have {end} bytes and has {block.nbytes}")
     header = block[:end]
+    read = load(header)
     at, buffers = up(end), list[memoryview]()
-    for size in load(header).sizes:
+    for size in read.sizes:
         if at + size > block.nbytes:
             bad(f"a buffer ends at byte {at + size} of {block.nbytes}")
         buffers.append(block[at : at + size])
         at += up(size)
-    return header, buffers
+    return header, read, buffers

@@ -45,6 +45,22 @@ class Leaf(NamedTuple):
     readonly: bool
     grad: bool = False
 
+    @classmethod
+    def checked(
+        cls, dtype: Any, shape: Any, strides: Any, size: int, offset: int = 0, *, readonly: bool = False
+    ) -> Leaf:
+        """A leaf alone on a buffer of `size` bytes, which another process said.
+
+        Raises
+        ------
+        UnsupportedError
+            If it can't be.
+        """
+        row = {"dtype": dtype, "shape": list(shape), "buffer": 0, "offset": offset, "framework": "", "device": "cpu"}
+        if strides is not None:
+            row["strides"] = list(strides)
+        return _leaf(row | {"readonly": readonly}, [size])
+
 
 class Header(NamedTuple):
     """What a header says: the tree as nodes, its leaves, and how many bytes each buffer has."""

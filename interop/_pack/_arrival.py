@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from interop import _rows
+from interop._aligned import aligned
 from interop._convert import convert
 from interop._devices import CPU
 from interop._dtypes import BY_NAME, DType
-from interop._layout import c_strides
+from interop._layout import c_strides, compact_strides
 from interop._native import View, make_view, view_from_ndarray
 from interop._pack._header import bad
 from interop._pack._landing import compact
@@ -52,7 +53,9 @@ class Memory:
 
     def copy(self, *, readonly: bool) -> None:
         """Go over to memory of one's own, which is aligned for every element type."""
-        self.array = self.array.copy()
+        copied = aligned(self.array.shape, DType("uint8"), (1,))
+        copied[:] = self.array
+        self.array = copied
         self.address, self.readonly = view_from_ndarray(self.array).ptr, readonly
 
 
@@ -97,10 +100,17 @@ def array_on(leaf: Leaf, memory: Memory) -> np.ndarray[Any, Any] | View:
     except (ValueError, TypeError, OverflowError, MemoryError) as err:
         bad(f"{leaf.dtype} {leaf.shape} can't be ({said(err)})")
     if not array.flags.aligned:
-        array = array.copy(order="K")
+        array = _aligned_copy(array, leaf)
     if readonly:
         array.flags.writeable = False
     return array
+
+
+def _aligned_copy(array: np.ndarray[Any, Any], leaf: Leaf) -> np.ndarray[Any, Any]:
+    """A copy that nobody has to copy again."""
+    copied = aligned(leaf.shape, DType(leaf.dtype), compact_strides(leaf.shape, leaf.strides or c_strides(leaf.shape)))
+    copied[...] = array
+    return copied
 
 
 def framework_for(leaf: Leaf, absent: Absent) -> str:

@@ -1,4 +1,4 @@
-"""One array as a few plain values and one buffer: what the engines send where each has a form of its own for the rest."""
+"""One array as a few plain values and a buffer: what engines send that have a form of their own for the rest."""
 
 from __future__ import annotations
 
@@ -138,9 +138,10 @@ def arrived(
     strides: tuple[int, ...] | None,
     data: Any,
     *,
+    readonly: bool = False,
     options: ConvertOptions | None = None,
 ) -> Any:
-    """Put an array together again, on the memory that arrived.
+    """Put an array together again, on the memory that arrived; `readonly` is what it was.
 
     Raises
     ------
@@ -160,9 +161,11 @@ def arrived(
             array = None
         if array is not None and not array.flags.aligned:
             array = None
+        elif array is not None and readonly:
+            array.flags.writeable = False
     if array is None:
         size = memoryview(data).nbytes
-        leaf = Leaf.checked(dtype, shape, strides, size)
+        leaf = Leaf.checked(dtype, shape, strides, size, readonly=readonly)
         if math.prod(leaf.shape) * DType(leaf.dtype).itemsize != size:
             raise _bad(dtype, shape, f"it has {size} bytes")
         array = array_on(leaf, Memory(data, size, 0))

@@ -122,6 +122,8 @@ def test_an_owner_that_ends_or_forgets_leaves_nothing() -> None:
     array[:] = 1
 
 
+#: jax, where another test has imported it, says so of every fork.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_a_forked_child_takes_no_name_away() -> None:
     with empty_shared(3) as shared:
         process = os.fork()

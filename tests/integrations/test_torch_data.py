@@ -16,6 +16,10 @@ import interop
 from interop.integrations.torch_data import collate, collate_fn_map
 
 
+# jax, where another test has imported it, says so of every fork.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
+
 def batches(samples: Any, context: str | None, workers: int = 1) -> list[dict[str, Any]]:
     loader = DataLoader(samples, batch_size=2, num_workers=workers, collate_fn=collate, multiprocessing_context=context)
     return list(loader)

@@ -1,6 +1,7 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
 from interop._aligned import empty_aligned
+from interop._chunks import chunks
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
 from interop._devices import Device
@@ -53,6 +54,7 @@ __all__ = [
     "UnsupportedError",
     "View",
     "adapters",
+    "chunks",
     "convert",
     "convert_like",
     "copyto",

@@ -45,6 +45,9 @@ tensorflow := tensorflow
 paddle := paddle
 oneapi := dpctl,dpnp
 
+# The engines that move arrays between processes, in an environment of their own, and a framework that they meet there.
+ENGINES := cloudpickle,distributed,joblib,mpi4py,ray,safetensors,jax
+
 # The environment of the simulated CUDA device, and of a real one. tests/cudasim/versions.toml has their versions.
 SIMULATED := $(VENV)-cuda
 REAL := $(VENV)-gpu
@@ -66,8 +69,8 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format fuzz help leg lint package rehearse-gpu sanitize stale versions
-.PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs engines env format fuzz help leg lint package rehearse-gpu sanitize stale versions
+.PHONY: test test-cuda test-engines test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
@@ -98,6 +101,16 @@ leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
 	@$(call compiled,$(BIN)/python)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_doors.py
+
+test-engines:  ## pickle, dask, ray, MPI, DataLoader, shared memory, safetensors: the real ones, in an environment beside this one
+	@$(MAKE) --no-print-directory engines VENV='$(VENV)'-engines PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none
+
+engines: export HYPOTHESIS_PROFILE ?= pairs
+engines: export INTEROP_TEST_FRAMEWORKS := $(TESTED),$(ENGINES)
+engines: $(STAMPS)/lent $(STAMPS)/engines
+	@$(call compiled,$(BIN)/python)
+	$(call say,the engines: $(INTEROP_TEST_FRAMEWORKS))
+	$(BIN)/python -m pytest $(ARGS) tests/integrations interop/integrations
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
@@ -227,7 +240,7 @@ clean:  ## remove what was built
 	find interop tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environments too
-	@for venv in $(VENV) $(REAL) $(addprefix $(VENV)-,$(LEGS)); do if [ -d $$venv/.interop ]; then rm -rf $$venv; fi; done
+	@for venv in $(VENV) $(REAL) $(addprefix $(VENV)-,engines $(LEGS)); do if [ -d $$venv/.interop ]; then rm -rf $$venv; fi; done
 	@if [ -d $(SIMULATED)/cudasim ]; then rm -rf $(SIMULATED); fi
 
 # What can't be had from an index: the packages that another environment has, after our own on the path.
@@ -275,7 +288,7 @@ $(STAMPS)/lent: $(ENV) pyproject.toml
 	@echo '$(CURDIR)' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/interop_lent.pth"
 	@touch $@
 
-$(addprefix $(STAMPS)/,test lint docs bench $(LEGS)): $(ENV) pyproject.toml
+$(addprefix $(STAMPS)/,test lint docs bench engines $(LEGS)): $(ENV) pyproject.toml
 	$(call say,what $(@F) needs)
 	@$(PIP) install --group $(@F)
 	@touch $@

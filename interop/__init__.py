@@ -5,6 +5,7 @@ from interop._agnostic._namespace import namespace
 from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
 from interop._agnostic._via import CallPlan, via
 from interop._aligned import empty_aligned
+from interop._chunks import chunks
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
 from interop._devices import Device
@@ -25,6 +26,7 @@ from interop._doors import (
 from interop._dtypes import DType
 from interop._inspect import device, dtype, framework, shares_memory, view
 from interop._native import Guard, GuardedCall, View
+from interop._pack import join, pack, split, unpack
 from interop._plan import Plan, Step
 from interop._registry import AdapterInfo, adapters, register
 from interop._streams import Stream, current_stream, use_stream
@@ -60,6 +62,7 @@ __all__ = [
     "UnsupportedError",
     "View",
     "adapters",
+    "chunks",
     "convert",
     "convert_like",
     "convert_tree",
@@ -72,11 +75,14 @@ __all__ = [
     "explain_tree",
     "framework",
     "guard",
+    "join",
     "namespace",
     "no_copies",
     "no_transfers",
+    "pack",
     "register",
     "shares_memory",
+    "split",
     "to_array_api_strict",
     "to_cupy",
     "to_dpnp",
@@ -89,6 +95,7 @@ __all__ = [
     "to_torch",
     "to_tvm_ffi",
     "to_warp",
+    "unpack",
     "use_stream",
     "via",
     "view",

@@ -72,7 +72,7 @@ def empty_aligned(
     if wanted.numpy is None:
         msg = f"numpy has no element type {wanted}, so there is no array of it. Pass dtype='uint8' for the raw bytes."
         raise DTypeError(msg)
-    sides = _sides(shape)
+    sides = sides_of(shape)
     strides = _strides(sides, parse_order(order, "'C' or 'F'"))
     return aligned(sides, wanted, strides, _power_of_two(alignment))
 
@@ -81,7 +81,14 @@ def _strides(shape: tuple[int, ...], order: Literal["C", "F"]) -> tuple[int, ...
     return _layout.c_strides(shape) if order == "C" else _layout.f_strides(shape)
 
 
-def _sides(shape: object) -> tuple[int, ...]:
+def sides_of(shape: object) -> tuple[int, ...]:
+    """The lengths of the axes that somebody passed as a shape.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is none.
+    """
     try:
         sides = tuple(map(operator.index, shape if isinstance(shape, Sequence) else (shape,)))
     except Exception as err:

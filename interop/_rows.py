@@ -27,6 +27,8 @@ class Row:
         What installs the framework.
     instead
         For a framework that is a source only: what to call where it was named as a target.
+    types_in
+        The package that its array types say they are from, where that isn't the module's own.
     entry
         For one that an installed package offers: what it says of it.
     """
@@ -36,6 +38,7 @@ class Row:
     adapter: str
     install: str
     instead: str = ""
+    types_in: str = ""
     entry: _plugins.Entry | None = None
 
 
@@ -45,7 +48,7 @@ ROWS: Final = (
     Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
     Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
     Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
-    Row("jax", "jax", "interop._adapters._jax:adapter", "jax"),
+    Row("jax", "jax", "interop._adapters._jax:adapter", "jax", types_in="jaxlib"),
     Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
     Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
     Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),

@@ -51,6 +51,12 @@ ON_A_DEVICE = {
     TESTS / "cudasim": "the simulated CUDA device (make test-cuda)",
 }
 
+#: Between processes and machines; their tests run where all of them were asked for (make test-engines).
+ENGINES = ("cloudpickle", "distributed", "joblib", "mpi4py", "ray", "safetensors")
+
+#: What needs them.
+INTEGRATIONS = (TESTS / "integrations", TESTS.parent / "interop" / "integrations")
+
 #: A package of its own, which has its own tests (test_plugins.py runs them), and one that tests run as a program.
 collect_ignore = ["plugin_example", "fuzz"]
 
@@ -122,6 +128,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what needs a device that isn't here, and what imports a framework which this run goes without."""
     if any(
         _lacks_device(folder, config) for folder in (collection_path, *collection_path.parents) if folder in ON_A_DEVICE
+    ):
+        return True
+    if not set(ENGINES) <= set(FRAMEWORKS) and any(
+        folder in INTEGRATIONS for folder in (collection_path, *collection_path.parents)
     ):
         return True
     return True if collection_path.suffix == ".py" and _needed_by(collection_path) else None

@@ -43,7 +43,7 @@ from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop._native._lookup import find
 from interop._words import said, shown
-from interop.errors import DeviceError, UnsupportedError
+from interop.errors import CopyError, DeviceError, UnsupportedError
 
 cdef extern from *:
     """
@@ -135,6 +135,8 @@ cdef class View:
         Whether the layout is C order.
     extent : tuple of int
         Lowest and highest byte address, half-open.
+    bytes : memoryview
+        Host memory in C order as bytes, of every element type.
     owner : object
         What keeps the memory alive.
     ordered : bool
@@ -240,6 +242,38 @@ cdef class View:
         reach(&self.tensor, &low, &high)
         start = <uintptr_t> self.tensor.data
         return (start + low * itemsize, start + high * itemsize)
+
+    @property
+    def bytes(self):
+        """The memory as a memoryview of format ``B``, whatever the element type: bfloat16 and float8 have no format.
+
+        Raises
+        ------
+        DeviceError
+            If the host can't read the memory.
+        CopyError
+            If it isn't in C order.
+        """
+        if not host_accessible(self.tensor.device.device_type):
+            raise DeviceError(
+                f"bytes are read by the host, and this is on {self.device}: interop.to_numpy(x, device='cpu') moves it there."
+            )
+        if not follows_c(&self.tensor):
+            raise CopyError(
+                f"bytes are memory in C order, and {self.shape} with strides {self.strides} isn't: "
+                "interop.view(interop.to_numpy(x, order='C')).bytes copies."
+            )
+        cdef View flat = empty_view(1, self)
+        flat.tensor.data = self.tensor.data
+        flat.tensor.device.device_type = kDLCPU
+        flat.tensor.dtype.code = kDLUInt
+        flat.tensor.dtype.bits = 8
+        flat.tensor.dtype.lanes = 1
+        flat.tensor.shape[0] = self.size_() * self.itemsize_()
+        flat.tensor.strides[0] = 1
+        flat.flags = self.flags & FLAG_READ_ONLY
+        flat.tensor.device.device_id = 0
+        return memoryview(flat)
 
     def with_readonly(self, bint readonly=True, /):
         """The same memory, readonly or not."""

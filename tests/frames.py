@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 
 def frames_of(call: Callable[[], Any]) -> list[str]:
@@ -21,3 +21,12 @@ def frames_of(call: Callable[[], Any]) -> list[str]:
     finally:
         sys.setprofile(None)
     return entered
+
+
+#: What plans, once for a kind of object or at each call.
+PLANNER: Final = frozenset({"_convert_once", "make_plan", "plan_of", "recipe_of", "view_recipe_of"})
+
+
+def is_planned(call: Callable[[], Any]) -> bool:
+    """Whether a call goes by the planner's way; a recipe may still call an adapter's own functions."""
+    return not PLANNER.isdisjoint(frames_of(call))

@@ -197,12 +197,13 @@ def test_an_entry_is_asked_for_with_what_was_said() -> None:
         values = tuple(f"{name} {options[name]!r}" if name in options else None for name in NAMES)
         assert asked[-1] == (Thing, "a target of this test", values)
     # What says nothing, the same in another order, and what is equal and another object.
-    for options, number in [
+    same: list[tuple[dict[str, Any], int]] = [
         ({"device": None, "copy": None, "detach": False}, 1),
         ({"copy": False, "device": "cpu"}, 7),
         ({"device": str(b"cpu", "ascii")}, 5),
         ({str(b"device", "ascii"): "cpu"}, 5),
-    ]:
+    ]
+    for options, number in same:
         assert to_it(thing, **options) == ("hot", number)
         assert len(asked) == len(calls)
 
@@ -276,7 +277,7 @@ def test_what_is_raised_while_looking_up_is_left_to_the_function(part: str) -> N
 
 @WAYS
 def test_a_recipe_counts_until_it_is_forgotten(way: Any) -> None:
-    answers = ["first"]
+    answers: list[str | None] = ["first"]
     to_it = made(lambda *_: None if answers[0] is None else way(lambda x, answer=answers[0]: answer))
     for answer in ("first", None, "second", None, None, "third"):
         answers[0] = answer
@@ -355,16 +356,17 @@ def test_types_that_die_leave_no_entry_to_their_successors() -> None:
 
 def test_what_is_no_part_is_refused_when_it_is_put_together() -> None:
     entry: Any = Entry
-    for make, words in [
+    wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: entry(Reader(), None, shortcuts=(print,)), "no shortcut"),
         (lambda: entry(None, None), "reader"),
         (lambda: entry(print, None), "reader"),
-        (lambda: Recipe(None, (print,)), "no op"),  # type: ignore[arg-type]
+        (lambda: Recipe(None, (print,)), "no op"),  # type: ignore[arg-type] # what must be refused, as those below
         (lambda: CallReader("no function"), "this can't be"),  # type: ignore[arg-type]
         (lambda: Book(("device",), (), parse=as_it_is, make=print), "7 options"),
         (lambda: door("no book", "numpy"), "book"),  # type: ignore[arg-type]
         (lambda: door(book(print), None), "target"),  # type: ignore[arg-type]
-    ]:
+    ]
+    for make, words in wrong:
         with pytest.raises(TypeError, match=words):
             make()
     with pytest.raises(TypeError):
@@ -428,7 +430,7 @@ def test_recipes_that_are_forgotten_while_one_is_applied(way: Any) -> None:
         def make(x: Any, target: Any, values: tuple[Any, ...]) -> Any:
             return None if values[-1] is not None else way(function)
 
-        to_it = door(book(make), "a target")(lambda x, /, **_: "slow")
+        to_it: Any = door(book(make), "a target")(lambda x, /, **_: "slow")
         for _ in range(5):
             assert to_it(Thing()) is marker
         return weakref.ref(marker)
@@ -535,7 +537,7 @@ def test_pages_are_bounded() -> None:
 
 
 def test_the_target_of_convert_is_its_second_argument() -> None:
-    convert = convert_door(
+    convert: Any = convert_door(
         book(lambda x, target, values: None if target == "nowhere" else at_once(lambda _: (target, values[3])))
     )(lambda x, to, /, **options: ("slow", to, options))
     for _ in range(3):
@@ -554,7 +556,7 @@ def test_the_target_of_convert_like_is_an_objects_framework_on_its_device() -> N
         asked.append((target, values[0]))
         return at_once(lambda _: "hot")
 
-    like = like_door(book(make))(lambda x, ref, /, **options: ("slow", options))
+    like: Any = like_door(book(make))(lambda x, ref, /, **options: ("slow", options))
     for _ in range(3):
         assert like(Thing(), np.zeros(2)) == "hot"
         assert like(Thing(), np.zeros(2), device="mine") == "hot"

@@ -1,10 +1,14 @@
-"""A hot route gives what the plan for the same object gives, or leaves it to the plan."""
+"""A door gives what the planner gives, at the first call of a kind and at those that a recipe is applied to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import array_api_strict as xp
+import jax
+import mlx.core as mx
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -13,75 +17,80 @@ import pytest
 import tvm_ffi
 import warp as wp
 import xarray as xr
+from frames import is_planned
 from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import interop
+from interop import _options
 from interop._convert import _convert
-from interop._native import CallRoute, hot_routes
-from interop._options import DEFAULT
 from interop._targets import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
 
-TARGETS = ["pyarrow", "tvm_ffi", "warp", "array_api_strict"]
+#: What takes memory as it is, and what copies it where it may be written.
+TAKERS = ["pyarrow", "tvm_ffi", "warp", "array_api_strict"]
+COPIERS = ["jax", "mlx"]
+
+options = st.sampled_from(
+    [{}, {"copy": False}, {"copy": True}, {"writable": False}, {"writable": True}, {"order": "C"}, {"device": "cpu"}]
+)
 
 
 def described(x: Any) -> tuple[Any, ...]:
-    v = interop.view(x)
+    try:
+        v = interop.view(x)
+    except interop.InteropError:  # what a framework packs has no View
+        return (type(x), interop.dtype(x))
+    # Along an axis of length 1 no stride counts.
     strides = tuple(step for step, n in zip(v.strides, v.shape, strict=True) if n > 1)
-    return (type(x), v.ptr if v.size else 0, v.shape, strides if v.size else (), v.dtype, v.device, v.readonly)
+    return (type(x), v.shape, strides if v.size else (), v.dtype, v.device, v.readonly)
 
 
-@pytest.mark.parametrize("to", TARGETS)
-@given(a=numpy_arrays())
-def test_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
-    target_adapter(to)
-    by_route = hot_routes(to)[np.ndarray](a)
-    if by_route is NotImplemented:
-        return
-    assert described(by_route) == described(_convert(a, target_adapter(to), DEFAULT))
+def outcome(call: Callable[[], Any]) -> tuple[Any, interop.InteropError | None]:
+    try:
+        return call(), None
+    except interop.InteropError as error:
+        return None, error
 
 
-def copying(to: str) -> CallRoute:
-    route = hot_routes(to)[np.ndarray]
-    assert isinstance(route, CallRoute)
-    return route
+def planned(x: Any, to: str, chosen: dict[str, Any]) -> Any:
+    return _convert(x, target_adapter(to), _options.parse(**chosen))
 
 
-@pytest.mark.parametrize("to", ["jax", "mlx"])
-@given(a=numpy_arrays())
-def test_a_copy_from_numpy(to: str, a: np.ndarray[Any, Any]) -> None:
-    target = target_adapter(to)
-    by_route = copying(to).copy(a)
-    if by_route is NotImplemented:
-        return
-    plan = interop.explain(a, to)
-    assert plan.ok
-    assert not plan.zero_copy
-    assert_identical(by_route, _convert(a, target, DEFAULT))
-    assert not interop.shares_memory(by_route, a)
-    made = interop.convert(a, to, copy=True)
-    assert_identical(made, by_route)
-    assert not interop.shares_memory(made, a)
-    # copy=False is never answered by a copy.
-    view = hot_routes(to)[np.ndarray](a)
-    assert view is NotImplemented or interop.shares_memory(view, a) or not a.size
+def check(x: Any, to: str, chosen: dict[str, Any]) -> None:
+    """Call three times: what is learned at the first call is applied at the others."""
+    by_plan, refused = outcome(lambda: planned(x, to, chosen))
+    for _ in range(3):
+        result, error = outcome(lambda: interop.convert(x, to, **chosen))
+        assert (type(error), str(error)) == (type(refused), str(refused))
+        if error is not None:
+            continue
+        assert described(result) == described(by_plan)
+        assert_identical(result, by_plan)
+        shared = interop.shares_memory(result, x)
+        assert shared == interop.shares_memory(by_plan, x)
+        # copy=False is never answered by a copy.
+        assert chosen.get("copy") is not False or shared or 0 in interop.view(x).shape
+        assert not (chosen.get("copy") and shared)
 
 
-@pytest.mark.parametrize("to", ["jax", "mlx"])
-def test_an_ordinary_array_is_copied_by_the_route(to: str) -> None:
-    target_adapter(to)
-    for a in (np.zeros(3, "float32"), np.zeros((2, 3), "int32")):
-        assert copying(to).copy(a) is not NotImplemented
+@pytest.mark.parametrize("to", [*TAKERS, *COPIERS])
+@given(a=numpy_arrays(), chosen=options)
+def test_from_numpy(to: str, a: np.ndarray[Any, Any], chosen: dict[str, Any]) -> None:
+    check(a, to, chosen)
 
 
-@pytest.mark.parametrize("to", TARGETS)
-def test_an_ordinary_array_takes_the_route(to: str) -> None:
-    target_adapter(to)
-    route = hot_routes(to)[np.ndarray]
-    for a in (np.zeros(3), np.zeros((2, 3), "int32"), np.zeros((2, 3), "float32").T):
-        assert described(route(a))[1] == a.ctypes.data
+@pytest.mark.parametrize("to", [*TAKERS, *COPIERS])
+@pytest.mark.parametrize("a", [np.zeros(3, "float32"), np.zeros((2, 3), "int32")], ids=str)
+def test_an_ordinary_array_isnt_planned_again(to: str, a: np.ndarray[Any, Any]) -> None:
+    every: list[dict[str, Any]] = [{}, {"copy": False}, {"device": "cpu"}]
+    for chosen in every if to in TAKERS else [{}]:
+        for _ in range(2):
+            result: Any = interop.convert(a, to, **chosen)
+        assert interop.shares_memory(a, result) == (to in TAKERS)
+        assert not is_planned(partial(interop.convert, a, to, **chosen))
 
 
 A = np.arange(24.0)
@@ -127,28 +136,34 @@ OBJECTS: list[Any] = [
 ]
 
 
-def outcome(call: Any, x: Any) -> Any:
-    try:
-        return described(call(x))
-    except interop.InteropError as error:
-        return type(error), str(error)
-
-
 @pytest.mark.parametrize("to", ["numpy", "torch"])
+@pytest.mark.parametrize("chosen", [{}, {"copy": False}, {"copy": True}, {"writable": False}], ids=str)
 @pytest.mark.parametrize("x", OBJECTS, ids=lambda x: f"{type(x).__module__}.{type(x).__name__}")
-def test_to_another(x: Any, to: str) -> None:
-    target = target_adapter(to)
-    planned = outcome(lambda y: _convert(y, target, DEFAULT), x)
-    door = outcome(lambda y: interop.convert(y, to), x)
-    route = hot_routes(to).get(type(x))
-    by_route = NotImplemented if route is None else route(x)
-    if by_route is not NotImplemented:
-        assert described(by_route) == planned == door
-    # A copy is somewhere else each time.
-    assert door == planned or (door[0], door[2:]) == (planned[0], planned[2:])
+def test_to_another(x: Any, to: str, chosen: dict[str, Any]) -> None:
+    check(x, to, chosen)
 
 
-@pytest.mark.parametrize("x", [tvm_ffi.from_dlpack(A), wp.array(A, dtype=wp.float64, device="cpu"), xp.asarray(A)])
-def test_what_is_writable_gets_to_torch_by_two_routes(x: Any) -> None:
-    target_adapter("torch")
-    assert hot_routes("torch")[type(x)](x) is not NotImplemented
+#: What its framework lays out as numpy does.
+ORDINARY: list[Any] = [
+    pa.array(A),
+    tvm_ffi.from_dlpack(A),
+    wp.array(A, dtype=wp.float64, device="cpu"),
+    xp.asarray(A),
+    pd.Series(A),
+    pl.Series(A),
+    xr.DataArray(A),
+    Image.new("RGB", (3, 2)),
+    jax.numpy.zeros(3),
+    mx.zeros(3),
+]
+
+
+@pytest.mark.parametrize("x", ORDINARY, ids=lambda x: f"{type(x).__module__}.{type(x).__name__}")
+def test_an_ordinary_object_isnt_planned_for_again(x: Any) -> None:
+    targets = ["numpy", "torch"] if not interop.view(x).readonly else ["numpy"]
+    every: tuple[dict[str, Any], ...] = ({}, {"copy": False}, {"device": "cpu"})
+    for to in targets:
+        for chosen in every:
+            for _ in range(2):
+                assert interop.shares_memory(x, interop.convert(x, to, **chosen))
+            assert not is_planned(partial(interop.convert, x, to, **chosen))

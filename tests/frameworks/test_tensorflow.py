@@ -10,12 +10,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from frames import is_planned
 from patience import PATIENCE
 from refusals import refused
 
 import interop
+from interop import _options
 from interop._convert import _convert
-from interop._native import CallRoute, hot_routes
 from interop._options import DEFAULT
 from interop._targets import target_adapter
 from interop.testing import assert_identical
@@ -106,21 +107,47 @@ def test_an_article_fits_its_word() -> None:
         interop.to_numpy(tf.IndexedSlices(tf.ones((1, 2)), tf.constant([0])))
 
 
-def copying(to: str) -> CallRoute:
-    route = hot_routes(to)[np.ndarray]
-    assert isinstance(route, CallRoute)
-    return route
+def test_the_copy_of_a_recipe_is_the_planned_one() -> None:
+    target = target_adapter("tensorflow")
+    for a in (np.arange(6.0).reshape(2, 3), np.zeros((0, 2), "int8"), aligned([1, 2]), np.ones(1, "c8"), torch.ones(3)):
+        by_plan = _convert(a, target, DEFAULT)
+        for _ in range(3):
+            made = interop.to_tensorflow(a)
+            assert_identical(made, by_plan)
+            assert not interop.shares_memory(made, a)
+            assert not interop.shares_memory(interop.to_tensorflow(a, copy=True), a)
 
 
-def test_the_hot_copy_is_the_planned_one() -> None:
-    for a in (np.arange(6.0).reshape(2, 3), np.zeros((0, 2), "int8"), aligned([1, 2]), np.ones(1, "c8")):
-        by_route = copying("tensorflow").copy(a)
-        by_plan = _convert(a, target_adapter("tensorflow"), DEFAULT)
-        assert_identical(by_route, by_plan)
-        assert not interop.shares_memory(by_route, a)
+def test_what_is_readonly_is_taken_as_it_is_every_time() -> None:
     readonly = aligned([1, 2])
     readonly.flags.writeable = False
-    assert copying("tensorflow").copy(readonly) is NotImplemented
+    # What is learned of memory that may be written, and copied, isn't applied to it.
+    for a in (aligned([1, 2]), readonly, aligned([1, 2]), readonly):
+        every: list[dict[str, Any]] = [{}, {"copy": False}, {"writable": False}]
+        for chosen in every:
+            shared = interop.shares_memory(a, _convert(a, target_adapter("tensorflow"), _options.parse(**chosen)))
+            assert shared == (a is readonly or chosen.get("copy") is False)
+            assert interop.shares_memory(a, interop.to_tensorflow(a, **chosen)) == shared
+        assert not interop.shares_memory(a, interop.to_tensorflow(a, copy=True))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        interop.to_tensorflow,
+        lambda a: interop.to_tensorflow(a, copy=False),
+        lambda a: interop.to_tensorflow(torch.from_numpy(a)),
+        lambda a: interop.to_numpy(tf.constant(a)),
+        lambda a: interop.to_numpy(tf.constant(a), copy=False),
+        lambda a: interop.to_torch(tf.constant(a)),
+        lambda a: interop.view(tf.constant(a)),
+    ],
+)
+def test_an_ordinary_array_isnt_planned_again(call: Any) -> None:
+    a = aligned([1, 2, 3])
+    for _ in range(2):
+        call(a)
+    assert not is_planned(lambda: call(a))
 
 
 def test_unaligned_memory_never_reaches_it() -> None:

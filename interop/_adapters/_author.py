@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop._words import name_of, short_name_of, shown
 from interop.protocols import Facts, Limits, Pending
+
+
+#: What a recipe doesn't ask again.
+_ASKED: Final = ("describe", "export", "settle", "view", "wrap")
 
 
 class HostAdapter(HostLibrary):
@@ -85,8 +89,13 @@ class HostAdapter(HostLibrary):
         return self.to_numpy(x)
 
     @cached_property
-    def native(self) -> HostNative:
-        """What calls the methods above without the planner, where an array of the same kind has been met before."""
+    def native(self) -> HostNative | None:
+        """What calls the methods above without the planner, where an array of the same kind has been met before.
+
+        None where something is overridden that is asked of every object.
+        """
+        if any(getattr(type(self), name) is not getattr(HostAdapter, name) for name in _ASKED):
+            return None
         return HostNative(dict.fromkeys(self.types, self._show), take=self._take)
 
     def _show(self, x: Any) -> Any:

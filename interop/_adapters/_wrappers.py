@@ -44,6 +44,8 @@ class Wrapped:
         self.inner = inner
         #: What keeps the memory of what is wrapped, where that may move.
         self.keeper = getattr(inner, "keeper", None)
+        #: What its library shows is read by the reader of its type; nothing is done before that is handed on.
+        self.native = HostNative({})
 
     def claims(self, _tp: type, /) -> bool:
         """Which of the library's types there are is for its :class:`Wrapper` to say."""

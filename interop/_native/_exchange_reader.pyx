@@ -113,19 +113,20 @@ cdef class ExchangeReader(Reader):
     cdef int read(self, PyObject* x, Array* array) except -1:
         """Read an object.
 
-        The order is the point. `is_negative` lets other threads run, and finding an owner may run the collector: either
-        may give the object other memory. So the borrowed description comes last, is copied at once, and has to lie in
-        the memory of the owner that was found first (pytorch#170298).
+        The order is the point. Finding an owner may run the collector, `is_negative` lets other threads run, and where a
+        mode of the framework's is on any question runs Python: each may give the object other memory. So the owner comes
+        first; the borrowed description comes last, is copied at once, and has to lie in the owner's memory
+        (pytorch#170298).
         """
         cdef int flags = 0
         if not self.state.passes(x):
             return UNUSUAL
+        owner = self.keeper.find(<object> x)
+        if owner is None:
+            return UNUSUAL
         if set_if(ask(<PyObject*> self.is_negative, x), &flags, NEGATIVE) < 0:
             return UNUSUAL
-        if set_if(ask(<PyObject*> self.requires_grad, x), &flags, REQUIRES_GRAD) < 0:
-            return UNUSUAL
-        owner = self.keeper.find(<object> x)
-        if owner is None or not self.describe(x, array):
+        if set_if(ask(<PyObject*> self.requires_grad, x), &flags, REQUIRES_GRAD) < 0 or not self.describe(x, array):
             return UNUSUAL
         if array.tensor.dtype.bits == 8 and array.tensor.dtype.code <= kDLUInt and not self.of_bytes(x):
             return UNUSUAL

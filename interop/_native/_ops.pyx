@@ -214,6 +214,10 @@ cdef class ToViewOp(Op):
         return 1
 
 
+cdef inline bint in_c_order(Job* job) noexcept:
+    return job.array.signature.state >> LAYOUT_BITS & IN_C_ORDER != 0
+
+
 @cython.final
 @cython.no_gc_clear
 cdef class FeedOp(Op):
@@ -244,8 +248,8 @@ cdef class FeedOp(Op):
             if job.array.stays:
                 readonly = job.array.signature.state >> FLAG_BITS & READONLY != 0
                 result = self.copy(new_ndarray(tensor, readonly, holder(job)))
-            elif size_of(tensor) * itemsize_of(tensor) > MOST_BYTES:
-                # Copied once, by the planner's way, where it stays.
+            elif size_of(tensor) * itemsize_of(tensor) > MOST_BYTES or not in_c_order(job):
+                # Copied once, by the planner's way, where it stays; and in the order of its axes.
                 return 0
             else:
                 between = aligned_copy(tensor)

@@ -7,7 +7,7 @@ planned in vain again.
 
 cimport cython
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
-from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
+from cpython.object cimport Py_EQ, PyObject, PyTypeObject
 from libc.stdint cimport uint64_t, uintptr_t
 
 from interop._native._arrays cimport (
@@ -36,6 +36,10 @@ from interop._native._ops cimport Job, Op
 from interop._native._readers cimport PLAIN, CallReader, Reader, ViewReader
 from interop._native._shortcuts cimport Shortcut
 from interop._native._view cimport View
+
+cdef extern from "Python.h":
+    # With plain pointers, and -1 with an exception set: nothing is raised where it is called.
+    int compare "PyObject_RichCompareBool" (PyObject* a, PyObject* b, int how) noexcept
 
 cdef enum:
     # One call in so many looks first, where the framework's own answer is expected to be faster.
@@ -490,7 +494,7 @@ cdef inline bint same(PyObject** a, PyObject** b) noexcept:
             continue
         if Py_TYPE(a[place]) != Py_TYPE(b[place]) or token_of(a[place]) == a[place]:
             return False
-        equal = PyObject_RichCompareBool(<object> a[place], <object> b[place], Py_EQ)
+        equal = compare(a[place], b[place], Py_EQ)
         if equal != 1:
             if equal < 0:
                 PyErr_Clear()

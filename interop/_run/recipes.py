@@ -79,7 +79,11 @@ def _described(source: Adapter, x: Any) -> Facts:
     """The facts of an object; of one that is known by its protocol only, those of its memory."""
     if isinstance(source, ProtocolAdapter):
         x = asked(source, x, source.open, x)
-    return describe(source, x, traced=True)
+    facts = describe(source, x, traced=True)
+    if "lazy" in facts.pending and not facts.certain:
+        # It has been read, and so evaluated, before anybody plans for it.
+        facts = describe(source, asked(source, x, source.settle, x, frozenset({"lazy"})))
+    return facts
 
 
 def view_recipe_of(x: Any) -> tuple[Facts | None, Recipe | None]:

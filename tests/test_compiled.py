@@ -25,6 +25,7 @@ from interop._native import called_natively, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 # inductor uses the first itself, and leaves what is complex to torch.
 pytestmark = pytest.mark.filterwarnings(
@@ -562,3 +563,29 @@ def test_nothing_of_torch_is_loaded_for_it() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_call_costs_no_python_after_a_compiler_has_met_this_library() -> None:
+    torch.compile(lambda x: interop.to_numpy(x.to(torch.bfloat16)), backend="eager")(numbers())
+    t, other, like = numbers(), numbers(), np.zeros(1)
+    calls: list[Callable[[], Any]] = [
+        lambda: interop.to_numpy(t),
+        lambda: interop.to_numpy(t, copy=True),
+        lambda: interop.convert_like(t, like),
+        lambda: interop.copyto(other, t),
+    ]
+    for call in calls:
+        for _ in range(2):
+            call()
+        entered: list[str] = []
+
+        def note(frame: FrameType, event: str, _: Any, entered: list[str] = entered) -> None:
+            if event == "call":
+                entered.append(frame.f_code.co_name)
+
+        sys.setprofile(note)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
+        assert entered == ["<lambda>"]

@@ -78,9 +78,7 @@ def traced(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> An
 
 def break_graph(name: str) -> None:
     """End the graph here; where it has to be whole, this is what the error says."""
-    _dynamo.graph_break(
-        msg=f"interop.{name} can't be traced with these arguments, and is called between two graphs."
-    )
+    _dynamo.graph_break(msg=f"interop.{name} can't be traced with these arguments, and is called between two graphs.")
 
 
 def _call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:

@@ -7,6 +7,7 @@ and follows it: a call becomes torch's own operations, which the compiler knows,
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from interop._native import Door, called_natively, of_kind
@@ -58,8 +59,11 @@ def public(*, options_of: Callable[..., Any] | None = None) -> Callable[[_F], _F
 
 def _with_options(function: Callable[..., Any], options_of: Callable[..., Any]) -> inspect.Signature:
     own = inspect.signature(function)
-    options = [
-        one for one in inspect.signature(options_of).parameters.values() if one.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
     kept = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    return own.replace(parameters=[*kept, *options])
+    return own.replace(parameters=[*kept, *_keywords(options_of)])
+
+
+@cache
+def _keywords(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(one for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)

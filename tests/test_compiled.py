@@ -12,17 +12,20 @@ import sys
 import textwrap
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
 import torch
+import torch._inductor.config as inductor
+from torch._dynamo.exc import Unsupported
 
 import interop
 from interop._native import called_natively, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 # inductor uses the first itself, and leaves what is complex to torch.
 pytestmark = pytest.mark.filterwarnings(
@@ -36,7 +39,9 @@ def _compilers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.compiler.reset()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
-        yield
+        # Else it starts a torch for each set of vector instructions, to see whether they work.
+        with inductor.patch({"cpp.vec_isa_ok": False, "cpp.simdlen": 1, "compile_threads": 1}):
+            yield
     torch.compiler.reset()
 
 
@@ -308,6 +313,7 @@ SOURCES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_option_gives_the_same(kind: str) -> None:
     """Values, layout, and whether the result is the source, or on its memory."""
+    torch.compiler.reset()
     x = SOURCES[kind]()
 
     def result(x: Any, to: str, options: dict[str, Any]) -> Any:
@@ -321,7 +327,6 @@ def test_every_option_gives_the_same(kind: str) -> None:
     def every(x: Any) -> Any:
         return [interop.convert(x, to, **options) for to, options in calls]
 
-    torch.compiler.reset()
     wanted = every(x)
     found = torch.compile(every, backend="aot_eager", fullgraph=True)(x)
     assert len(calls) > len(OPTIONS)
@@ -354,6 +359,9 @@ def test_gradients_go_through() -> None:
     assert w.grad.tolist() == (2 * numbers()).tolist()
 
 
+COPIES: Any = {"copy": True}
+
+
 class Model(torch.nn.Module):
     convert = interop.to_numpy
 
@@ -363,7 +371,7 @@ class Model(torch.nn.Module):
 
     def forward(self, x: Any) -> Any:
         most = partial(interop.to_numpy, detach=True)(self.linear.weight).max()
-        return self.linear(x) + interop.to_torch(Model.convert(x, copy=True)) + most
+        return self.linear(x) + interop.to_torch(Model.convert(x, **COPIES)) + most
 
 
 def test_a_model_is_compiled_and_exported() -> None:
@@ -381,6 +389,12 @@ def test_a_public_function_itself_is_compiled() -> None:
 # What can't be traced is called between two graphs.
 
 
+def written_ndarray(x: Any) -> Any:
+    out = np.zeros((2, 3))
+    interop.copyto(out, x + 1)
+    return out
+
+
 BROKEN: list[Callable[[Any], Any]] = [
     lambda x: interop.view(x + 1).shape,
     lambda x: str(interop.explain(x + 1, "numpy")),
@@ -389,8 +403,21 @@ BROKEN: list[Callable[[Any], Any]] = [
     lambda x: interop.to_numpy(x + 1, writable=False),
     lambda x: interop.to_numpy(x + 1, dtype=np.dtype("float64")),
     lambda x: interop.convert(interop.view(x + 1), "torch"),
-    lambda x: interop.copyto(out := np.zeros((2, 3)), x + 1) or out,
+    written_ndarray,
 ]
+
+
+def through_numpy(x: Any) -> Any:
+    return interop.to_torch(interop.to_numpy(x, detach=True)).sum()
+
+
+def inside_of_vmap(x: Any) -> Any:
+    return torch.func.vmap(through_numpy)(x)
+
+
+def inside_of_grad(x: Any) -> Any:
+    return torch.func.grad(through_numpy)(x)
+
 
 REFUSED: list[Callable[[Any], Any]] = [
     lambda x: interop.to_numpy(x.clone().requires_grad_() * 2),
@@ -411,8 +438,8 @@ REFUSED: list[Callable[[Any], Any]] = [
     lambda x: interop.copyto(x, x, casting="nonsense"),  # type: ignore[arg-type] # what must be refused
     lambda x: interop.copyto(x[:1].expand(2, 3), x),
     lambda x: interop.copyto(torch.nn.Parameter(x), x),
-    lambda x: torch.func.vmap(lambda row: interop.to_torch(interop.to_numpy(row)))(x),
-    lambda x: torch.func.grad(lambda y: interop.to_torch(interop.to_numpy(y, detach=True)).sum())(x),
+    inside_of_vmap,
+    inside_of_grad,
 ]
 
 
@@ -422,7 +449,7 @@ def test_what_breaks_the_graph_gives_the_same(call: Callable[[Any], Any]) -> Non
     assert plain(compiled(numbers())) == plain(call(numbers()))
     torch.compiler.reset()
     whole = torch.compile(call, backend="aot_eager", fullgraph=True)
-    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"interop\.[a-z_]+ can't be traced with these arguments"):
+    with pytest.raises(Unsupported, match=r"interop\.[a-z_]+ can't be traced with these arguments"):
         whole(numbers())
 
 
@@ -501,16 +528,18 @@ def test_a_wrong_keyword_names_the_call_and_the_nearest_option(function: Any) ->
 @pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)
 def test_a_public_function_is_a_function_to_whoever_looks(function: Any) -> None:
     assert pickle.loads(pickle.dumps(function)) is function
-    assert inspect.isroutine(function)
+    assert callable(function)
+    assert inspect.isroutine(cast("Any", function))
     assert function.__doc__ == inspect.unwrap(function).__doc__
     assert f"{function.__name__}(x" in pydoc.plain(pydoc.render_doc(function)) or function is interop.copyto
     assert "options" not in inspect.signature(function).parameters
-    bound = function.__get__(torch.ones(1), torch.Tensor)
-    assert bound.__self__.tolist() == [1]
+    thing = torch.ones(1)
+    assert cast("Any", function).__get__(thing, torch.Tensor).__self__ is thing
 
 
 def test_the_method_of_python_gives_the_same() -> None:
-    assert interop.to_numpy.__call__(numbers()).tolist() == numbers().tolist()
+    function: Any = interop.to_numpy
+    assert function.__call__(numbers()).tolist() == numbers().tolist()
     with pytest.raises(TypeError, match="no subclass of Door"):
         called_natively(int)  # type: ignore[type-var] # what must be refused
     with pytest.raises(TypeError, match="no subclass of Door"):
@@ -534,3 +563,29 @@ def test_nothing_of_torch_is_loaded_for_it() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_call_costs_no_python_after_a_compiler_has_met_this_library() -> None:
+    torch.compile(lambda x: interop.to_numpy(x.to(torch.bfloat16)), backend="eager")(numbers())
+    t, other, like = numbers(), numbers(), np.zeros(1)
+    calls: list[Callable[[], Any]] = [
+        lambda: interop.to_numpy(t),
+        lambda: interop.to_numpy(t, copy=True),
+        lambda: interop.convert_like(t, like),
+        lambda: interop.copyto(other, t),
+    ]
+    for call in calls:
+        for _ in range(2):
+            call()
+        entered: list[str] = []
+
+        def note(frame: FrameType, event: str, _: Any, entered: list[str] = entered) -> None:
+            if event == "call":
+                entered.append(frame.f_code.co_name)
+
+        sys.setprofile(note)
+        try:
+            call()
+        finally:
+            sys.setprofile(None)
+        assert entered == ["<lambda>"]

@@ -24,6 +24,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 import interop
+from interop import _options
+from interop._convert import _convert
+from interop._targets import target_adapter
 from interop.testing import assert_identical
 
 #: Each option by itself. What it changes differs; what it may never do is the same for all.
@@ -48,6 +51,11 @@ def to_numpy(name: str) -> Callable[[Any], Any]:
     return lambda t: interop.to_numpy(t, **OPTIONS[name])
 
 
+def planned(name: str) -> Callable[[Any], Any]:
+    """The same by the planner alone."""
+    return lambda t: _convert(t, target_adapter("numpy"), _options.parse(**OPTIONS[name]))
+
+
 def read_view(t: Any) -> Any:
     return np.array(interop.to_numpy(interop.view(t)))
 
@@ -67,6 +75,7 @@ def broadcast_to(t: Any) -> Any:
 #: Every way out of torch, by what it does.
 WAYS: Final[dict[str, Callable[[Any], Any]]] = {
     **{f"to_numpy, {name}": to_numpy(name) for name in OPTIONS},
+    **{f"planned, {name}": planned(name) for name in ("default", "copy=True", "writable=False")},
     "convert to the module": lambda t: interop.convert(t, np),
     "view": read_view,
     "copyto": copied_to,
@@ -323,8 +332,8 @@ def of_one_moment(a: Any) -> bool:
     return bool((np.asarray(a).astype("f8") == a.size).all())
 
 
-#: Calls of torch's own numpy(), which itself locks the storage last; seldom do they allocate enough to be collected in.
-HOT: Final = ("to_numpy, default", "to_numpy, copy=False")
+#: What is done natively: seldom does it allocate enough to be collected in.
+HOT: Final = (*BY_NUMPY, "to_numpy, copy=True", "view")
 
 #: Each runs the collector at other places of a call, and how often.
 THRESHOLDS: Final = [1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 23, 31]

@@ -1,8 +1,8 @@
 """What torch.compile reads where a public function is called: the same in torch's own operations.
 
-Dynamo follows every line of :func:`traced`; its tensors and ndarrays have types, shapes and strides, but no memory. None
-of it runs when the compiled function does. NotImplemented is the answer to what Dynamo can't follow, and to whatever the
-call itself may refuse: the graph ends there, and the call is made between two graphs.
+Dynamo follows every line of :func:`traced`; its tensors and ndarrays have types, shapes and strides, but no memory.
+None of it runs when the compiled function does. NotImplemented is the answer to what Dynamo can't follow, and to
+whatever the call itself may refuse: the graph ends there, and the call is made between two graphs.
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def traced(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> An
 
 def break_graph(name: str) -> None:
     """End the graph here; where it has to be whole, this is what the error says."""
-    _dynamo.graph_break(
-        msg=f"interop.{name} can't be traced with these arguments, and is called between two graphs."
-    )
+    _dynamo.graph_break(msg=f"interop.{name} can't be traced with these arguments, and is called between two graphs.")
 
 
 def _call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:

@@ -38,8 +38,9 @@ cdef class Door:
     cdef str target
     cdef Slot bare
     cdef Writes writes
-    # The names of its parameters, if it was asked to refuse others itself.
-    cdef object parameters
+    # Whether it refuses keywords itself, and the names of its parameters, which are looked up when they are needed.
+    cdef bint refuses
+    cdef tuple parameters
     cdef dict __dict__
     cdef object __weakref__
 
@@ -257,7 +258,7 @@ def of_kind(function, type kind not None, /):
     made.target = door.target
     made.writes = door.writes
     vars(made).update(vars(door))
-    made.parameters = tuple(inspect.signature(made).parameters)
+    made.refuses = True
     return made
 
 
@@ -268,7 +269,9 @@ cdef PyObject* enter_function(PyObject* self, PyObject** arguments, size_t nargs
 
 cdef PyObject* by_function(Door door, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:
     """Call the function of Python; a keyword that it doesn't have is refused in the public function's name."""
-    if names != NULL and door.parameters is not None:
+    if names != NULL and door.refuses:
+        if door.parameters is None:
+            door.parameters = tuple(inspect.signature(door).parameters)
         for name in <tuple> <object> names:
             if name not in door.parameters:
                 raise TypeError(unexpected(door, name))

@@ -25,7 +25,9 @@ setup(
                 ],
                 extra_compile_args=FLAGS,
                 extra_link_args=[flag for flag in FLAGS if flag.startswith("-fsanitize=")],
-                depends=["setup.py", *map(str, sorted(CORE.glob("*.h")))] if source.stem == "_copying" else ["setup.py"],
+                depends=["setup.py", *map(str, sorted(CORE.glob("*.h")))]
+                if source.stem == "_copying"
+                else ["setup.py"],
             )
             for source in sorted(CORE.glob("*.pyx"))
         ],

@@ -68,6 +68,8 @@ CONVERSIONS: Final = (
     Conversion("reversed to torch", f"{_NUMPY}[::-1]", "to_torch(x)"),
     Conversion("byte order to torch", "np.ones(size // 4, np.dtype('f4').newbyteorder())", "to_torch(x)"),
     Conversion("conjugate to numpy", "torch.ones(size // 8, dtype=torch.complex64).conj()", "to_numpy(x)", quick=True),
+    Conversion("transposed to numpy", "torch.ones(1024, size // 4096).T", "to_numpy(x, order='C')"),
+    Conversion("transposed to torch", "np.ones((1024, size // 4096), np.float32).T", "to_torch(x, order='C')"),
     Conversion("copied to numpy", _TORCH, "to_numpy(x, copy=True)"),
     Conversion("float32 to bfloat16, to numpy", _TORCH, "to_numpy(x, dtype='bfloat16')"),
     Conversion("float32 to bfloat16, to torch", _NUMPY, "to_torch(x, dtype='bfloat16')"),

@@ -225,6 +225,24 @@ _BIG_A_FLIPPED: Final = replace(_BIG_A, text="numpy float32 64 MiB, rows reverse
 _BIG_A_SWAPPED: Final = replace(_BIG_A, text="numpy float32 64 MiB, other byte order", code=f"swapped({_BIG_A.code})")
 _BIG_A_TURNED: Final = replace(_BIG_A, text="numpy float32 64 MiB, transposed", code=f"{_BIG_A.code}.T")
 
+_BIG_T_TURNED: Final = replace(_BIG_T, text="torch float32 128 MiB, transposed", code="torch.rand(4096, 8192).T")
+_BIG_A_WIDE: Final = replace(
+    _BIG_A, text="numpy float32 128 MiB, transposed", code="np.random.default_rng(0).random((4096, 8192), np.float32).T"
+)
+_BIG_A_ODD: Final = replace(
+    _BIG_A, text="numpy float32 122 MiB, transposed", code="np.random.default_rng(0).random((4001, 8003), np.float32).T"
+)
+_BIG_A_PIXELS: Final = replace(
+    _BIG_A,
+    text="numpy uint8 48 MiB, pixels to planes",
+    code="np.random.default_rng(0).integers(0, 255, (4096, 4096, 3), np.uint8).transpose(2, 0, 1)",
+)
+_BIG_T_FLOAT16: Final = replace(_BIG_T, text="torch float16 32 MiB", code="torch.rand(4096, 4096).half()")
+_BIG_A_BF16: Final = replace(_BIG_A, text="numpy bfloat16 32 MiB", code=f"{_BIG_A.code}.astype(bfloat16)")
+
+#: What turns an array without numpy's own loop: torch's, into fresh memory of numpy's.
+_BY_TORCH: Final = "torch.from_numpy(np.empty(a.shape, a.dtype)).copy_(torch.from_numpy(a))"
+
 _LARGE: Final = (
     Comparison("large to_numpy", _BIG_T, Way("to_numpy(t)"), shares("t.numpy()")),
     Comparison("large to_torch", _BIG_A, Way("to_torch(a)"), shares("torch.from_numpy(a)")),
@@ -256,6 +274,34 @@ _LARGE: Final = (
         a_copy("to_torch(a, order='C')"),
         (a_copy("torch.from_numpy(np.ascontiguousarray(a))"), a_copy("torch.from_numpy(a).contiguous()")),
     ),
+    Comparison(
+        "large turned to_numpy",
+        _BIG_T_TURNED,
+        a_copy("to_numpy(t, order='C')"),
+        copies(
+            "torch.from_numpy(np.empty(t.shape, np.float32)).copy_(t).numpy()",
+            "t.contiguous().numpy()",
+            "np.ascontiguousarray(t.numpy())",
+        ),
+    ),
+    Comparison(
+        "large turned to_torch",
+        _BIG_A_WIDE,
+        a_copy("to_torch(a, order='C')"),
+        copies(_BY_TORCH, "torch.from_numpy(a).contiguous()", "torch.from_numpy(np.ascontiguousarray(a))"),
+    ),
+    Comparison(
+        "large turned within numpy",
+        _BIG_A_ODD,
+        a_copy("to_numpy(a, order='C')"),
+        copies(_BY_TORCH, "np.ascontiguousarray(a)"),
+    ),
+    Comparison(
+        "large pixels to_torch",
+        _BIG_A_PIXELS,
+        a_copy("to_torch(a, order='C')"),
+        copies(_BY_TORCH, "torch.from_numpy(a).contiguous()", "torch.from_numpy(np.ascontiguousarray(a))"),
+    ),
     Comparison("large conjugate to_numpy", _BIG_T_CONJ, a_copy("to_numpy(t)"), (a_copy("t.resolve_conj().numpy()"),)),
     Comparison(
         "large cast to_numpy",
@@ -265,6 +311,24 @@ _LARGE: Final = (
             a_copy("t.float().numpy()"),
             a_copy("t.view(torch.int16).numpy().view(bfloat16).astype(np.float32)"),
         ),
+    ),
+    Comparison(
+        "large float16 cast to_numpy",
+        _BIG_T_FLOAT16,
+        a_copy("to_numpy(t, dtype='float32')"),
+        copies("t.float().numpy()", "t.numpy().astype(np.float32)"),
+    ),
+    Comparison(
+        "large float16 cast to_torch",
+        _BIG_A,
+        a_copy("to_torch(a, dtype='float16')"),
+        copies("torch.from_numpy(a).half()", "torch.from_numpy(a.astype(np.float16))"),
+    ),
+    Comparison(
+        "large bfloat16 cast within numpy",
+        _BIG_A_BF16,
+        a_copy("to_numpy(a, dtype='float32')"),
+        copies("a.astype(np.float32)", "torch.from_numpy(a.view(np.int16)).view(torch.bfloat16).float().numpy()"),
     ),
     Comparison(
         "large cast to_torch",

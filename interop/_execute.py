@@ -440,7 +440,7 @@ def _write(run: _Run, step: Step, value: Any) -> Any:
 
 
 def _filled(run: _Run, step: Step, result: Any, view: View, keeper: Keeper | None) -> bool:
-    """Whether the core has written the values, in one pass: in memory of the host each element is where it is said to be.
+    """Whether the core has written the values, in one pass: memory of the host is where a View of it says.
 
     Not so for libraries that keep their memory to themselves, which write it when they see fit.
     """

@@ -157,13 +157,23 @@ def make_plan(case: Case) -> Plan:
         transferred_bytes=_written(case, steps, "transfer") if case.moves else 0,
         steps=steps,
         reasons=case.reasons,
-        cautions=(*_cautions(case), *questions),
+        cautions=(*_cautions(case), *_passes(steps), *questions),
     )
 
 
 def _written(case: Case, steps: tuple[Step, ...], *verbs: Verb) -> int:
     dtypes = [step.dtype for step in steps if step.do in verbs and step.dtype is not None]
     return sum(_layout.nbytes(case.facts.shape, dtype.itemsize) for dtype in dtypes)
+
+
+def _passes(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """What to know where the values are written more than once before they are where they were asked for."""
+    writers = [step.by for step in steps if step.do in ("copy", "cast")]
+    if len(writers) <= 1:
+        return ()
+    who = " nor ".join(dict.fromkeys(writers))
+    does = f"neither {who} does" if who != writers[0] else f"{who} doesn't do"
+    return (f"the values are written {len(writers)} times: {does} all of it in one pass",)
 
 
 def _cautions(case: Case) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Copies between any two layouts, and casts between floats, are numpy's and ml_dtypes' own to the bit; large ones too."""
+"""Copies between any two layouts and casts between floats are numpy's and ml_dtypes' to the bit; large ones too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from interop._adapters._host import copy_values
-from interop._native import Keeper, fill_ndarray, fill_view, make_view, view_from_ndarray
+from interop._native import Keeper, fill_ndarray, fill_view, view_from_ndarray
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +44,8 @@ def numbered(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array no two neighbours of which are alike, whatever the axis."""
     size = int(np.prod(shape))
     values = np.arange(size * np.dtype(dtype).itemsize, dtype=np.uint32) * np.uint32(2654435761) >> np.uint32(13)
-    return values.astype(np.uint8).view(dtype).reshape(shape)
+    numbers: Array = values.astype(np.uint8).view(dtype).reshape(shape)
+    return numbers
 
 
 def bits(a: Array) -> Array:
@@ -155,25 +156,23 @@ def test_every_value_is_cast_as_numpy_and_ml_dtypes_cast_it(name: str, into: str
 )
 def test_a_cast_into_another_layout_is_numpys(cast: tuple[str, str], shape: list[int], data: Any) -> None:
     name, into = cast
-    values = np.linspace(-70000, 70000, int(np.prod(shape))).astype(dtype_of(name)).reshape(shape)
+    values = np.linspace(-6e4, 6e4, int(np.prod(shape))).astype(dtype_of(name)).reshape(shape)
     values = values.transpose(data.draw(st.permutations(range(values.ndim))))
     order = data.draw(st.sampled_from("CF"))
     made = np.empty(values.shape, dtype_of(into), order)
-    with np.errstate(all="ignore"):
-        assert fill_ndarray(made, values) or "float16" in cast
-        if fill_ndarray(made, values):
-            assert same(made, values.astype(dtype_of(into)))
+    assert fill_ndarray(made, values) or "float16" in cast
+    if fill_ndarray(made, values):
+        assert same(made, values.astype(dtype_of(into)))
 
 
 @pytest.mark.parametrize(("name", "into"), CASTS)
 def test_past_the_caches_casts_are_numpys_too(name: str, into: str) -> None:
-    values = np.linspace(-7e4, 7e4, PAST_CACHES // dtype_of(into).itemsize + 1037).astype(dtype_of(name))
+    values = np.linspace(-6e4, 6e4, PAST_CACHES // dtype_of(into).itemsize + 1037).astype(dtype_of(name))
     table = values[: len(values) // 1024 * 1024].reshape(-1, 1024)
-    with np.errstate(all="ignore"):
-        for each in (values, values[3:], table.T, table.T[1:]):
-            made = np.empty(each.shape, dtype_of(into))
-            copy_values(made, each)
-            assert same(made, each.astype(dtype_of(into)))
+    for each in (values, values[3:], table.T, table.T[1:]):
+        made = np.empty(each.shape, dtype_of(into))
+        copy_values(made, each)
+        assert same(made, each.astype(dtype_of(into)))
 
 
 def test_what_it_cant_do_is_left_alone() -> None:
@@ -223,9 +222,7 @@ KEEPER: Final = Keeper(
 
 @pytest.mark.parametrize(("name", "into"), [*CASTS, ("float32", "float32"), ("uint8", "uint8")])
 @pytest.mark.parametrize("shape", [(1031, 4099), (4099, 1031), (4_200_001,)])
-def test_memory_that_may_move_is_read_in_pieces_with_the_same_result(
-    name: str, into: str, shape: tuple[int, ...]
-) -> None:
+def test_memory_that_may_move_is_read_in_pieces(name: str, into: str, shape: tuple[int, ...]) -> None:
     values = np.linspace(-9, 9, int(np.prod(shape))).astype(dtype_of(name)).reshape(shape).T
     made = np.zeros(values.shape, dtype_of(into))
     target, owner = view_from_ndarray(made), Owner(values)
@@ -240,37 +237,28 @@ def test_memory_that_may_move_is_read_in_pieces_with_the_same_result(
     assert not KEEPER.copy(target, view_from_ndarray(values).with_owner(owner))
 
 
-def test_packed_elements_are_no_padded_ones() -> None:
-    memory = np.zeros(8, np.uint8)
-    packed = make_view(memory.ctypes.data, (8,), (1,), (1, 4, 1), (1, 0), readonly=False, owner=memory)
-    assert not fill_view(packed, view_from_ndarray(np.ones(8, ml_dtypes.uint4)))
-
-
 def test_others_run_meanwhile() -> None:
     """The core lets go of the GIL while it copies what stays where it is."""
-    values, seen = numbered((2048, 4096), "float64").T, []
-    into = np.empty(values.shape)
-    stop = threading.Event()
-    begun = threading.Event()
+    values = numbered((2048, 1024), "float64").T
+    into, gate = np.empty(values.shape), threading.Lock()
+    seen: list[None] = []
 
-    def count() -> None:
-        begun.set()
-        while not stop.is_set():
+    def pass_by() -> None:
+        with gate:
             seen.append(None)
 
-    other = threading.Thread(target=count)
     interval = sys.getswitchinterval()
-    # Nobody is asked to let go of the GIL: who gets it meanwhile, was given it.
+    # Nobody is asked for the GIL: whoever gets it was given it.
     sys.setswitchinterval(60)
     try:
+        gate.acquire()
+        other = threading.Thread(target=pass_by)
         other.start()
-        assert begun.wait(30)
-        before = len(seen)
-        assert any(fill_ndarray(into, values) and len(seen) > before for _ in range(200))
+        gate.release()
+        assert any(fill_ndarray(into, values) and seen for _ in range(1000))
     finally:
-        stop.set()
         sys.setswitchinterval(interval)
-        other.join()
+    other.join()
 
 
 _WITHOUT_TORCH: Final = """

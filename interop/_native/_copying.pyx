@@ -112,7 +112,8 @@ cdef bint lay_out(Walk* walk, const DLTensor* into, const DLTensor* tensor) noex
     walk.unit = itemsize
     walk.into = written
     walk.cast = cast_of(into.dtype, tensor.dtype)
-    walk.stream = size >= PAST_CACHES
+    # Of a cast that widens, the kernel's clearing of fresh pages has just brought into the caches what is written.
+    walk.stream = size >= PAST_CACHES and written <= itemsize
     if walk.cast == NULL and walk.ndim > 0 and walk.outer[walk.ndim - 1].to == itemsize and walk.outer[walk.ndim - 1].source == itemsize:
         walk.ndim -= 1
         walk.unit *= walk.outer[walk.ndim].length

@@ -1,13 +1,13 @@
 """Filling memory of the host with the values of other memory, in one pass: whatever the layouts, and some casts."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from interop._native._arrays cimport disjoint
 from interop._native._copying cimport can_fill, copy_unlocked
 from interop._native._export cimport host_accessible
 from interop._native._ndarray cimport borrow_ndarray, is_ndarray
 from interop._native._view cimport MAX_AXES, View
-from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLTensor
+from interop._native.dlpack cimport FLAG_READ_ONLY, DLTensor
 
 
 def fill_view(View into not None, View values not None, /):
@@ -16,8 +16,7 @@ def fill_view(View into not None, View values not None, /):
     It can where shapes agree, the memory is the host's and apart, and the element types are the same or two floats that
     it casts between. Nothing may move the memory meanwhile.
     """
-    cdef uint64_t packing = (into.flags ^ values.flags) & <uint64_t> FLAG_SUBBYTE_PADDED
-    if into.flags & FLAG_READ_ONLY or packing and values.tensor.dtype.bits < 8:
+    if into.flags & FLAG_READ_ONLY:
         return False
     if not host_accessible(into.tensor.device.device_type) or not host_accessible(values.tensor.device.device_type):
         return False

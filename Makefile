@@ -67,7 +67,7 @@ say = @printf '\n== %s\n' '$(1)'
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs env format fuzz help leg lint package sanitize stale versions
-.PHONY: test test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
+.PHONY: clients test test-clients test-cuda test-frameworks test-real-cuda test-simulated-cuda thorough simulated
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
@@ -98,6 +98,15 @@ leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
 	@$(call compiled,$(BIN)/python)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_doors.py
+
+test-clients:  ## real libraries with this one in the place of their own conversions, in an environment beside this one
+	@$(MAKE) --no-print-directory clients VENV='$(VENV)'-clients PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none
+
+clients: export INTEROP_TEST_FRAMEWORKS := $(TESTED),jax
+clients: $(STAMPS)/lent $(STAMPS)/clients
+	@$(call compiled,$(BIN)/python)
+	$(call say,real clients)
+	$(BIN)/python -m pytest $(ARGS) tests/clients
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
@@ -267,7 +276,7 @@ $(STAMPS)/lent: $(ENV) pyproject.toml
 	@echo '$(CURDIR)' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/interop_lent.pth"
 	@touch $@
 
-$(addprefix $(STAMPS)/,test lint docs bench $(LEGS)): $(ENV) pyproject.toml
+$(addprefix $(STAMPS)/,test lint docs bench clients $(LEGS)): $(ENV) pyproject.toml
 	$(call say,what $(@F) needs)
 	@$(PIP) install --group $(@F)
 	@touch $@

@@ -17,10 +17,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import registered
 
 import interop
 from interop import _rows
 from interop._agnostic._nearest import nearest
+from interop.protocols import HostAdapter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -87,7 +89,7 @@ def test_everything_else_is_untouched() -> None:
 
 
 def test_without_a_tensor_the_result_is_the_functions() -> None:
-    made = interop.via("torch")(lambda n: np.ones(n))(2)
+    made = interop.via("torch")(np.ones)(2)
     assert isinstance(made, np.ndarray)
 
 
@@ -531,3 +533,32 @@ def test_decorated_is_convert_call_convert(x: Any, y: Any) -> None:
     made = decorated(x, y=y)
     want = interop.convert_tree(function(interop.convert_tree(x, "numpy"), interop.convert_tree(y, "numpy")), "torch")
     assert repr(made) == repr(want)
+
+
+class Quantity:
+    def __init__(self, array: Any, unit: str) -> None:
+        self.array, self.unit = array, unit
+
+
+class Quantities(HostAdapter):
+    name = "quantities"
+    modules = ()
+    types = (Quantity,)
+
+    def to_numpy(self, x: Quantity, /) -> Any:
+        return x.array
+
+    def from_numpy(self, array: Any, /) -> Quantity:
+        return Quantity(array, "")
+
+    def dress(self, made: Quantity, like: Quantity, /) -> Quantity:
+        return Quantity(made.array, like.unit)
+
+
+def test_an_adapter_dresses_results_in_the_callers_class() -> None:
+    with registered(Quantities()):
+        x = Quantity(np.arange(3.0), "m")
+        for _ in range(2):
+            made = add(x)
+            assert (made.array.tolist(), made.unit) == ([2, 3, 4], "m")
+        assert interop.convert_tree([x], "numpy")[0].tolist() == [0, 1, 2]

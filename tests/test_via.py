@@ -75,6 +75,23 @@ def test_arguments_come_by_position_name_and_container() -> None:
     assert torch.equal(function(T, U), T + U)
 
 
+def test_what_is_passed_twice_is_one_object_inside() -> None:
+    @interop.via("numpy")
+    def same(x: Any, y: Any) -> bool:
+        return x is y
+
+    assert same(T, T)
+    assert same(T, y=T)
+    assert same([T], [T]) is False
+    assert interop.via("numpy")(lambda xs: xs[0] is xs[1]["a"])([T, {"a": T}])
+
+
+def test_more_arguments_than_the_short_way_takes() -> None:
+    many = interop.via("numpy")(lambda *xs, **named: sum(xs) + sum(named.values()))
+    tensors = [torch.full((2,), float(number)) for number in range(70)]
+    assert many(*tensors, **{f"x{number}": U[:2] for number in range(30)}).tolist() == [2445, 2445]
+
+
 def test_everything_else_is_untouched() -> None:
     things = ["text", b"b", None, 3, np.float32(2), object(), {1}, (x for x in "ab"), (2, 3), [1, "a"]]
     seen: list[Any] = []

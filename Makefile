@@ -69,8 +69,8 @@ say = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: bench bench-cuda bench-frameworks bench-leg clean demo demo-cuda distclean docs engines env format fuzz help leg lint package rehearse-gpu sanitize stale versions
-.PHONY: test test-cuda test-engines test-frameworks test-real-cuda test-simulated-cuda thorough simulated
+.PHONY: bench bench-cuda bench-frameworks bench-leg clean clients demo demo-cuda distclean docs engines env format fuzz help leg lint package rehearse-gpu sanitize stale
+.PHONY: test test-clients test-cuda test-engines test-frameworks test-real-cuda test-simulated-cuda thorough simulated versions
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [TORCH=installed] [CUPY=cupy-cuda13x] [ARGS="..."]'
@@ -111,6 +111,15 @@ engines: $(STAMPS)/lent $(STAMPS)/engines
 	@$(call compiled,$(BIN)/python)
 	$(call say,the engines: $(INTEROP_TEST_FRAMEWORKS))
 	$(BIN)/python -m pytest $(ARGS) tests/integrations interop/integrations
+
+test-clients:  ## real libraries with this one in the place of their own conversions, in an environment beside this one
+	@$(MAKE) --no-print-directory clients VENV='$(VENV)'-clients PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none
+
+clients: export INTEROP_TEST_FRAMEWORKS := $(TESTED),jax
+clients: $(STAMPS)/lent $(STAMPS)/clients
+	@$(call compiled,$(BIN)/python)
+	$(call say,real clients)
+	$(BIN)/python -m pytest $(ARGS) tests/clients
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
@@ -288,7 +297,7 @@ $(STAMPS)/lent: $(ENV) pyproject.toml
 	@echo '$(CURDIR)' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/interop_lent.pth"
 	@touch $@
 
-$(addprefix $(STAMPS)/,test lint docs bench engines $(LEGS)): $(ENV) pyproject.toml
+$(addprefix $(STAMPS)/,test lint docs bench engines clients $(LEGS)): $(ENV) pyproject.toml
 	$(call say,what $(@F) needs)
 	@$(PIP) install --group $(@F)
 	@touch $@

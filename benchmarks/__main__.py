@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Final
 
 from benchmarks import budgets, chart, report
+from benchmarks.agnostic_rows import AGNOSTIC_COMPARISONS
 from benchmarks.contest import contest
 from benchmarks.device_rows import DEVICE_COMPARISONS
 from benchmarks.framework_rows import FRAMEWORK_COMPARISONS
@@ -78,7 +79,7 @@ def framework_jobs(leg: str, limits: budgets.Budgets, extent: Extent) -> Iterato
 
 def jobs(limits: budgets.Budgets, extent: Extent) -> Iterator[Job]:
     """Everything that is measured in the environment of make bench, in the order of the report."""
-    for comparison in COMPARISONS:
+    for comparison in COMPARISONS + AGNOSTIC_COMPARISONS:
         effort = extent.large if comparison.section == LARGE else extent.small
         yield Job(f"{comparison.name}: {comparison.ours.code}", partial(contest, comparison, limits, effort))
     for comparison in OPTION_COMPARISONS:

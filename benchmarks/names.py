@@ -72,7 +72,11 @@ NAMES: Final[dict[str, Origin]] = {
     "an_array": Origin("benchmarks.sources", "an_array"),
     "read": Origin("benchmarks.sources", "read"),
     "aligned": Origin("benchmarks.sources", "aligned"),
-    **_interop("convert", "convert_like", "copyto", "explain", "framework", "view"),
+    "add": Origin("benchmarks.sources", "add"),
+    "added": Origin("benchmarks.sources", "added"),
+    "tensors": Origin("benchmarks.sources", "tensors"),
+    "locked_tensors": Origin("benchmarks.sources", "locked_tensors"),
+    **_interop("convert", "convert_like", "convert_tree", "copyto", "explain", "framework", "view"),
     **_interop("to_cupy", "to_jax", "to_mlx", "to_numpy", "to_paddle", "to_tensorflow", "to_torch"),
     **_interop("to_array_api_strict", "to_dpnp", "to_pyarrow", "to_tvm_ffi", "to_warp"),
 }

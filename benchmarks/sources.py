@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from interop import empty_aligned
+from interop import empty_aligned, via
 
 Array = np.ndarray[Any, Any]
 
@@ -23,6 +23,25 @@ def aligned() -> Array:
     made = empty_aligned((3, 4), "float32")
     made[...] = np.random.default_rng(0).random((3, 4), np.float32)
     return made
+
+
+#: A function of two arrays, and the same for any framework's.
+add: Final = np.add
+added: Final[Any] = via("numpy")(np.add)
+
+
+def tensors() -> dict[str, Any]:
+    """Make a thousand tensors, as the weights of a model."""
+    import torch
+
+    return {f"layer.{number}.weight": torch.rand(3, 4) for number in range(1000)}
+
+
+def locked_tensors() -> dict[str, Any]:
+    """Make a thousand tensors whose memory can't be resized any more, as that of what ``torch.load`` reads."""
+    import torch
+
+    return {name: torch.from_numpy(tensor.numpy()) for name, tensor in tensors().items()}
 
 
 def frozen(array: Array) -> Array:

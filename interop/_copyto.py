@@ -17,7 +17,7 @@ from interop._convert import convert, convert_for_now
 from interop._doors import to_numpy
 from interop._dtypes import castable, parse_casting
 from interop._execute import keeper_of
-from interop._inspect import shares_memory
+from interop._inspect import shares_memory, view
 from interop._layout import nbytes
 from interop._native import (
     Apart,
@@ -126,7 +126,9 @@ def _event(dst: Any, src: Any) -> Event:
     """What those who guard are told: what is written was asked for, a cast to its type by name wasn't."""
     there, here = (describe(adapter_for(x), x) for x in (dst, src))
     moves = not same_place(here.device, there.device)
-    size = nbytes(there.shape, there.dtype.itemsize)
+    known = there if there.certain else here
+    # Of what only an export shows, such as a bytearray, the length isn't known before.
+    size = nbytes(known.shape, known.dtype.itemsize) if known.certain else view(dst).nbytes
     return Event(
         copied=0 if moves else size,
         moved=size if moves else 0,

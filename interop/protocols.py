@@ -32,6 +32,7 @@ __all__ = [
     "SupportsArrayInterface",
     "SupportsCudaArrayInterface",
     "SupportsDLPack",
+    "SupportsDressing",
     "SupportsKeeping",
     "SupportsLending",
     "make_view",
@@ -321,6 +322,19 @@ class SupportsKeeping(Protocol):
         """What keeps the memory of the Views that :meth:`Adapter.export` makes on the host: each has it for its owner.
 
         Where a result stays on that memory it is locked; where it is only read, it is read under the GIL.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsDressing(Protocol):
+    """What an adapter may have beside :class:`Adapter`, of arrays that carry more than their numbers, such as units."""
+
+    def dress(self, made: Any, like: Any, /) -> Any:
+        """Return what a caller of a function under :func:`interop.via` gets for a result.
+
+        `made` is the result as :meth:`Adapter.wrap` or :meth:`Adapter.empty` made it, and `like` a tensor that the
+        caller passed.
         """
         ...
 

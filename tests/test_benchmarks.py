@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import interop
 from benchmarks import __main__ as command
 from benchmarks import budgets, chart, names, report, rows, timing
+from benchmarks.agnostic_rows import AGNOSTIC_COMPARISONS
 from benchmarks.budgets import Result, Verdict
 from benchmarks.contest import contest
 from benchmarks.device_rows import DEVICE_COMPARISONS
@@ -39,7 +41,7 @@ PROMISED = {
 }
 
 #: Those in host memory, those with other frameworks, and those on a CUDA device.
-ALL = COMPARISONS + sum(FRAMEWORK_COMPARISONS.values(), ()) + DEVICE_COMPARISONS
+ALL = COMPARISONS + AGNOSTIC_COMPARISONS + sum(FRAMEWORK_COMPARISONS.values(), ()) + DEVICE_COMPARISONS
 
 LIMITS = budgets.load()
 UNLIMITED = budgets.Budgets(0.15, ratios={}, imports={}, memory={})
@@ -93,9 +95,9 @@ def test_names_of_comparisons_are_unique() -> None:
 def test_every_name_in_the_code_is_known() -> None:
     for comparison in ALL:
         for way in (comparison.ours, *comparison.others):
-            code = compile(way.code, "<row>", "eval")
-            first = way.code.split("(")[0].split(".")[0]
-            assert first in names.NAMES.keys() | {comparison.source.variable, "memoryview"}, code
+            used = [node for node in ast.walk(ast.parse(way.code)) if isinstance(node, ast.Name)]
+            taken = {node.id for node in used} - {node.id for node in used if isinstance(node.ctx, ast.Store)}
+            assert taken <= names.NAMES.keys() | {comparison.source.variable, "memoryview", "bool"}, way.code
 
 
 def test_cost_is_that_of_a_call_without_the_loop() -> None:

@@ -60,6 +60,7 @@ COPIES: dict[str, tuple[Callable[[], Any], int, int, int, bool]] = {
     "inside one framework": (lambda: interop.to_torch(torch.ones(3), copy=True), 1, 12, 0, True),
     "copyto": (lambda: interop.copyto(np.ones(3, "f4"), torch.ones(3)), 1, 12, 0, True),
     "copyto of another kind": (lambda: interop.copyto(torch.ones(3), np.ones(3)[::-1]), 1, 12, 1, True),
+    "copyto of a buffer": (lambda: interop.copyto(bytearray(4), np.ones(4, "u1")), 1, 4, 0, True),
     "a View's own copy": (lambda: np.from_dlpack(interop.view(np.ones(3)), copy=True), 1, 24, 0, True),
     "tree": (lambda: interop.convert_tree([reversed_array(), {"a": torch.ones(2)}], "torch"), 1, 24, 0, False),
     "tree, tied": (lambda: interop.convert_tree([T, T, T[1:]], "numpy", copy=True), 1, 12, 0, True),

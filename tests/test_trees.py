@@ -466,6 +466,18 @@ def test_far_windows_are_copied_apart_and_the_plan_says_so() -> None:
     assert "becomes memory of its own: the memory between them" in str(plan)
 
 
+def test_a_copy_of_what_overlaps_itself_is_dense() -> None:
+    base = torch.arange(3.0)
+    made = interop.convert_tree([base, base.expand(2, 3)], "numpy", copy=True)
+    assert made[1].strides == (12, 4)
+
+
+def test_parameters_to_their_own_framework_are_themselves() -> None:
+    tree = [torch.nn.Parameter(torch.ones(2)), T]
+    assert interop.convert_tree(tree, "torch") is tree
+    assert interop.convert_tree(tree[0], "torch") is tree[0]
+
+
 def test_an_order_that_is_asked_for_is_given() -> None:
     base = torch.arange(6.0).view(2, 3)
     made = interop.convert_tree([base, base.T], "numpy", order="C")

@@ -17,10 +17,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import registered
 
 import interop
 from interop import _rows
 from interop._agnostic._nearest import nearest
+from interop.protocols import HostAdapter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -73,6 +75,23 @@ def test_arguments_come_by_position_name_and_container() -> None:
     assert torch.equal(function(T, U), T + U)
 
 
+def test_what_is_passed_twice_is_one_object_inside() -> None:
+    @interop.via("numpy")
+    def same(x: Any, y: Any) -> bool:
+        return x is y
+
+    assert same(T, T)
+    assert same(T, y=T)
+    assert same([T], [T]) is False
+    assert interop.via("numpy")(lambda xs: xs[0] is xs[1]["a"])([T, {"a": T}])
+
+
+def test_more_arguments_than_the_short_way_takes() -> None:
+    many = interop.via("numpy")(lambda *xs, **named: sum(xs) + sum(named.values()))
+    tensors = [torch.full((2,), float(number)) for number in range(70)]
+    assert many(*tensors, **{f"x{number}": U[:2] for number in range(30)}).tolist() == [2445, 2445]
+
+
 def test_everything_else_is_untouched() -> None:
     things = ["text", b"b", None, 3, np.float32(2), object(), {1}, (x for x in "ab"), (2, 3), [1, "a"]]
     seen: list[Any] = []
@@ -87,7 +106,7 @@ def test_everything_else_is_untouched() -> None:
 
 
 def test_without_a_tensor_the_result_is_the_functions() -> None:
-    made = interop.via("torch")(lambda n: np.ones(n))(2)
+    made = interop.via("torch")(np.ones)(2)
     assert isinstance(made, np.ndarray)
 
 
@@ -531,3 +550,32 @@ def test_decorated_is_convert_call_convert(x: Any, y: Any) -> None:
     made = decorated(x, y=y)
     want = interop.convert_tree(function(interop.convert_tree(x, "numpy"), interop.convert_tree(y, "numpy")), "torch")
     assert repr(made) == repr(want)
+
+
+class Quantity:
+    def __init__(self, array: Any, unit: str) -> None:
+        self.array, self.unit = array, unit
+
+
+class Quantities(HostAdapter):
+    name = "quantities"
+    modules = ()
+    types = (Quantity,)
+
+    def to_numpy(self, x: Quantity, /) -> Any:
+        return x.array
+
+    def from_numpy(self, array: Any, /) -> Quantity:
+        return Quantity(array, "")
+
+    def dress(self, made: Quantity, like: Quantity, /) -> Quantity:
+        return Quantity(made.array, like.unit)
+
+
+def test_an_adapter_dresses_results_in_the_callers_class() -> None:
+    with registered(Quantities()):
+        x = Quantity(np.arange(3.0), "m")
+        for _ in range(2):
+            made = add(x)
+            assert (made.array.tolist(), made.unit) == ([2, 3, 4], "m")
+        assert interop.convert_tree([x], "numpy")[0].tolist() == [0, 1, 2]

@@ -5,6 +5,7 @@ This is the long way, which does everything; calls with plain tensors of one fra
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from interop._convert import convert, explain
 from interop._copyto import copyto
 from interop._inspect import shares_memory
 from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
-from interop._registry import adapter_for, describe, framework_of, outline
+from interop._registry import adapter_for, asked, describe, framework_of, outline
 from interop._targets import target_adapter
 from interop.errors import (
     CopyError,
@@ -30,6 +31,7 @@ from interop.errors import (
     UnsupportedError,
     describe_facts,
 )
+from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
     from interop._devices import Device
     from interop._plan import Plan
     from interop.protocols import Adapter
+
+
+#: Where nobody guards, nobody has to be told.
+_NOTHING: Final = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Home:
 
     framework: str
     device: Device
+    #: A tensor of the caller's, for whoever dresses results in its class.
+    like: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.framework} on {self.device}"
@@ -168,7 +176,7 @@ class Call:
             adapter = adapter_for(leaf)
             known = outline(adapter, leaf)
             device = known[1] if known is not None else describe(adapter, leaf, traced=True).device
-            return Home(framework_of(adapter, leaf), device)
+            return Home(framework_of(adapter, leaf), device, leaf)
         except InteropError as err:
             raise self._of_leaf(err, argument, leaf) from err
 
@@ -266,18 +274,21 @@ class Call:
         came = self.came.get(id(leaf))
         if came is not None and _same_dtype(came):
             return came.callers
-        x = np.asarray(leaf) if isinstance(leaf, np.generic) else leaf
         try:
-            target = target_adapter(home.framework)
-            options = self._options_back(x, target, home)
-            if not is_guarded():
-                return convert(x, target.name, **options)
-            # The caller's framework and device were named by nobody.
-            with implied():
-                return convert(x, target.name, **options)
+            return self._converted_back(np.asarray(leaf) if isinstance(leaf, np.generic) else leaf, home)
         except InteropError as err:
             where = f"{self.how.name}(), {path_to(result, leaf, 'result')}"
             raise placed(err, where, fix=_fix_of(err, self.how)) from err
+
+    def _converted_back(self, x: Any, home: Home) -> Any:
+        target = target_adapter(home.framework)
+        options = self._options_back(x, target, home)
+        # The caller's framework and device were named by nobody.
+        with implied() if is_guarded() else _NOTHING:
+            made = convert(x, target.name, **options)
+        if isinstance(target, SupportsDressing):
+            made = asked(target, made, target.dress, made, home.like)
+        return made
 
     def _options_back(self, x: Any, target: Adapter, home: Home) -> dict[str, Any]:
         """The options that a result goes back by: none where nothing has to be done, which is the fast way."""

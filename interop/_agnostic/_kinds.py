@@ -14,6 +14,7 @@ from interop._convert import convert
 from interop._devices import CPU, NAMES
 from interop._native import CONTAINER, FOREIGN, KEEP, OWN, PASS, SCALAR, SLOW
 from interop._registry import adapter_for_type
+from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,8 @@ class Kinds:
         if adapter.name == how.framework:
             return SLOW if how.options else OWN
         if not how.is_plain or not (_is_on_one_host(adapter) and _is_on_one_host(how.target)):
+            return SLOW
+        if isinstance(adapter, SupportsDressing):
             return SLOW
         if not (_is_host_alone(adapter) or _is_host_alone(how.target)):
             return SLOW

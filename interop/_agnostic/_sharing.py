@@ -127,6 +127,8 @@ def _apart(facts: tuple[Facts, ...], target: Adapter, options: Options) -> str:
         return "their element types differ"
     if any(each.pending or each.grad != "none" for each in facts):
         return "their framework has to settle each of them"
+    if any(_layout.overlaps(each.shape, each.strides or ()) for each in facts):
+        return "several indices of one share an element"
     if options.order is not None:
         return f"order={options.order!r} lays each of them out anew"
     item = first.dtype.itemsize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from interop import _options
@@ -210,7 +211,7 @@ def converted(
     """
     parsed = _options.parse(**options)
     results: list[Any] = []
-    if _may_view(target, parsed) and all_answer(leaves, _asked):
+    if _may_view(target, parsed) and all_answer(leaves, partial(_asked, target)):
         results = convert_all(convert, leaves, (target.name,), {**options, "copy": False})
     done = len(results)
     if done == len(leaves):
@@ -254,7 +255,8 @@ def _may_view(target: Adapter, parsed: Options) -> bool:
     return not asks and room is not None and not room.immutable and room.certain
 
 
-def _asked(tp: type) -> tuple[tuple[Any, Any], ...]:
+def _asked(target: Adapter, tp: type) -> tuple[tuple[Any, Any], ...]:
     """What leaves answer before one is converted, whose memory would be locked for a tree that is refused."""
-    asked: tuple[tuple[Any, Any], ...] = getattr(adapter_for_type(tp), "plain", ())
+    adapter = adapter_for_type(tp)
+    asked: tuple[tuple[Any, Any], ...] = () if adapter is target else getattr(adapter, "plain", ())
     return asked

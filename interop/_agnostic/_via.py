@@ -231,7 +231,10 @@ class _Function(Via):
         return types.MethodType(self, instance)
 
     def explain(self, /, *given: Any, **named: Any) -> CallPlan:
-        """Tell what a call with these arguments would do with them; the function isn't called."""
+        """Tell what a call with these arguments would do with them; the function isn't called.
+
+        Of a method the object comes first: ``Model.step.explain(model, x)``.
+        """
         return _explain(self.how, *given, **named)
 
     def __reduce__(self) -> Any:

@@ -265,6 +265,8 @@ cdef object converted(Via self, PyObject** arguments, Py_ssize_t count, PyObject
     for index in range(inside.total):
         inside.got[index] = arguments[index]
         if looks(self, index, count, names) and self.kind_of(arguments[index]) == foreign:
+            if came_before(&inside, index):
+                continue
             try:
                 made = call_one(<PyObject*> self.come, arguments[index])
             except Exception:
@@ -280,6 +282,17 @@ cdef object converted(Via self, PyObject** arguments, Py_ssize_t count, PyObject
     result = <object> made
     Py_DECREF(made)
     return back(self, result, &inside, foreign)
+
+
+cdef bint came_before(Inside* inside, Py_ssize_t index) noexcept:
+    """Whether an argument is the same object as one before it, and so comes as that one came."""
+    cdef Py_ssize_t earlier
+    for earlier in range(index):
+        if inside.before[earlier] == inside.before[index] and inside.got[earlier] != inside.before[earlier]:
+            inside.got[index] = inside.got[earlier]
+            inside.versions[index] = inside.versions[earlier]
+            return True
+    return False
 
 
 cdef object back(Via self, object result, Inside* inside, int foreign):

@@ -113,7 +113,10 @@ _ENGINES: Final = (
         (Way("their_load_file(p)['w'].sum()", shares=None),),
     ),
     Comparison(
-        "attach shared memory", _SEGMENT, Way("attach(s.name)", shares=None), (Way("their_attach(s.name)", shares=None),)
+        "attach shared memory",
+        _SEGMENT,
+        Way("attach(s.name)", shares=None),
+        (Way("their_attach(s.name)", shares=None),),
     ),
 )
 

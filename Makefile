@@ -207,7 +207,7 @@ bench: $(STAMPS)/package $(STAMPS)/bench  ## measure against the budgets and the
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-frameworks: bench  ## the same with the frameworks that need an environment of their own: benchmarks/out/NAME
-	@for leg in $(filter-out frameworks,$(LEGS)); do \
+	@for leg in $(filter-out frameworks,$(LEGS)) engines; do \
 	  $(MAKE) --no-print-directory bench-leg LEG=$$leg VENV='$(VENV)'-$$leg PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none \
 	    || exit 1; done
 

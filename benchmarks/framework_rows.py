@@ -81,6 +81,45 @@ _ONEAPI: Final = (
     Comparison("dpnp to host", _O, Way("to_numpy(o, device='cpu')", shares=None), (Way("o.asnumpy()", shares=None),)),
 )
 
+_FILE: Final = Source("p", "a safetensors file of 64 MB, float32", "a_file(64)")
+_SEGMENT: Final = Source("s", "1,000 x 1,000 bfloat16 in shared memory", "a_segment()")
+_BIG: Final = Source("t", "torch float32, 100 MB", "torch.ones(25_000_000)")
+_BIG_ARRAY: Final = Source("a", "numpy float32, 100 MB", "np.ones(25_000_000, np.float32)")
+
+# Theirs is asked for what it can do best: numpy pickles its own arrays out of band since protocol 5.
+_ENGINES: Final = (
+    Comparison(
+        "pickle out of band",
+        _BIG,
+        Way("there_and_back(dumps, t)", shares=None),
+        (Way("there_and_back(pickle.dumps, t.numpy())", shares=None),),
+    ),
+    Comparison(
+        "pickle numpy out of band",
+        _BIG_ARRAY,
+        Way("there_and_back(dumps, a)", shares=None),
+        (Way("there_and_back(pickle.dumps, a)", shares=None),),
+    ),
+    Comparison(
+        "pickle in band",
+        TORCH,
+        Way("pickle.loads(dumps(t))", shares=None),
+        (Way("pickle.loads(pickle.dumps(t, 5))", shares=None),),
+    ),
+    Comparison(
+        "load safetensors",
+        _FILE,
+        Way("load_file(p, 'torch')['w'].sum()", shares=None),
+        (Way("their_load_file(p)['w'].sum()", shares=None),),
+    ),
+    Comparison(
+        "attach shared memory",
+        _SEGMENT,
+        Way("attach(s.name)", shares=None),
+        (Way("their_attach(s.name)", shares=None),),
+    ),
+)
+
 #: By the environment that can hold them, a dependency group of pyproject.toml each; "bench" is that of make bench.
 FRAMEWORK_COMPARISONS: Final = {
     leg: tuple(replace(comparison, section=OTHERS) for comparison in comparisons)
@@ -89,5 +128,6 @@ FRAMEWORK_COMPARISONS: Final = {
         ("tensorflow", _TENSORFLOW),
         ("paddle", _PADDLE),
         ("oneapi", _ONEAPI),
+        ("engines", _ENGINES),
     )
 }

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import pickle
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from multiprocessing import shared_memory
 from operator import attrgetter
 from typing import Any, Final
 
@@ -53,6 +60,37 @@ def frozen(array: Array) -> Array:
 def swapped(array: Array) -> Array:
     """Give the array the other byte order, in place."""
     return array.byteswap(inplace=True).view(array.dtype.newbyteorder())
+
+
+def there_and_back(dumps: Callable[..., bytes], x: Any) -> Any:
+    """Pickle out of band, and unpickle on the same buffers."""
+    buffers: list[pickle.PickleBuffer] = []
+    return pickle.loads(dumps(x, protocol=5, buffer_callback=buffers.append), buffers=buffers)
+
+
+@cache
+def a_file(megabytes: int) -> str:
+    """A safetensors file; it is removed when the process ends."""
+    from interop.integrations.safetensors import save_file
+
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = f"{folder}/w.safetensors"
+    save_file({"w": np.ones(megabytes << 18, np.float32)}, path)
+    return path
+
+
+@cache
+def a_segment() -> Any:
+    """An array in shared memory."""
+    from interop.integrations.shared_memory import empty_shared
+
+    return empty_shared((1000, 1000), "bfloat16")
+
+
+def their_attach(name: str) -> Any:
+    """Find a segment as Python itself does: without shape and element type."""
+    return shared_memory.SharedMemory(name)
 
 
 def as_ndarray(result: Any) -> Array:

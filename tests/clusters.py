@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -35,7 +36,8 @@ def loaded(name: str) -> bool:
 
 
 def segments() -> list[str]:
-    return sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else []
+    """The names of what is in shared memory."""
+    return sorted(path.name for path in Path("/dev/shm").glob("*"))
 
 
 def die() -> None:

@@ -96,7 +96,9 @@ def figures() -> None:
             comm.Barrier()
             start = MPI.Wtime()
             if name == "float16":
-                comm.Allreduce([x.view("u1"), x.size, MPI.FLOAT16_T], [out.view("u1"), x.size, MPI.FLOAT16_T], op=MPI.SUM)
+                comm.Allreduce(
+                    [x.view("u1"), x.size, MPI.FLOAT16_T], [out.view("u1"), x.size, MPI.FLOAT16_T], op=MPI.SUM
+                )
             else:
                 comm.Allreduce(mpi.message(x), mpi.message(out, receive=True), op=mpi.SUM)
             best[name] = min(best[name], MPI.Wtime() - start)

@@ -17,7 +17,9 @@ import interop
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays, shapes, torch_tensors
 
-sources = st.one_of(numpy_arrays(shapes=shapes(min_dims=1)), torch_tensors(shapes=shapes(min_dims=1), flavours=["conj"]))
+sources = st.one_of(
+    numpy_arrays(shapes=shapes(min_dims=1)), torch_tensors(shapes=shapes(min_dims=1), flavours=["conj"])
+)
 
 
 @pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")

@@ -42,6 +42,7 @@ NEEDS = {
             "torch",
         ),
         *("tensorflow", "tvm_ffi", "warp", "xarray"),
+        *("distributed", "mpi4py", "safetensors"),
     )
 }
 
@@ -250,6 +251,11 @@ def test_each_error_has_its_part(error: str) -> None:
     row = next(line for line in page.splitlines() if line.startswith("| {class}`~interop." + error))
     builtins = {base.__name__ for base in getattr(errors, error).__bases__ if base is not InteropError}
     assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == builtins
+
+
+def programs(page: Path) -> list[str]:
+    """The complete programs of a page: what they print they measured."""
+    return [block.text for block in blocks(page) if block.language == "python" and "__main__" in block.text]
 
 
 def documented(module: ModuleType, *pages: str) -> list[str]:

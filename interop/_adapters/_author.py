@@ -15,7 +15,6 @@ from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop._words import name_of, short_name_of, shown
 from interop.protocols import Facts, Limits, Pending
 
-
 #: What a recipe doesn't ask again.
 _ASKED: Final = ("describe", "export", "settle", "view", "wrap")
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from interop._convert import ConvertOptions
 
 _lock: Final = threading.Lock()
-_homes: Final[weakref.WeakKeyDictionary[type, str]] = weakref.WeakKeyDictionary()
+# With the type's identity: a metaclass may say that its types are equal to others.
+_homes: Final[weakref.WeakKeyDictionary[type, tuple[str, int]]] = weakref.WeakKeyDictionary()
 
 
 class Sent(NamedTuple):
@@ -50,11 +51,13 @@ def home_of(x: Any) -> str | None:
     """
     kind = type(x)
     found = _homes.get(kind)
+    if found is not None and found[1] == id(kind):
+        return found[0] or None
+    name = _home(x)
     if found is None:
-        found = _home(x)
         with _lock:
-            _homes[kind] = found
-    return found or None
+            _homes[kind] = (name, id(kind))
+    return name or None
 
 
 def _home(x: Any) -> str:

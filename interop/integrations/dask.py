@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from interop._convert import ConvertOptions
 
-__all__ = ["WorkerPlugin", "dask_setup", "dask_teardown", "register", "unregister"]
+__all__ = ["dask_setup", "dask_teardown", "register", "unregister"]
+
+#: Registers in every worker, also in those that come later: ``client.register_plugin(dask.WorkerPlugin())``.
+WorkerPlugin: Any
 
 #: By which a header is known as ours.
 _KEY: Final = "interop"
@@ -203,7 +206,7 @@ def _serialize(before: Any, x: Any, context: Any = None) -> tuple[dict[str, Any]
         )
         raise GradientError(msg)
     one = sent(x, detach=graph)
-    header = {
+    header: dict[str, Any] = {
         "array": [framework(x), one.dtype, one.shape, one.strides],
         "readonly": one.readonly,
         "device": str(device(x)),
@@ -226,7 +229,9 @@ def _ours(x: Any) -> bool:
 def _deserialize(before: Any, header: dict[str, Any], frames: list[Any]) -> Any:
     if _KEY not in header:
         if before is None:
-            msg = "an array came that was sent otherwise than here: call interop.integrations.dask.register() there, too."
+            msg = (
+                "an array came that was sent otherwise than here: call interop.integrations.dask.register() there, too."
+            )
             raise UnsupportedError(msg)
         return before(header, frames)
     return _received(header[_KEY], list(frames))
@@ -247,7 +252,7 @@ def _received(header: dict[str, Any], frames: list[Any]) -> Any:
 
 
 def _size(before: Any, x: Any) -> int:
-    """How many bytes it is, which dask else takes for next to nothing: it then blocks its loop, and counts no memory."""
+    """How many bytes it is: dask takes it for next to nothing, blocks its loop for it, and counts no memory."""
     if before is not None:
         return int(before(x))
     return int(dtype(x).itemsize * math.prod(x.shape))
@@ -262,4 +267,4 @@ def _token(before: Any, x: Any) -> Any:
     return ("interop", framework(x), one.dtype, one.shape, one.strides, str(device(x)), digest)
 
 
-_OURS: Final = (_serialize, _deserialize, _size, _token)
+_OURS: Final[tuple[Callable[..., Any], ...]] = (_serialize, _deserialize, _size, _token)

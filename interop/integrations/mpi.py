@@ -21,7 +21,13 @@ from interop.errors import CopyError, DeviceError, ReadOnlyError, UnsupportedErr
 if TYPE_CHECKING:
     from interop._native import View
 
-__all__ = ["MAX", "MIN", "PROD", "SUM", "message"]  # pyright: ignore[reportUnsupportedDunderAll]  # __getattr__ has four
+__all__ = ["message"]
+
+#: Operations for the elements of :func:`message`, of every type. They are made when they are asked for.
+SUM: Any
+PROD: Any
+MIN: Any
+MAX: Any
 
 #: MPI's own types, by the names of ours; all others are sent as bytes in a row.
 _TYPES: Final = {
@@ -70,8 +76,8 @@ def message(x: Any, /, *, detach: bool = False, receive: bool = False) -> list[A
 
     Notes
     -----
-    What is received into changes behind its framework's back: not a tensor that autograd has saved. Where MPI has no operation for the type, pass one of this module's: :data:`SUM`, :data:`PROD`, :data:`MIN`,
-    :data:`MAX`. They serve for all types.
+    What is received into changes behind its framework's back: not a tensor that autograd has saved. Where MPI has no
+    operation for the type, pass one of this module's: ``SUM``, ``PROD``, ``MIN``, ``MAX``. They serve for all types.
 
     Examples
     --------
@@ -100,7 +106,7 @@ def _to_send(x: Any, *, detach: bool) -> View:
 def _received_into(x: Any) -> View:
     memory = view(x)
     if not memory.device.is_host:
-        msg = f"MPI writes into memory of the host, and this is on {memory.device}. Receive there, and interop.copyto(x, it)."
+        msg = f"MPI writes into memory of the host, and x is on {memory.device}. Receive elsewhere, and interop.copyto."
         raise DeviceError(msg)
     if memory.readonly:
         msg = f"MPI can't write into {memory}: it is readonly. Receive into interop.convert(x, 'numpy', copy=True)."

@@ -85,6 +85,7 @@ def hook(*frameworks: str, writable: bool | None = None) -> Callable[[], None]:
     callable
         For ``ray.init(runtime_env={"worker_process_setup_hook": hook("torch")})``.
     """
+
     # ray wants a function with a name, which a partial has not.
     def setup() -> None:
         register(*frameworks, writable=writable)

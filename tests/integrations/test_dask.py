@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import clusters
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 
-import clusters
 import interop
 from interop.integrations import dask as ours
 from interop.testing import assert_identical
@@ -50,7 +50,7 @@ def client() -> Iterator[Any]:
 
 def through(x: Any) -> Any:
     """What a cluster does with an object, without one: header through msgpack, frames as bytearrays."""
-    header, frames = protocol.serialize(x)
+    header, _ = protocol.serialize(x)
     assert header["serializer"] == "dask"
     data = protocol.serialize_bytes(x)
     return protocol.deserialize_bytes(bytearray(data))
@@ -86,7 +86,12 @@ def test_arrays_of_others(registered: None) -> None:
     # numpy's own stay distributed's.
     header, _ = protocol.serialize(np.arange(3))
     assert "interop" not in header["sub-header"]
-    for x in (np.arange(3), np.array(["a", None], dtype=object), np.array([(1, 2.0)], dtype="i4,f8"), np.ones((2, 3)).T):
+    for x in (
+        np.arange(3),
+        np.array(["a", None], dtype=object),
+        np.array([(1, 2.0)], dtype="i4,f8"),
+        np.ones((2, 3)).T,
+    ):
         assert repr(through(x)) == repr(x)
     jax = pytest.importorskip("jax")
     x = jax.numpy.arange(3, dtype="bfloat16")

@@ -125,6 +125,28 @@ def test_what_is_no_plain_array_goes_as_it_always_did() -> None:
     assert pickles.reducer_override(Ordinary()) is NotImplemented
 
 
+class Odd(type):
+    """A metaclass that takes its types for torch's tensor."""
+
+    def __eq__(cls, other: object) -> bool:
+        return True
+
+    def __hash__(cls) -> int:
+        return hash(torch.Tensor)
+
+
+class Strange(metaclass=Odd):
+    """An object whose type answers for others."""
+
+    def __reduce__(self) -> Any:
+        return list, ([1],)
+
+
+def test_a_type_that_answers_for_others_is_not_asked() -> None:
+    assert pickles.reducer_override(Strange()) is NotImplemented
+    assert in_band([torch.ones(1), Strange()])[1] == [1]
+
+
 def test_a_gradient_is_cut_only_where_that_is_said() -> None:
     x = torch.ones(2, requires_grad=True)
     with pytest.raises(interop.GradientError, match="detach=True"):

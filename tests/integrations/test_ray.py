@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import clusters
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
 
-import clusters
 import interop
 from interop.integrations import ray as ours
 from interop.testing import assert_identical

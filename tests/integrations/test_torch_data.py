@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader, default_collate
 import interop
 from interop.integrations.torch_data import collate, collate_fn_map
 
-
 # jax, where another test has imported it, says so of every fork.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 

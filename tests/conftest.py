@@ -51,8 +51,8 @@ ON_A_DEVICE = {
     TESTS / "cudasim": "the simulated CUDA device (make test-cuda)",
 }
 
-#: A package of its own, which has its own tests (test_plugins.py runs them), and one that tests run as a program.
-collect_ignore = ["plugin_example", "fuzz"]
+#: A package of its own, which has its own tests (test_plugins.py runs them), and those that tests run as programs.
+collect_ignore = ["plugin_example", "fuzz", "gpu_stages"]
 
 #: What tests import that isn't theirs alone: they need what it needs.
 PROGRAMS = ("attacks", "fuzz", "stress")

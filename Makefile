@@ -151,13 +151,19 @@ test-simulated-cuda: simulated
 	$(call say,the GPU code on the simulated CUDA device: thread mode, 20 examples a law)
 	HYPOTHESIS_PROFILE=brief $(ON_SIMULATED) -m pytest --simulate-cuda=thread -n $(WORKERS) tests/cuda $(ARGS)
 
-demo-cuda: simulated $(SIMULATED)/cudasim/demo  ## the demo with its GPU part, on the simulated CUDA device
-	$(call say,the demo on the simulated CUDA device)
-	$(ON_SIMULATED) -m cudasim run --mode eager -m interop demo --out out/demo-cuda $(ARGS)
+demo-cuda:  ## the demo with its GPU part: on this machine's GPU, or on a simulated one
+	@$(call on-a-device,interop demo --out out/demo-cuda)
 
-bench-cuda: simulated $(SIMULATED)/cudasim/demo  ## what the GPU handoff costs the host, on the simulated CUDA device
-	$(call say,the GPU handoff: host-side cost on the simulated CUDA device)
-	$(ON_SIMULATED) -m cudasim run --mode eager -m benchmarks --cuda $(ARGS)
+bench-cuda:  ## what the GPU handoff costs the host: on this machine's GPU, or on a simulated one
+	@$(call on-a-device,benchmarks --cuda)
+
+# A module with the packages that PYTHON has where there is a GPU, which may be without a network; else simulated.
+on-a-device = if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \
+	  $(call compiled,$(USED_PYTHON)); PYTHONPATH='$(CURDIR)' $(USED_PYTHON) -m $(1) $(ARGS); \
+	else \
+	  $(MAKE) --no-print-directory simulated $(SIMULATED)/cudasim/demo \
+	    && $(ON_SIMULATED) -m cudasim run --mode eager -m $(1) $(ARGS); \
+	fi
 
 # torch and cupy for CUDA with the simulated device, and the package from this folder.
 ON_SIMULATED = PYTHONPATH='$(CURDIR)' $(SIMULATED)/bin/python

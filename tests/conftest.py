@@ -57,8 +57,8 @@ ENGINES = ("cloudpickle", "distributed", "joblib", "mpi4py", "ray", "safetensors
 #: What needs them.
 INTEGRATIONS = (TESTS / "integrations", TESTS.parent / "interop" / "integrations")
 
-#: A package of its own, which has its own tests (test_plugins.py runs them), and one that tests run as a program.
-collect_ignore = ["plugin_example", "fuzz"]
+#: A package of its own, which has its own tests (test_plugins.py runs them), and those that tests run as programs.
+collect_ignore = ["plugin_example", "fuzz", "gpu_stages"]
 
 #: What tests import that isn't theirs alone: they need what it needs.
 PROGRAMS = ("attacks", "fuzz", "stress")

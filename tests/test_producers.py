@@ -297,7 +297,8 @@ def test_devices_that_no_loaded_library_works_on_are_described_and_not_entered(
     # Bytes of no device: nothing here may touch them.
     x = make_view(0x1000, (2, 3), None, (2, 32, 1), device, readonly=False, owner=object(), ordered=False)
     assert interop.device(x).dlpack == interop.view(x).__dlpack_device__() == device
-    for options in ({}, {"device": "cpu"}, {"copy": True}):
+    asked: list[dict[str, Any]] = [{}, {"device": "cpu"}, {"copy": True}]
+    for options in asked:
         plan = interop.explain(x, target, **options)
         if plan.ok:
             # Who moves it is looked for when it is moved.

@@ -18,6 +18,9 @@ import pytest
 from cudasim import kernels
 from cudasim.running import running_on
 
+#: A program, and tests that `test_apart` runs in processes of their own.
+collect_ignore = ["on_gpu.py", "apart/jax_on_cuda.py"]
+
 OFF = pytest.StashKey[str]()
 
 

@@ -23,7 +23,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Mode = Literal["lazy", "eager"]
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
@@ -106,7 +108,7 @@ class Outcome:
 class Run:
     """The whole of it: where results go, how much time is left, what the processes are started with."""
 
-    def __init__(self, out: Path, budget: float, *, simulate: str | None, short: bool) -> None:
+    def __init__(self, out: Path, budget: float, *, simulate: Mode | None, short: bool) -> None:
         self.out, self.simulate, self.short = out, simulate, short
         self.end = time.monotonic() + budget
         self.outcomes: list[Outcome] = []

@@ -58,7 +58,7 @@ def test_on_a_stream_that_both_use_nothing_waits(
                 y = hand_over(x)
                 z = hand_over(x, stream=stream)
             assert interop.shares_memory(y, z)
-            # Of its own streams torch's allocator knows by itself who reads a block; of others an event tells it, for each.
+            # Of its own streams torch's allocator knows by itself who reads a block; of others an event tells it.
             events = 2 * (framework == "torch" and stream is not side_stream)
             with costs(record=events, wait=events):
                 del y, z

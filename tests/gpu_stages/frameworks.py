@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cupy
@@ -39,8 +40,7 @@ def there_and_back(name: str) -> str:
 
 
 def numba() -> str:
-    from numba import cuda
-
+    cuda: Any = importlib.import_module("numba.cuda")
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         t = late(side)
@@ -49,9 +49,7 @@ def numba() -> str:
 
 
 def cuda_core() -> str:
-    from cuda.core import Device
-
-    device = Device(0)
+    device: Any = importlib.import_module("cuda.core").Device(0)
     device.set_current()
     stream = device.create_stream()
     t = torch.arange(4.0).cuda()
@@ -62,7 +60,7 @@ def cuda_core() -> str:
 
 def main() -> None:
     ways: dict[str, Callable[[], str]] = {
-        **{name: (lambda name=name: there_and_back(name)) for name in ("jax", "warp", "tvm_ffi")},
+        **{name: partial(there_and_back, name) for name in ("jax", "warp", "tvm_ffi")},
         "numba.cuda": numba,
         "cuda.core": cuda_core,
     }

@@ -43,11 +43,12 @@ def compare(what: str, goal: float, ours: Callable[[], Any], by_hand: Callable[[
 
 
 def main() -> None:
+    from_dlpack: Callable[[Any], Any] = torch.utils.dlpack.from_dlpack
     t = torch.arange(16.0).cuda()
     c = cupy.asarray(np.arange(16, dtype=np.float32))
     h = np.arange(16, dtype=np.float32)
     compare("to_cupy(t) | cupy.from_dlpack(t)", 0.20, lambda: interop.to_cupy(t), lambda: cupy.from_dlpack(t))
-    compare("to_torch(c) | torch.from_dlpack(c)", 0.25, lambda: interop.to_torch(c), lambda: torch.from_dlpack(c))
+    compare("to_torch(c) | torch.from_dlpack(c)", 0.25, lambda: interop.to_torch(c), lambda: from_dlpack(c))
     side = torch.cuda.Stream()
     with interop.use_stream(side):
         compare("the same on a side stream", 0.20, lambda: interop.to_cupy(t), lambda: cupy.from_dlpack(t))

@@ -384,6 +384,7 @@ def test_what_is_raised_costs_no_reference(error: type[BaseException], way: Any)
     to_it = made(lambda *_: entry)
     caught = contextlib.nullcontext() if issubclass(error, Exception) else contextlib.suppress(error)
     counted = (function, thing, thing.array, entry)
+    before: list[int] = []
     for turn in range(1001):
         if turn == 1:
             before = [sys.getrefcount(x) for x in counted]
@@ -403,6 +404,7 @@ def test_what_planning_or_looking_raises_costs_no_reference(error: type[BaseExce
     planning = made(lambda *_: Entry(CallReader(lambda x: x.array), fail))
     looking = made(lambda *_: Entry(CallReader(show), lambda x: (None, None)))
     for to_it in (planning, looking):
+        before = (0, 0)
         for turn in range(1001):
             if turn == 1:
                 before = sys.getrefcount(thing), sys.getrefcount(thing.array)

@@ -22,7 +22,7 @@ import interop
 from interop import _options
 from interop._adapters._numpy import NumpyAdapter
 from interop._convert import _convert
-from interop._native import ExchangeAPI
+from interop._native import ExchangeAPI, forget_recipes
 from interop._run import book
 from interop._targets import target_adapter
 from interop.testing.compare import assert_identical
@@ -37,6 +37,9 @@ SOURCES: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
     "torch": lambda: torch_tensors(flavours=EVERY_FLAVOUR),
     "numpy": numpy_arrays,
 }
+
+#: Options of a call.
+Chosen = dict[str, Any]
 
 #: Each option with the values that a recipe can have; the first of each is alone a call of its own.
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -225,7 +228,8 @@ def test_an_adapter_that_takes_a_type_over_is_asked_at_once() -> None:
 
 def test_what_is_asked_of_each_tensor_and_thread_is_asked_at_each_call() -> None:
     t = torch.ones(3)
-    for chosen in ({}, {"writable": False}, {"copy": True}, {"device": "cpu"}):
+    every: list[Chosen] = [{}, {"writable": False}, {"copy": True}, {"device": "cpu"}]
+    for chosen in every:
         for _ in range(3):
             assert interop.to_numpy(t, **chosen).tolist() == [1, 1, 1]
         with pytest.raises(interop.GradientError):
@@ -252,25 +256,27 @@ def test_detach_leaves_the_recording_of_gradients_as_it_was() -> None:
 def test_true_and_one_are_two_values() -> None:
     t = torch.ones(3)
     interop.to_numpy(t, copy=True)
-    for wrong in ({"copy": 1}, {"copy": np.bool_(True)}, {"detach": None}):
+    every: list[Chosen] = [{"copy": 1}, {"copy": np.bool_(True)}, {"detach": None}]
+    for wrong in every:
         with pytest.raises(interop.InteropError):
             interop.to_numpy(t, **wrong)
 
 
 def test_threads_share_one_book() -> None:
     wrong: list[Any] = []
+    every: list[Chosen] = [{}, {"copy": True}, {"writable": False}, {"dtype": "float64"}]
     stop = threading.Event()
 
     def convert(value: float) -> None:
         t, a = torch.full((3,), value), np.full(3, value, np.float32)
         for _ in range(2_000):
-            for chosen in ({}, {"copy": True}, {"writable": False}, {"dtype": "float64"}):
+            for chosen in every:
                 results = (interop.to_numpy(t, **chosen), interop.to_torch(a, **chosen))
                 wrong.extend(result for result in results if result.tolist() != [value] * 3)
 
     def forget() -> None:
         while not stop.is_set():
-            interop._native.forget_recipes()
+            forget_recipes()
 
     forgetting = threading.Thread(target=forget)
     threads = [threading.Thread(target=convert, args=(float(n),)) for n in range(4)]
@@ -298,10 +304,12 @@ def test_a_book_is_bounded() -> None:
 
 def test_what_explain_shows_of_a_view_is_the_plan_that_is_applied() -> None:
     t, a = torch.ones(2, 3), np.ones((2, 3), np.float32)
-    for x, to in ((t, "numpy"), (a, "torch"), (interop.view(a), "torch")):
-        for options in ({}, {"device": "cpu"}, {"dtype": "float32"}):
-            interop.convert(x, to, **options)
-            plan = interop.explain(x, to, **options)
-            assert plan.zero_copy
-            assert plan is interop.explain(x, to, **options)
-            assert plan is book.BOOK.recipe(x, to, dict(options)).plan
+    every: list[Chosen] = [{}, {"device": "cpu"}, {"dtype": "float32"}]
+    for (x, to), chosen in itertools.product(((t, "numpy"), (a, "torch"), (interop.view(a), "torch")), every):
+        interop.convert(x, to, **chosen)
+        plan = interop.explain(x, to, **chosen)
+        assert plan.zero_copy
+        assert plan is interop.explain(x, to, **chosen)
+        recipe = book.BOOK.recipe(x, to, chosen)
+        assert recipe is not None
+        assert recipe.plan is plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cupy
 import numpy as np
 import torch
+from torch.utils.dlpack import from_dlpack as from_torchs_dlpack
 
 import interop
 from gpu_stages import SHORT, tell
@@ -38,7 +39,7 @@ def main() -> None:
     tell(what="dropped while a graph is captured", replays=0, wrong=0)
     view = interop.view(t)
     with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=side):
-        torch.utils.dlpack.from_dlpack(view.__dlpack__()).copy_(t)
+        from_torchs_dlpack(view.__dlpack__()).copy_(t)
     tell(what="exported without a stream while a graph is captured", replays=0, wrong=0)
     cupy_stream = cupy.cuda.Stream(non_blocking=True)
     refused = 0

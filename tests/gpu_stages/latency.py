@@ -9,6 +9,7 @@ from typing import Any
 import cupy
 import numpy as np
 import torch
+from torch.utils.dlpack import from_dlpack as from_torchs_dlpack
 
 import interop
 from gpu_stages import SHORT, tell
@@ -43,7 +44,7 @@ def compare(what: str, goal: float, ours: Callable[[], Any], by_hand: Callable[[
 
 
 def main() -> None:
-    from_dlpack: Callable[[Any], Any] = torch.utils.dlpack.from_dlpack
+    from_dlpack: Callable[[Any], Any] = from_torchs_dlpack
     t = torch.arange(16.0).cuda()
     c = cupy.asarray(np.arange(16, dtype=np.float32))
     h = np.arange(16, dtype=np.float32)

@@ -74,6 +74,7 @@ NAMES: Final[dict[str, Origin]] = {
     "aligned": Origin("benchmarks.sources", "aligned"),
     "add": Origin("benchmarks.sources", "add"),
     "added": Origin("benchmarks.sources", "added"),
+    "negated": Origin("benchmarks.sources", "negated"),
     "tensors": Origin("benchmarks.sources", "tensors"),
     "locked_tensors": Origin("benchmarks.sources", "locked_tensors"),
     **_interop("convert", "convert_like", "convert_tree", "copyto", "explain", "framework", "view"),

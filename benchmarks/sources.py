@@ -32,9 +32,10 @@ def aligned() -> Array:
     return made
 
 
-#: A function of two arrays, and the same for any framework's.
+#: Functions of numpy's, and the same for any framework's arrays.
 add: Final = np.add
 added: Final[Any] = via("numpy")(np.add)
+negated: Final[Any] = via("numpy")(np.negative)
 
 
 def tensors() -> dict[str, Any]:

@@ -68,6 +68,13 @@ try: interop.to_numpy('text')
 except interop.UnsupportedError: pass
 else: raise AssertionError
 """,
+    "convert_tree": "assert interop.convert_tree({'a': [a]}, 'numpy')['a'][0] is a",
+    "explain_tree": "assert interop.explain_tree([a], 'numpy').ok",
+    "via": "assert interop.via('numpy')(lambda x: x)(a) is a",
+    "guard": """
+with interop.guard() as seen: interop.to_numpy(a, copy=True)
+assert seen.copies == 1
+""",
     "adapters": "interop.adapters()",
     "errors": "import interop.errors",
     "protocols": "import interop.protocols",

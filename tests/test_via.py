@@ -87,10 +87,7 @@ def test_what_is_passed_twice_is_one_object_inside() -> None:
 
 
 def test_more_arguments_than_the_short_way_takes() -> None:
-    @interop.via("numpy")
-    def many(*xs: Any, **named: Any) -> Any:
-        return sum(xs) + sum(named.values())
-
+    many: Any = interop.via("numpy")(lambda *xs, **named: sum(xs) + sum(named.values()))
     tensors = [torch.full((2,), float(number)) for number in range(70)]
     assert many(*tensors, **{f"x{number}": U[:2] for number in range(30)}).tolist() == [2445, 2445]
 

@@ -122,28 +122,26 @@ def _ends(facts: tuple[Facts, ...]) -> tuple[int, int]:
 
 def _apart(facts: tuple[Facts, ...], target: Adapter, options: Options) -> str:
     """Why leaves that overlap can't stay so; empty where they can."""
-    if options.order is not None:
-        return f"order={options.order!r} lays each of them out anew"
-    return _apart_by_themselves(facts) or _apart_by_place(facts) or _kept_apart_by(target, facts, options)
+    (low, high), item = _ends(facts), facts[0].dtype.itemsize
+    against = (
+        (len({(each.dtype.name, each.framework) for each in facts}) > 1, "their element types differ"),
+        (any(each.pending or each.grad != "none" for each in facts), "their framework has to settle each of them"),
+        (any(_overlaps_itself(each) for each in facts), "several indices of one share an element"),
+        (options.order is not None, f"order={options.order!r} lays each of them out anew"),
+        (
+            (high - low) % item or any(((each.ptr or 0) - low) % item for each in facts),
+            "they are no whole elements apart",
+        ),
+        (
+            high - low > _MOST * sum(map(_nbytes, facts)),
+            f"the memory between them is more than {_MOST} times theirs",
+        ),
+    )
+    return next((why for wrong, why in against if wrong), "") or _kept_apart_by(target, facts, options)
 
 
-def _apart_by_themselves(facts: tuple[Facts, ...]) -> str:
-    if len({(each.dtype.name, each.framework) for each in facts}) > 1:
-        return "their element types differ"
-    if any(each.pending or each.grad != "none" for each in facts):
-        return "their framework has to settle each of them"
-    if any(_layout.overlaps(each.shape, each.strides or ()) for each in facts):
-        return "several indices of one share an element"
-    return ""
-
-
-def _apart_by_place(facts: tuple[Facts, ...]) -> str:
-    item, (low, high) = facts[0].dtype.itemsize, _ends(facts)
-    if (high - low) % item or any(((each.ptr or 0) - low) % item for each in facts):
-        return "they are no whole elements apart"
-    if high - low > _MOST * sum(map(_nbytes, facts)):
-        return f"the memory between them is more than {_MOST} times theirs"
-    return ""
+def _overlaps_itself(facts: Facts) -> bool:
+    return _layout.overlaps(facts.shape, facts.strides or ())
 
 
 def _kept_apart_by(target: Adapter, facts: tuple[Facts, ...], options: Options) -> str:

@@ -20,7 +20,6 @@ KINDS = ("copies", "transfers", "casts")
 LEVELS = ("allow", "log", "disallow", "disallow_explicit")
 
 cdef object _lock = threading.Lock()
-cdef object _logger = logging.getLogger("interop.guard")
 cdef object _current = contextvars.ContextVar("interop guard", default=None)
 # What the conversions inside were asked for, whatever their options say: "implied", or "settled" already.
 cdef object _mood = contextvars.ContextVar("interop guard, mood", default="")
@@ -206,7 +205,9 @@ cpdef object permit(Event event):
         if level == "allow":
             continue
         if level == "log":
-            _logger.warning("%s: %s (%s)%s", where(), event.text(), _NAMES[kind], "" if asked else ", not asked for")
+            # Made when it is used: importing this library changes no state of the process.
+            logger = logging.getLogger("interop.guard")
+            logger.warning("%s: %s (%s)%s", where(), event.text(), _NAMES[kind], "" if asked else ", not asked for")
         elif type(level) is int:
             if size > level and not asked:
                 raise _refused(event, kind, f"a guard allows {level:,} bytes in a call ({kind}={level})")

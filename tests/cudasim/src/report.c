@@ -17,7 +17,7 @@ struct counters counters;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed; /* made by read_settings: it goes by the monotonic clock */
-static volatile bool started, forked;
+static _Atomic bool started, forked;
 
 /* -- the lock ------------------------------------------------------------------------------------------------------------------ */
 

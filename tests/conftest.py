@@ -58,7 +58,7 @@ ENGINES = ("cloudpickle", "distributed", "joblib", "mpi4py", "ray", "safetensors
 INTEGRATIONS = (TESTS / "integrations", TESTS.parent / "interop" / "integrations")
 
 #: A package of its own, which has its own tests (test_plugins.py runs them), and those that tests run as programs.
-collect_ignore = ["plugin_example", "fuzz", "gpu_stages"]
+collect_ignore = ["plugin_example", "fuzz", "gpu_stages", "ranks.py"]
 
 #: What tests import that isn't theirs alone: they need what it needs.
 PROGRAMS = ("attacks", "fuzz", "stress")

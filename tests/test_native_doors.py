@@ -752,7 +752,7 @@ def refuse(*_: Any) -> Any:
         {"call": lambda x: [1, 2]},
         {"call": lambda x: np.zeros(3)},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_a_call_to_numpy_answers_only_where_every_part_says_yes(parts: dict[str, Any]) -> None:
     assert isinstance(numpy_call()(Thing()), np.ndarray)

@@ -11,6 +11,8 @@ from libc.stdlib cimport calloc, free
 
 from interop._native._calls cimport Py_DECREF, Py_TYPE, PyTuple_GET_ITEM, PyTuple_GET_SIZE, answers, get_attribute
 
+from interop._words import short_name_of
+
 cdef extern from "Python.h":
     PyTypeObject PyDict_Type, PyList_Type, PyTuple_Type
     dict PyDict_Copy(object)
@@ -229,7 +231,7 @@ cdef class Walk:
         except Exception as err:
             raise RebuildError(<object> x) from err
         if type(children) is not list:
-            raise RebuildError(<object> x) from TypeError(f"its children are a {type(children).__name__}, and no list")
+            raise RebuildError(<object> x) from TypeError(f"its children are a {short_name_of(type(children))}, and no list")
         return children
 
     cdef int visit_all(self, PyObject* part, int kind) except -1:

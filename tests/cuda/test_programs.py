@@ -158,6 +158,8 @@ class Program:
     def finish(self) -> None:
         self.held.clear()
         gc.collect()
+        # What was dropped during a capture goes back with the next handoff.
+        interop.to_cupy(self.torch.empty(1, device="cuda:0"))
         for device in range(2):
             self.torch.cuda.synchronize(device)
         for out, value in self.reads:

@@ -64,8 +64,8 @@ def _conversion(tp: type, source: Adapter, ops: NativeOps, target: Adapter, opti
     reader, same = ops.readers[tp], source.name == target.name
     if same and options.asks_nothing:
         return Entry(reader, None, keeps=True)
-    if options.swapped or (same and type(reader) is CallReader):
-        # Inside one framework nothing is evaluated only to be looked at.
+    if options.swapped or options.device not in (None, (CPU, 0)) or (same and type(reader) is CallReader):
+        # Several devices of the host are their framework's own; and nothing is evaluated only to be looked at.
         return None
     shortcuts = (*ops.shortcuts(tp, target, options), *_handovers(source, target, tp, options))
     if native_ops(target) is None and not shortcuts:

@@ -130,16 +130,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         _lacks_device(folder, config) for folder in (collection_path, *collection_path.parents) if folder in ON_A_DEVICE
     ):
         return True
-    if not set(ENGINES) <= set(FRAMEWORKS) and any(
-        folder in INTEGRATIONS for folder in (collection_path, *collection_path.parents)
-    ):
+    if _is_an_engines(collection_path):
         return True
     return True if collection_path.suffix == ".py" and _needed_by(collection_path) else None
 
 
+def _is_an_engines(path: Path) -> bool:
+    """Whether a file needs engines that weren't asked for."""
+    return not set(ENGINES) <= set(FRAMEWORKS) and any(folder in INTEGRATIONS for folder in (path, *path.parents))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the examples of docstrings that use such a framework; those without a line number can't be skipped."""
-    left_out = [item for item in items if isinstance(item, pytest.DoctestItem) and _needs(_source(item), "{}")]
+    left_out = [
+        item
+        for item in items
+        if isinstance(item, pytest.DoctestItem) and (_is_an_engines(item.path) or _needs(_source(item), "{}"))
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -21,17 +21,18 @@ from benchmarks.contest import contest
 from benchmarks.device_rows import DEVICE_COMPARISONS
 from benchmarks.framework_rows import FRAMEWORK_COMPARISONS
 from benchmarks.imports import IMPORTS
+from benchmarks.option_rows import OPTION_COMPARISONS
 from benchmarks.rows import COMPARISONS, Comparison, Source, Way
 
 #: What is promised: our call, the call beside it, and how many times as long it may take.
 PROMISED = {
     ("to_numpy(t)", "t.numpy()", 1.15),
-    ("to_numpy(t)", "np.from_dlpack(t)", 0.40),
-    ("to_torch(a)", "torch.from_numpy(a)", 0.90),
-    ("to_torch(a)", "torch.from_dlpack(a)", 0.35),
-    ("view(t)", "tvm_ffi.from_dlpack(t)", 1.90),
-    ("view(t)", "t.numpy()", 0.70),
-    ("view(a)", "tvm_ffi.from_dlpack(a)", 0.40),
+    ("to_numpy(t)", "np.from_dlpack(t)", 0.25),
+    ("to_torch(a)", "torch.from_numpy(a)", 0.75),
+    ("to_torch(a)", "torch.from_dlpack(a)", 0.33),
+    ("view(t)", "tvm_ffi.from_dlpack(t)", 1.60),
+    ("view(t)", "t.numpy()", 0.60),
+    ("view(a)", "tvm_ffi.from_dlpack(a)", 0.20),
     ("to_numpy(t)", "t.view(torch.int16).numpy().view(bfloat16)", 1.00),
     ("to_torch(a)", "torch.from_numpy(a.view(np.int16)).view(torch.bfloat16)", 1.00),
     ("to_cupy(t)", "cupy.from_dlpack(t)", 0.30),
@@ -41,7 +42,13 @@ PROMISED = {
 }
 
 #: Those in host memory, those with other frameworks, and those on a CUDA device.
-ALL = COMPARISONS + AGNOSTIC_COMPARISONS + sum(FRAMEWORK_COMPARISONS.values(), ()) + DEVICE_COMPARISONS
+ALL = (
+    COMPARISONS
+    + OPTION_COMPARISONS
+    + AGNOSTIC_COMPARISONS
+    + sum(FRAMEWORK_COMPARISONS.values(), ())
+    + DEVICE_COMPARISONS
+)
 
 LIMITS = budgets.load()
 UNLIMITED = budgets.Budgets(0.15, ratios={}, imports={}, memory={})

@@ -109,7 +109,8 @@ def outcome(call: Any) -> tuple[Any, interop.InteropError | None]:
 
 def is_plain(array: Array) -> bool:
     """Whether DLPack can express an array as it is."""
-    return array.dtype.isnative and not any(step % array.itemsize for step in array.strides)
+    steps = [step for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
+    return array.dtype.isnative and not any(step % array.itemsize for step in steps)
 
 
 def can_be_viewed(array: Array, limits: Limits) -> bool:

@@ -234,13 +234,18 @@ def test_a_value_that_cant_be_kept_is_passed_on(value: Any) -> None:
         assert to_it(thing) == "hot"
 
 
-def test_values_that_cant_be_compared_are_passed_on() -> None:
+def test_values_of_a_class_of_python_are_passed_on() -> None:
+    """Kept, they would live as long as the process; and what they answer is up to their author."""
     to_it = made(lambda *_: at_once(lambda x: "hot"))
-    thing, first, second = Thing(), Unequal(), Unequal()
-    assert to_it(thing, device=first) == "hot"
-    for _ in range(3):
-        assert to_it(thing, device=second)[0] == "slow"
-        assert to_it(thing, device=first) == "hot"
+    thing = Thing()
+    for make in (Unequal, lambda: type("Mine", (str,), {})("cpu"), lambda: type("Class", (), {})):
+        value: Any = make()
+        alive = weakref.ref(value)
+        for _ in range(3):
+            assert to_it(thing, device=value)[0] == "slow"
+        del value
+        gc.collect()
+        assert alive() is None
 
 
 def test_a_value_that_has_no_form_is_passed_on_and_asked_about_once() -> None:
@@ -543,12 +548,13 @@ def test_the_target_of_convert_is_its_second_argument() -> None:
         book(lambda x, target, values: None if target == "nowhere" else at_once(lambda _: (target, values[3])))
     )(lambda x, to, /, **options: ("slow", to, options))
     for _ in range(3):
-        for target in ("a", "b", np, (1, 2)):
+        for target in ("a", "b", np):
             assert convert(Thing(), target) == (target, None)
             assert convert(Thing(), target, copy=True) == (target, True)
         assert convert(Thing(), "nowhere", copy=True) == ("slow", "nowhere", {"copy": True})
-        # What no dictionary takes.
-        assert convert(Thing(), ["a"]) == ("slow", ["a"], {})
+        # What is neither a name nor a module.
+        for target in (["a"], (1, 2), None, type("Mine", (str,), {})("a")):
+            assert convert(Thing(), target) == ("slow", target, {})
 
 
 def test_the_target_of_convert_like_is_an_objects_framework_on_its_device() -> None:

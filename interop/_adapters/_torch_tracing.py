@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import inspect
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import torch
 
-from interop._native import Guards, Switch
+from interop._native import Guards, Switch, called_from
 from interop._words import name_of
 from interop.errors import with_article
 
@@ -77,10 +76,8 @@ def warn_if_tracing() -> None:
     """Warn as torch does, at the line of whoever called this library."""
     if is_tracing():
         # warnings has skip_file_prefixes since Python 3.12.
-        frame, level = inspect.currentframe(), 1
-        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "interop":
-            frame, level = frame.f_back, level + 1
-        warnings.warn(_TEXT, _jit.TracerWarning, stacklevel=level)
+        _, between = called_from()
+        warnings.warn(_TEXT, _jit.TracerWarning, stacklevel=between + 1)
 
 
 def crossing() -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ It knows protocols, not frameworks; it plans nothing and waits for nothing.
 
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
-from interop._native._apart import Apart, run_apart_by
+from interop._native._apart import Apart, called_from, run_apart_by
 from interop._native._buffer_reader import BufferReader
 from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind
 from interop._native._exchange_reader import ExchangeReader
@@ -130,6 +130,7 @@ __all__ = [
     "add_readers",
     "all_answer",
     "call_slowly",
+    "called_from",
     "called_natively",
     "convert_all",
     "convert_door",

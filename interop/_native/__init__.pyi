@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from types import FrameType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -420,6 +421,7 @@ class Apart:
     def __init__(self, function: Callable[..., Any], /) -> None: ...
     def __call__(self, /, *arguments: Any, **options: Any) -> Any: ...
 
+def called_from() -> tuple[FrameType | None, int]: ...
 def run_apart_by(runner: Callable[..., Any] | None, /) -> None: ...
 
 class Door:

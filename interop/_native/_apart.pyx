@@ -9,7 +9,13 @@ from cpython.ref cimport Py_INCREF
 
 from interop._native._calls cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyVectorcall_NARGS, vectorcall
 
+import os
+import sys
+
 cdef object _runner = None
+
+# The folder of this library.
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 cdef class Apart:
@@ -40,6 +46,23 @@ def run_apart_by(runner, /):
     """
     global _runner
     _runner = runner
+
+
+cdef object runner_file():
+    """Where the runner is, whose frames lie between this library's; empty where there is none."""
+    code = getattr(_runner, "__code__", None)
+    return getattr(code, "co_filename", "")
+
+
+def called_from():
+    """The frame that called this library, and how many frames lie between; None where nobody did."""
+    between = runner_file()
+    depth = 0
+    frame = sys._getframe()
+    while frame is not None and (frame.f_code.co_filename.startswith(HERE) or frame.f_code.co_filename == between):
+        frame = frame.f_back
+        depth += 1
+    return frame, depth
 
 
 cdef PyObject* call_apart(PyObject* function, PyObject** arguments, size_t nargsf, PyObject* names) except? NULL:

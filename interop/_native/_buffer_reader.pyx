@@ -62,6 +62,9 @@ for _characters, _code in ((b"bhilqn", kDLInt), (b"BHILQN", kDLUInt), (b"efd", k
 cdef class BufferReader(Reader):
     """Reads objects with the buffer protocol, of numbers in this machine's byte order."""
 
+    def __cinit__(self):
+        self.exports = True
+
     cdef int read(self, PyObject* x, Array* array) except -1:
         cdef Buffer held = Buffer.__new__(Buffer)
         cdef Py_buffer* buffer = &held.buffer

@@ -8,11 +8,10 @@ cimport cython
 
 import contextvars
 import logging
-import os
-import sys
 import threading
 from typing import NamedTuple
 
+from interop._native._apart import called_from
 from interop._words import exact_int, exact_str, shown
 from interop.errors import CopyError, DeviceError, DTypeError, UnsupportedError
 
@@ -25,7 +24,6 @@ cdef object _current = contextvars.ContextVar("interop guard", default=None)
 cdef object _mood = contextvars.ContextVar("interop guard, mood", default="")
 # The guard of the process, which the environment variable opens.
 cdef object _of_process = None
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 _ERRORS = {"copies": CopyError, "transfers": DeviceError, "casts": DTypeError}
 _NAMES = {"copies": "a copy", "transfers": "a move between devices", "casts": "a cast"}
@@ -247,9 +245,7 @@ cpdef object note(Event event):
 
 def where():
     """The file and the line that called this library."""
-    frame = sys._getframe()
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.f_back
+    frame, _ = called_from()
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 

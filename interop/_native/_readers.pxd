@@ -11,6 +11,9 @@ cdef enum:
 
 
 cdef class Reader:
+    # Whether to read is to evaluate or to export, which explain doesn't do.
+    cdef readonly bint exports
+
     cdef int read(self, PyObject* x, Array* array) except -1
     cdef bint lock(self, PyObject* x, Array* array) noexcept
     cdef int glance(self, PyObject* x, Array* array) noexcept

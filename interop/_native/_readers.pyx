@@ -72,6 +72,7 @@ cdef class CallReader(Reader):
         if not callable(show):
             raise TypeError(f"it is called, and this can't be: {show!r}")
         self.show = show
+        self.exports = True
 
     cdef int read(self, PyObject* x, Array* array) except -1:
         try:

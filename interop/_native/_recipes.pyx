@@ -7,12 +7,16 @@ planned in vain again.
 
 cimport cython
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
+from cpython.module cimport PyModule_Check
 from cpython.object cimport Py_EQ, PyObject, PyTypeObject
 from libc.stdint cimport uint64_t, uintptr_t
 
 from interop._native._arrays cimport (
     ALIGNED_64,
+    BROADCAST,
     FLAG_BITS,
+    LAYOUT_BITS,
+    OVERLAPS,
     Array,
     Signature,
     release,
@@ -33,7 +37,7 @@ from interop._native._calls cimport (
     route_of,
 )
 from interop._native._ops cimport Job, Op
-from interop._native._readers cimport PLAIN, CallReader, Reader, ViewReader
+from interop._native._readers cimport PLAIN, Reader, ViewReader
 from interop._native._shortcuts cimport Shortcut
 from interop._native._view cimport View
 
@@ -203,8 +207,7 @@ cdef class Entry:
         """The recipe for an object, which is made if there is none yet; None where it can't be had by a look alone."""
         cdef Array array
         cdef PyObject* recipe
-        # What shows itself to numpy may be evaluated for it.
-        if type(self.reader) is CallReader or self.plan is None:
+        if self.reader.exports or self.plan is None:
             return None
         array.owner = NULL
         if not self.read(<PyObject*> x, &array):
@@ -217,7 +220,10 @@ cdef class Entry:
                 return None
             recipe = self.pages.find(&array.signature)
             release(&array)
-        return None if recipe == NULL else <object> recipe
+        # Of these a plan says more than their class tells.
+        if recipe == NULL or array.signature.state >> LAYOUT_BITS & (BROADCAST | OVERLAPS):
+            return None
+        return <object> recipe
 
     def takes(self, x, /):
         """Whether there is a recipe for an object, which it is planned for if there is none yet."""
@@ -394,8 +400,12 @@ cdef class Book:
         cdef Slot slot
         cdef int place
         cdef size_t index = (<size_t> type >> 4) ^ (<size_t> <PyObject*> target >> 5)
-        if not self.place(placed, values, names):
+        # What is no name and no module is no target, and isn't to be kept alive here.
+        if not (PyUnicode_CheckExact(<PyObject*> target) or PyModule_Check(target)) or not self.place(placed, values, names):
             return None
+        for place in range(OPTIONS):
+            if not lasts(placed[place]):
+                return None
         if device != NULL and placed[0] == <PyObject*> None:
             placed[0] = device
         for place in range(OPTIONS):
@@ -477,6 +487,18 @@ cdef class Book:
                 self.entries.clear()
             self.entries[key] = entry
         return entry
+
+
+cdef extern from *:
+    """
+    /* Of a type that was made while the program ran, an object or the type itself may have to die, and its answers are
+       whatever its author likes. */
+    static CYTHON_INLINE int interop_lasts(PyObject *value) {
+        if (PyType_HasFeature(Py_TYPE(value), Py_TPFLAGS_HEAPTYPE)) return 0;
+        return !PyType_Check(value) || !PyType_HasFeature((PyTypeObject *) value, Py_TPFLAGS_HEAPTYPE);
+    }
+    """
+    bint lasts "interop_lasts" (PyObject* value) noexcept
 
 
 cdef inline PyObject* token_of(PyObject* value) noexcept:

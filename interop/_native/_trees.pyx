@@ -12,6 +12,7 @@ from libc.stdlib cimport calloc, free
 from interop._native._calls cimport Py_DECREF, Py_TYPE, PyTuple_GET_ITEM, PyTuple_GET_SIZE, answers, get_attribute
 
 from interop._words import short_name_of
+from interop.errors import with_article
 
 cdef extern from "Python.h":
     PyTypeObject PyDict_Type, PyList_Type, PyTuple_Type
@@ -231,7 +232,7 @@ cdef class Walk:
         except Exception as err:
             raise RebuildError(<object> x) from err
         if type(children) is not list:
-            raise RebuildError(<object> x) from TypeError(f"its children are a {short_name_of(type(children))}, and no list")
+            raise RebuildError(<object> x) from TypeError(f"its children are {with_article(short_name_of(type(children)))}, and no list")
         return children
 
     cdef int visit_all(self, PyObject* part, int kind) except -1:

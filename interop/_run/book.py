@@ -8,7 +8,7 @@ from interop import _options
 from interop._adapters._protocol import BUFFERS
 from interop._case import ALLOCATORS_ALIGN, VIEW
 from interop._devices import CPU
-from interop._native import Apart, Book, CallReader, Entry, Handover, add_readers
+from interop._native import Apart, Book, CallReader, Entry, Handover, View, add_readers
 from interop._options import Options
 from interop._registry import adapter_for_type
 from interop._run.recipes import NativeOps, native_ops, recipe_of, view_recipe_of
@@ -45,16 +45,20 @@ def parsed(name: str, value: object) -> object:
 
 
 def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
-    """Make the entry of a type, a target and options; None where their calls are planned one by one."""
+    """Make the entry of a type, a target and options; None where their calls are planned one by one.
+
+    Raises
+    ------
+    UnsupportedError
+        `to` is no target, and isn't to be remembered.
+    """
+    target = None if to == VIEW else target_adapter(to)
     source, ops = _read_natively(type(x))
     if source is None or ops is None:
         return None
-    if to == VIEW:
-        return Entry(ops.readers[type(x)], Apart(view_recipe_of))
-    try:
-        target = target_adapter(to)
-    except InteropError:
-        return None
+    if target is None:
+        # A View is its own.
+        return Entry(ops.readers[type(x)], Apart(view_recipe_of), keeps=type(x) is View)
     said = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
     said["dtype"], said["swapped"] = said.get("dtype", (None, None))
     return _conversion(type(x), source, ops, target, Options(**said))

@@ -553,7 +553,8 @@ def test_the_target_of_convert_is_its_second_argument() -> None:
             assert convert(Thing(), target, copy=True) == (target, True)
         assert convert(Thing(), "nowhere", copy=True) == ("slow", "nowhere", {"copy": True})
         # What is neither a name nor a module.
-        for target in (["a"], (1, 2), None, type("Mine", (str,), {})("a")):
+        others: tuple[Any, ...] = (["a"], (1, 2), None, type("Mine", (str,), {})("a"))
+        for target in others:
             assert convert(Thing(), target) == ("slow", target, {})
 
 

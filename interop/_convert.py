@@ -110,6 +110,8 @@ def convert(
         ``"cuda"``, ``"cuda:1"``, a framework's own device object, a DLPack pair) moves it there if it isn't there.
     dtype
         None keeps exactly the element type. A name or any framework's dtype object casts; complex to real is refused.
+        ``"nearest"`` keeps it where the target has it there and then (jax without x64 has no float64), else takes the
+        smallest that holds every value, else the widest of its kind: :func:`explain` says which, and what may be lost.
         numpy's dtype objects also name a byte order: in numpy the result has it, elsewhere the other one is refused.
     order
         None keeps the strides; ``"C"`` or ``"F"`` gives contiguous memory in that order, by a copy if need be.

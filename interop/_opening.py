@@ -10,8 +10,9 @@ from interop._adapters._cuda import Loan, has_streams, ordered_by_worker, refuse
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._case import VIEW, Case, result_device, same_place
 from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
-from interop._dtypes import BY_NAME, HANDLE
+from interop._dtypes import BY_NAME, HANDLE, DType
 from interop._native import Event, is_guarded, note, permit
+from interop._nearest import nearest
 from interop._options import Options
 from interop._refusals import refusal, refuse
 from interop._registry import asked, describe, loaded_adapters
@@ -35,6 +36,8 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         refuse_forked(source, target)
     device = result_device(facts, options.device, target.limits, target.current_device)
     limits = target.limits(device.type_code)
+    if options.nearest and limits is not None and facts.framework != target.name:
+        options = _with_nearest(options, facts, limits)
     return Case(
         facts=facts,
         options=options,
@@ -45,6 +48,12 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
     )
+
+
+def _with_nearest(options: Options, facts: Facts, limits: Limits) -> Options:
+    """Name the element type that is nearest; where there is none of its kind, the source's own is refused by name."""
+    name = nearest(facts.dtype.name, limits.of(len(facts.shape)).dtypes)
+    return options if name is None or name == facts.dtype.name else replace(options, dtype=DType(name))
 
 
 def operating_limits(source: Adapter, device: Device) -> Limits | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from interop._devices import CUDA, Device
@@ -13,12 +13,16 @@ from interop.errors import UnsupportedError
 
 Order = Literal["C", "F"]
 
+#: The element type that is nearest to the source's, of those that the target has where the result lives.
+NEAREST: Final = "nearest"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the caller asked for; ``None`` everywhere means "as it is".
 
     `swapped` is what `dtype` says of the order of bytes: True for the one that isn't this machine's, False for its own.
+    `nearest` stands for the element type that is nearest to the source's where the result lives, which shows only then.
     """
 
     device: tuple[int, int | None] | None = None
@@ -29,11 +33,12 @@ class Options:
     writable: bool | None = None
     detach: bool = False
     stream: Stream | None = None
+    nearest: bool = False
 
     @property
     def asks_nothing(self) -> bool:
-        """Whether an object of the target framework can be returned as it is, unseen."""
-        return self in (DEFAULT, _NO_COPY)
+        """Whether an object of the target framework can be returned as it is, unseen; its own type is the nearest."""
+        return (replace(self, nearest=False) if self.nearest else self) in (DEFAULT, _NO_COPY)
 
     @property
     def asks_what_it_is(self) -> bool:
@@ -62,10 +67,13 @@ def parse(
     stream: object = None,
 ) -> Options:
     """Check every argument and bring it to its one internal form, or raise with what to pass instead."""
+    nearest = exact_str(dtype) == NEAREST
+    named = None if nearest else dtype
     return Options(
         device=None if device is None else _device(device),
-        dtype=None if dtype is None else DType(dtype),
-        swapped=None if dtype is None else says_swapped(dtype),
+        dtype=None if named is None else DType(named),
+        swapped=None if named is None else says_swapped(named),
+        nearest=nearest,
         order=None if order is None else parse_order(order, "'C', 'F', or None to keep the strides as they are"),
         copy=None if copy is None else _bool("copy", copy, _COPY),
         writable=None if writable is None else _bool("writable", writable, _WRITABLE),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from interop import _layout
+from interop._dtypes import INT, UINT, castable
 from interop._refusals import refusal
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _passes(steps: tuple[Step, ...]) -> tuple[str, ...]:
 def _cautions(case: Case) -> tuple[str, ...]:
     facts, alias = case.facts, not case.reasons and not case.same
     found = []
+    if case.options.nearest and case.casts:
+        found.append(_nearest_text(case))
     if alias and facts.readonly and case.room.readonly == "drops":
         found.append(f"{case.target} shows readonly memory as writable: you promised not to write")
     if alias and case.room.immutable and not facts.readonly:
@@ -188,6 +191,15 @@ def _cautions(case: Case) -> tuple[str, ...]:
         why = "a stride is 0" if still else "their strides overlap"
         found.append(f"several indices share one element ({why}): a write shows at each of them")
     return tuple(found)
+
+
+def _nearest_text(case: Case) -> str:
+    facts, dtype = case.facts, case.dtype
+    missing = f"{case.target} has no {facts.dtype} there"
+    if castable(facts.dtype, dtype, "safe"):
+        return f"{missing}: {dtype} holds every value of it"
+    lost = "integers that don't fit wrap" if dtype.code in (INT, UINT) else "values may be rounded, or overflow"
+    return f"{missing}, and {dtype} is the widest of its kind: {lost}"
 
 
 def _steps(case: Case) -> tuple[Step, ...]:

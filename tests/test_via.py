@@ -21,7 +21,7 @@ from toys import registered
 
 import interop
 from interop import _rows
-from interop._agnostic._nearest import nearest
+from interop._nearest import nearest
 from interop.protocols import HostAdapter
 
 if TYPE_CHECKING:

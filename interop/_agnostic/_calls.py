@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop._agnostic._containers import classify
-from interop._agnostic._how import NEAREST
-from interop._agnostic._nearest import nearest
 from interop._agnostic._paths import path_to, walk_error
 from interop._agnostic._trees import converted, placed
 from interop._convert import convert, explain
 from interop._copyto import copyto
 from interop._inspect import shares_memory
 from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
+from interop._nearest import nearest
+from interop._options import NEAREST
 from interop._registry import adapter_for, asked, describe, framework_of, outline
 from interop._targets import target_adapter
 from interop.errors import (

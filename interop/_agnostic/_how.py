@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from interop import _options
 from interop._dtypes import DType
+from interop._options import NEAREST
 from interop._targets import target_adapter, target_name
 from interop._words import exact_str, name_of, shown
 from interop.errors import GradientError, UnsupportedError
@@ -24,7 +25,6 @@ Grad = Literal["refuse", "cut"]
 _GRADS: Final = ("refuse", "cut")
 
 #: The value of back_dtype= that takes what the caller's framework has.
-NEAREST: Final = "nearest"
 
 #: The object that a method is called on, which stays itself whatever it holds.
 _INSTANCE: Final = ("self", "cls")

@@ -39,7 +39,7 @@ def parsed(name: str, value: object) -> object:
     except (InteropError, TypeError):
         return NotImplemented
     if name == "dtype":
-        return (options.dtype, options.swapped)
+        return (options.dtype, options.swapped, options.nearest)
     found = getattr(options, name)
     return NotImplemented if name == "device" and found[1] is None else found
 
@@ -60,7 +60,7 @@ def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
         # A View is its own.
         return Entry(ops.readers[type(x)], Apart(view_recipe_of), keeps=type(x) is View)
     said = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
-    said["dtype"], said["swapped"] = said.get("dtype", (None, None))
+    said["dtype"], said["swapped"], said["nearest"] = said.get("dtype", (None, None, False))
     return _conversion(type(x), source, ops, target, Options(**said))
 
 

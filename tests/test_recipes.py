@@ -313,3 +313,14 @@ def test_what_explain_shows_of_a_view_is_the_plan_that_is_applied() -> None:
         recipe = book.BOOK.recipe(x, to, chosen)
         assert recipe is not None
         assert recipe.plan is plan
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2, 0)])
+def test_a_copy_of_nothing(shape: tuple[int, ...]) -> None:
+    """Of nothing there may be no address; the sanitizers see what is done with it."""
+    for x in (torch.zeros(shape), torch.zeros(shape).T, np.zeros(shape, np.float32)):
+        for to, chosen in itertools.product(("numpy", "torch"), ({}, {"copy": True}, {"dtype": "float64"})):
+            options: Chosen = chosen
+            for _ in range(2):
+                made = interop.convert(x, to, **options)
+                assert tuple(made.shape) == tuple(x.shape)

@@ -82,8 +82,9 @@ cdef bint hold(Array* array, const DLTensor* tensor) noexcept:
     array.tensor = tensor[0]
     array.tensor.shape = array.shape
     array.tensor.strides = array.strides
-    memcpy(array.shape, tensor.shape, tensor.ndim * sizeof(int64_t))
-    memcpy(array.strides, tensor.strides, tensor.ndim * sizeof(int64_t))
+    if tensor.ndim > 0:
+        memcpy(array.shape, tensor.shape, tensor.ndim * sizeof(int64_t))
+        memcpy(array.strides, tensor.strides, tensor.ndim * sizeof(int64_t))
     return True
 
 

@@ -390,6 +390,9 @@ cdef class CopyToNdarrayOp(Op):
 
 
 cdef void copy_run(void* to, const void* source, int64_t size) noexcept:
+    if size == 0:
+        # Of nothing there may be no address, which memcpy isn't to be given.
+        return
     if size > PIECE:
         with nogil:
             memcpy(to, source, size)

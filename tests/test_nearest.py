@@ -44,6 +44,7 @@ def test_what_the_target_has_stays_as_it_is(a: np.ndarray[Any, Any]) -> None:
 def test_the_smallest_that_holds_every_value(name: str, wanted: str) -> None:
     bits = np.arange(1 << int("".join(each for each in name.partition("_")[0] if each.isdigit())), dtype=np.uint8)
     a = bits.view(getattr(ml_dtypes, name))
+    t = interop.to_torch(a, dtype="nearest")
     for _ in range(3):
         t = interop.to_torch(a, dtype="nearest")
         assert castable(interop.dtype(a), interop.dtype(t), "safe")
@@ -85,7 +86,8 @@ def test_what_a_framework_lacks_becomes_what_is_nearest(values: Any, wanted: str
 
 def test_what_has_nothing_near_is_refused_as_ever() -> None:
     with registered(NARROW):
-        for options in ({}, {"dtype": "nearest"}):
+        every: list[dict[str, Any]] = [{}, {"dtype": "nearest"}]
+        for options in every:
             with pytest.raises(interop.DTypeError, match="complex64"):
                 interop.convert(np.ones(2, "complex64"), "narrow", **options)
 

@@ -97,7 +97,8 @@ def test_a_recipe_does_what_the_planner_does(source: str, to: str, data: st.Data
         assert described(result) == described(planned)
         # torch itself negates zero to +0 or to -0, by the loop that it picks.
         signs = not (isinstance(x, torch.Tensor) and x.is_neg())
-        assert_identical(*((planned, result) if signs else (planned + 0, result + 0)))
+        with np.errstate(all="ignore"):
+            assert_identical(*((planned, result) if signs else (planned + 0, result + 0)))
         assert (result is x or interop.shares_memory(x, result)) == interop.shares_memory(x, planned)
         if isinstance(planned, torch.Tensor):
             assert result.requires_grad == planned.requires_grad
@@ -318,9 +319,9 @@ def test_what_explain_shows_of_a_view_is_the_plan_that_is_applied() -> None:
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2, 0)])
 def test_a_copy_of_nothing(shape: tuple[int, ...]) -> None:
     """Of nothing there may be no address; the sanitizers see what is done with it."""
-    for x in (torch.zeros(shape), torch.zeros(shape).T, np.zeros(shape, np.float32)):
-        for to, chosen in itertools.product(("numpy", "torch"), ({}, {"copy": True}, {"dtype": "float64"})):
-            options: Chosen = chosen
+    every: list[Chosen] = [{}, {"copy": True}, {"dtype": "float64"}]
+    for x in (torch.zeros(shape), torch.zeros(shape).transpose(0, -1), np.zeros(shape, np.float32)):
+        for to, chosen in itertools.product(("numpy", "torch"), every):
             for _ in range(2):
-                made = interop.convert(x, to, **options)
+                made = interop.convert(x, to, **chosen)
                 assert tuple(made.shape) == tuple(x.shape)

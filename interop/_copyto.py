@@ -15,7 +15,7 @@ from interop._changes import anew, changed
 from interop._compiled import public
 from interop._convert import convert, convert_for_now
 from interop._doors import to_numpy
-from interop._dtypes import castable, parse_casting
+from interop._dtypes import RULES, castable, parse_casting
 from interop._execute import keeper_of
 from interop._inspect import shares_memory, view
 from interop._layout import nbytes
@@ -57,6 +57,8 @@ Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 
 def _writer(dst: Any, src: Any, casting: Casting) -> Writer | None:
     """What writes one kind of array into another, whatever their shapes; None where each call has to be looked at."""
+    if casting not in RULES:
+        return None
     into, source = adapter_for(dst), adapter_for(src)
     native = native_ops(into)
     try:

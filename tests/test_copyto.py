@@ -151,3 +151,12 @@ def test_a_tensor_of_inference_mode_is_written_inside_of_it_only() -> None:
         interop.copyto(t, np.ones(3, "f4"))
         assert interop.to_torch(t, copy=True).tolist() == [1, 1, 1]
     assert t.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("rule", ["wrong", "", "SAFE", None])
+def test_what_is_no_rule_is_refused_each_time(rule: Any) -> None:
+    for dst, src in ((np.zeros(3), np.ones(3)), (torch.zeros(3), torch.ones(3)), (np.zeros(3), torch.ones(3))):
+        interop.copyto(dst, src, casting="unsafe")
+        for _ in range(3):
+            with pytest.raises(interop.UnsupportedError, match="casting"):
+                interop.copyto(dst, src, casting=rule)

@@ -13,6 +13,7 @@ from interop._native._calls cimport (
     Py_TYPE,
     PyTuple_GET_ITEM,
     PyTuple_GET_SIZE,
+    PyUnicode_CheckExact,
     PyVectorcall_NARGS,
     use_vectorcall,
 )
@@ -122,7 +123,8 @@ cdef PyObject* enter_copyto(PyObject* self, PyObject** arguments, size_t nargsf,
             casting = <PyObject*> (<Door> self).target
         elif PyTuple_GET_SIZE(names) == 1 and <str> PyTuple_GET_ITEM(names, 0) == "casting":
             casting = arguments[2]
-        if casting != NULL and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
+        # Another object isn't to be kept alive, and is no rule.
+        if casting != NULL and PyUnicode_CheckExact(casting) and (<Door> self).writes.write(arguments[0], arguments[1], <object> casting):
             Py_INCREF(None)
             return Py_None
     return by_function(<Door> self, arguments, nargsf, names)

@@ -97,6 +97,8 @@ def test_a_stage_that_is_stopped_leaves_what_it_has_found(tmp_path: Path, on_gpu
     outcome = on_gpu.Outcome("x")
     package = tmp_path / "gpu_stages"
     package.mkdir()
+    # Before the tests' own, which may be on the path.
+    (package / "__init__.py").touch()
     (package / "x.py").write_text("import time; print('{\"seen\": 1}', flush=True); time.sleep(1000)", encoding="utf-8")
     run.environment = {"PYTHONPATH": str(tmp_path)}
     run.program(on_gpu.Stage("x", 2), outcome, 2)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layouts import steps_of
 from toys import EVERYTHING, Toy, ToyFramework, fits, registered
 
 import interop
@@ -109,8 +110,7 @@ def outcome(call: Any) -> tuple[Any, interop.InteropError | None]:
 
 def is_plain(array: Array) -> bool:
     """Whether DLPack can express an array as it is."""
-    steps = [step for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
-    return array.dtype.isnative and not any(step % array.itemsize for step in steps)
+    return array.dtype.isnative and not any(step % array.itemsize for step in steps_of(array))
 
 
 def can_be_viewed(array: Array, limits: Limits) -> bool:

@@ -77,7 +77,6 @@ class TorchNative:
 
     def __init__(self, api: ExchangeAPI | None, dtypes: Mapping[Any, str]) -> None:
         self._api = api
-        self._dtypes = {name: dtype for dtype, name in dtypes.items()}
         self._reader = UNSEEN if api is None else _reader(api, dtypes)
         # torch's own, behind whose back nothing is written: it counts the version and records the graph.
         self._writer = None if api is None else ExchangeWriter(api, _Base.copy_)
@@ -89,7 +88,7 @@ class TorchNative:
         if to.name != "numpy":
             return ()
         moves = self._moves if options == Options(device=(CPU, 0)) else ()
-        return (*numpy_calls(self._reader, options, self._dtypes), *moves)
+        return (*numpy_calls(self._reader, options), *moves)
 
     def hand_out(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
         """Nothing where the tensor's own memory is handed on: that knows no graph. Else torch resolves and casts."""

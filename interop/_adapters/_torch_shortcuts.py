@@ -19,7 +19,6 @@ from interop._adapters import _torch_cuda
 from interop._adapters._cuda import Loan
 from interop._adapters._torch_memory import KEEPER
 from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
-from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import (
     Cell,
@@ -57,11 +56,9 @@ _NO_TANGENT: Final = Cell(vars(forward_ad), "_current_level", -1)
 #: trace ends in an assertion of torch's; so it isn't called there, if asking costs nothing.
 _BEFORE: Final = UNTRACED if isinstance(NOT_TRACING[0][0], Switch) else Guards()
 
-_ON_HOST: Final = (CPU, 0)
 
-
-def numpy_calls(reader: Reader, options: Options, dtypes: Mapping[str, Any]) -> tuple[NumpyCall, ...]:
-    """torch's own call to numpy, where it and little else is what the options ask for.
+def numpy_calls(reader: Reader, options: Options) -> tuple[NumpyCall, ...]:
+    """torch's own call to numpy, for the call without options alone: where the memory ends it doesn't look.
 
     Parameters
     ----------
@@ -69,13 +66,8 @@ def numpy_calls(reader: Reader, options: Options, dtypes: Mapping[str, Any]) -> 
         Looks whether a tensor lies in memory that is kept.
     options
         What is asked for.
-    dtypes
-        torch's element types by name.
     """
-    wanted = None if options.dtype is None else dtypes.get(options.dtype.name)
-    if options.copy or options.stream is not None or options.order == "F" or options.device not in (None, _ON_HOST):
-        return ()
-    if options.dtype is not None and (wanted is None or options.dtype.numpy not in NUMPYS_OWN):
+    if not options.asks_nothing:
         return ()
     return (
         NumpyCall(
@@ -86,14 +78,6 @@ def numpy_calls(reader: Reader, options: Options, dtypes: Mapping[str, Any]) -> 
             before=_BEFORE,
             requires_grad=_Base.requires_grad,
             recording=RECORDING,
-            record=record,
-            detach=options.detach,
-            readonly=options.writable is False,
-            dtype=None if wanted is None else _Base.dtype,
-            wanted=wanted,
-            in_order=None if options.order is None else _Base.is_contiguous,
-            # Others have a way of their own to move.
-            is_host=None if options.device is None else _Base.is_cpu,
         ),
     )
 
@@ -143,7 +127,9 @@ def move_to_host(api: ExchangeAPI, dtypes: Mapping[Any, str]) -> ExchangeMove:
     plain = [name for name in dtypes.values() if BY_NAME[name].numpy in NUMPYS_OWN]
     # numpy() itself refuses a conjugate or negative bit.
     guards = Guards(attributes=((_Base.requires_grad, False),), methods=((_captured, False),), cells=(_NO_TANGENT,))
-    return ExchangeMove(_plain(api, guards), dtypes=triples(plain), calls=(_Base.cpu, _Base.numpy))
+    return ExchangeMove(
+        _plain(api, guards), dtypes=triples(plain), calls=(_Base.cpu, _Base.numpy), is_host=_Base.is_cpu
+    )
 
 
 def lender(api: ExchangeAPI, adapter: TorchStreams) -> ExchangeLender:

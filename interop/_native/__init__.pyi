@@ -135,13 +135,6 @@ class NumpyCall(Shortcut):
         before: Guards,
         requires_grad: object,
         recording: Callable[[], object],
-        record: Callable[[bool], object],
-        detach: bool = False,
-        readonly: bool = False,
-        dtype: object = None,
-        wanted: object = None,
-        in_order: Callable[[Any], bool] | None = None,
-        is_host: object = None,
     ) -> None: ...
 
 class Cell:
@@ -410,7 +403,12 @@ class Handover(Shortcut):
 
 class ExchangeMove(Shortcut):
     def __init__(
-        self, plain: PlainTensors, *, dtypes: Iterable[tuple[int, int, int]], calls: tuple[Callable[[Any], Any], ...]
+        self,
+        plain: PlainTensors,
+        *,
+        dtypes: Iterable[tuple[int, int, int]],
+        calls: tuple[Callable[[Any], Any], ...],
+        is_host: object,
     ) -> None: ...
 
 class ArrayMove(Shortcut):

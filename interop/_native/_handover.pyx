@@ -4,7 +4,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t
 
-from interop._native._calls cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from interop._native._calls cimport Py_True, PyTuple_GET_ITEM, PyTuple_GET_SIZE, answers, ask
 from interop._native._lending cimport Lender, Readers, Taker
 from interop._native._plain cimport PlainArrays, PlainTensors, call
 from interop._native._shortcuts cimport Shortcut
@@ -74,15 +74,19 @@ cdef class ExchangeMove(Shortcut):
         The DLPack triples of the element types that the calls take.
     calls
         Called in turn, each with what the one before has made.
+    is_host
+        The descriptor of whether a tensor is on the host already, where nothing moves.
     """
 
     cdef PlainTensors plain
     cdef tuple calls
+    cdef object is_host
     # By code and bits.
     cdef uint8_t[CODES][MOST_BITS + 1] allowed
 
-    def __cinit__(self, PlainTensors plain not None, *, dtypes, tuple calls not None):
+    def __cinit__(self, PlainTensors plain not None, *, dtypes, tuple calls not None, is_host):
         self.plain = plain
+        self.is_host = is_host
         self.calls = calls
         for code, bits, lanes in dtypes:
             if lanes == 1 and 0 <= code < CODES and 0 < bits <= MOST_BITS:
@@ -92,6 +96,8 @@ cdef class ExchangeMove(Shortcut):
         cdef DLTensor tensor
         cdef int64_t[2 * MAX_AXES] lengths
         cdef Py_ssize_t place
+        if answers(ask(<PyObject*> self.is_host, <PyObject*> x), Py_True):
+            return NotImplemented
         try:
             if self.plain.describe(x, &tensor, lengths) is None or tensor.device.device_type != kDLCUDA:
                 return NotImplemented

@@ -8,7 +8,7 @@ costs as much as a question.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches, PyErr_Fetch, PyErr_Restore
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
@@ -17,15 +17,13 @@ from interop._native._calls cimport (
     Py_DECREF,
     Py_False,
     Py_True,
-    Py_XDECREF,
     answers,
     ask,
     call_none,
     call_one,
-    get_attribute,
     number,
 )
-from interop._native._ndarray cimport borrows, nbytes_of, restrict
+from interop._native._ndarray cimport borrows, nbytes_of
 from interop._native._questions cimport Cell, Flag, Guards
 from interop._native._readers cimport PLAIN, Reader
 
@@ -78,27 +76,16 @@ cdef class NumpyCall(Shortcut):
         Global state in which the call isn't made.
     requires_grad
         The descriptor of whether an object belongs to a graph, which the call sees only while gradients are recorded.
-    recording, record
-        Whether they are, and what switches that.
-    detach
-        Whether the values of a graph are wanted.
-    readonly
-        Whether the array is marked readonly.
-    dtype, wanted
-        The descriptor of an object's element type and the one that is wanted; None where any is.
-    in_order
-        Whether an object lies in the order that is wanted; None where any does.
-    is_host
-        The descriptor of whether an object is in host memory; None where the call alone is to find out.
+    recording
+        Whether they are.
     """
 
-    cdef object call, address, requires_grad, recording, record, dtype, wanted, in_order, is_host
+    cdef object call, address, requires_grad, recording
     # How many calls aren't made: what was refused is likely to be followed by more of its kind.
     cdef int careful
     cdef Reader reader
     cdef Cell cell
     cdef Guards before
-    cdef bint detach, readonly
 
     def __cinit__(
         self,
@@ -110,13 +97,6 @@ cdef class NumpyCall(Shortcut):
         Guards before not None,
         requires_grad,
         recording,
-        record,
-        bint detach=False,
-        bint readonly=False,
-        dtype=None,
-        wanted=None,
-        in_order=None,
-        is_host=None,
     ):
         self.call = call
         self.address = address
@@ -125,41 +105,23 @@ cdef class NumpyCall(Shortcut):
         self.before = before
         self.requires_grad = requires_grad
         self.recording = recording
-        self.record = record
-        self.detach = detach
-        self.readonly = readonly
-        self.dtype = dtype
-        self.wanted = wanted
-        self.in_order = in_order
-        self.is_host = is_host
         self.careful = 0
         self.predicted = True
 
     cdef object attempt(self, object x):
         cdef PyObject* made
         cdef PyObject* asked = <PyObject*> x
-        cdef bint recorded
         if self.careful > 0:
             self.careful -= 1
             return NotImplemented
         if not self.before.calls_pass() or not self.cell.holds():
             return NotImplemented
-        if self.is_host is not None and not answers(ask(<PyObject*> self.is_host, asked), Py_True):
-            return NotImplemented
-        if self.dtype is not None and not answers(get_attribute(<PyObject*> self.dtype, asked), <PyObject*> self.wanted):
-            return NotImplemented
-        if self.in_order is not None and not answers(call_one(<PyObject*> self.in_order, asked), Py_True):
-            return NotImplemented
-        recorded = self.is_recorded()
-        # While nothing is recorded the call doesn't see a graph, which is an error unless its values are wanted.
-        if not self.detach and not recorded and not answers(ask(<PyObject*> self.requires_grad, asked), Py_False):
+        # While nothing is recorded the call doesn't see a graph.
+        if not self.is_recorded() and not answers(ask(<PyObject*> self.requires_grad, asked), Py_False):
             return NotImplemented
         if not self.is_somewhere(asked):
             return NotImplemented
-        if self.detach and recorded:
-            made = self.unrecorded(asked)
-        else:
-            made = call_one(<PyObject*> self.call, asked)
+        made = call_one(<PyObject*> self.call, asked)
         if made == NULL:
             if PyErr_ExceptionMatches(Exception):
                 PyErr_Clear()
@@ -170,22 +132,7 @@ cdef class NumpyCall(Shortcut):
         Py_DECREF(made)
         if not borrows(array) or not (nbytes_of(array) <= UNSEEN_BYTES or self.is_there(asked)):
             return NotImplemented
-        if self.readonly:
-            restrict(array)
         return array
-
-    cdef PyObject* unrecorded(self, PyObject* x) noexcept:
-        """Call while nothing is recorded: for half the price of a detached object."""
-        cdef PyObject* made
-        cdef PyObject* type
-        cdef PyObject* value
-        cdef PyObject* traceback
-        Py_XDECREF(call_one(<PyObject*> self.record, Py_False))
-        made = call_one(<PyObject*> self.call, x)
-        PyErr_Fetch(&type, &value, &traceback)
-        Py_XDECREF(call_one(<PyObject*> self.record, Py_True))
-        PyErr_Restore(type, value, traceback)
-        return made
 
     cdef inline bint is_recorded(self) noexcept:
         if type(self.recording) is Flag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from interop.testing.conformance import _consuming, _describing, _producing
+from interop.testing.conformance import _consuming, _describing, _exchanging, _producing, _reading
 from interop.testing.conformance._check import Check, Outcome, Result, Role
 from interop.testing.conformance._execute import TIMEOUT, Ending, execute, execute_alone, execute_isolated, unused
 from interop.testing.conformance._script import reproducer_of, script_of
@@ -23,7 +23,7 @@ PRODUCER_CHECKS: Final = (
     *_describing.LAYOUTS,
     *_describing.DTYPES,
     *_describing.OTHERS,
-    *_describing.EXCHANGE,
+    *_exchanging.EXCHANGE,
 )
 
 #: The checks of a consumer.
@@ -31,8 +31,8 @@ CONSUMER_CHECKS: Final = (
     *_consuming.CALLS,
     *_consuming.CAPSULES,
     *_consuming.VERSIONS,
-    *_consuming.TENSORS,
-    *_consuming.DTYPES,
+    *_reading.TENSORS,
+    *_reading.DTYPES,
 )
 
 #: Which checks run in a process of their own: those that libraries have died of, every one, or none.

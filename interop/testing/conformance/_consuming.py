@@ -126,6 +126,35 @@ except TypeError as error: raise AssertionError(f"no keywords copy and device: {
         must=False,
     ),
     of_consumer(
+        "device-unknown-name",
+        rules.CONSUMER_DEVICE,
+        f"{PLAIN}\nfrom_dlpack(Producer(), device=None)",
+        """
+try: from_dlpack(Producer(), device="no such device")
+except Exception: pass
+else: raise AssertionError("device='no such device' is ignored")
+""",
+    ),
+    of_consumer(
+        "device-passed-on",
+        rules.PASSES_DEVICE,
+        f"""
+{PLAIN}
+device = from_dlpack(Producer()).device
+class Elsewhere:  # on a device that nobody knows, kDLExtDev, and exported to the host if asked
+    def __dlpack_device__(self): return (12, 0)
+    def __dlpack__(self, dl_device=None, max_version=None, **_):
+        if dl_device is None: raise BufferError("dl_device is None")
+        return a.__dlpack__(max_version=max_version)
+""",
+        """
+seen = to_numpy(from_dlpack(Elsewhere(), device=device)).tolist()
+assert seen == [0, 1, 2, 3, 4, 5], f"read as {seen}"
+""",
+        applies="from_dlpack(Producer(), device=device)",
+        must=False,
+    ),
+    of_consumer(
         "zero-copy",
         rules.ZERO_COPY,
         f"{PLAIN}\ny = from_dlpack(Producer())",

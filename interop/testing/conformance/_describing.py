@@ -77,6 +77,24 @@ assert SLICED or not y.flags.c_contiguous, "{dense}"
     )
 
 
+def _exports(name: str, rule: Rule, array: str, view: str = "") -> Check:
+    """Check that a view of an array that there is goes out, whatever it is like: that it is refused is a violation."""
+    return _check(
+        name,
+        rule,
+        f"a = {array}\nx = make(a){view}",
+        f"""
+seen, expected = np.from_dlpack(x).tolist(), a{view}.tolist()
+assert seen == expected, f"{{expected}} is exported as {{seen}}"
+""",
+        applies=f"""
+np.from_dlpack(make(np.arange(6, dtype="float32")))
+shape, expected = tuple(getattr(x, "shape", a{view}.shape)), a{view}.shape
+assert shape == expected, f"of shape {{expected}} it makes {{shape}}"
+""",
+    )
+
+
 LAYOUTS: Final = (
     _layout("values", rules.SHAPE, "", "(2, 3)"),
     _layout("stepped", rules.STRIDES, "[::2]"),
@@ -90,6 +108,10 @@ LAYOUTS: Final = (
         base="np.broadcast_to(np.float32(7), (3,))",
     ),
     _layout("offset", rules.BYTE_OFFSET, "[2:]"),
+    _exports("one-side-strides", rules.ONE_SIDE, 'np.arange(6, dtype="float32")', "[::6]"),
+    # A stride of 5 bytes, which is no multiple of an element's 4.
+    _exports("one-side-field", rules.ONE_SIDE, 'np.array([(7, 0)], "f4, i1")["f0"]'),
+    _exports("nine-dimensions", rules.NDIM, 'np.arange(6, dtype="float32").reshape((1,) * 7 + (2, 3))'),
     _check(
         "tricky-values",
         rules.TRUE_VALUES,

@@ -64,9 +64,16 @@ TENSORS: Final = (
     ),
     takes(
         "one-side-strides",
-        rules.STRIDES,
+        rules.ONE_SIDE,
         'np.lib.stride_tricks.as_strided(np.ones(1, "float32"), (1,), (400,))',
     ),
+    takes(
+        "one-column-strides",
+        rules.ONE_SIDE,
+        'np.lib.stride_tricks.as_strided(np.arange(2, dtype="float32"), (2, 1), (4, 400))',
+        ndim=2,
+    ),
+    takes("nine-dimensions", rules.NDIM, 'np.arange(6, dtype="float32").reshape((1,) * 7 + (2, 3))', ndim=9),
     takes("scalar", rules.SCALAR, 'np.array(5, "float32")', ndim=0),
     takes(
         "scalar-null",

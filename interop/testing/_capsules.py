@@ -201,9 +201,8 @@ def describe(array: np.ndarray[Any, Any], /, **overrides: Unpack[Overrides]) -> 
     Raises
     ------
     BufferError
-        If DLPack can't describe the array: other byte order, strides along axes longer than 1 that are no multiple of
-        the item size, an
-        element type without a code.
+        If DLPack can't describe the array: other byte order, strides that are no multiple of the item size along an
+        axis longer than 1, an element type without a code.
     """
     row = BY_NUMPY.get(array.dtype) if array.dtype.isnative else None
     itemsize = array.itemsize

@@ -85,7 +85,9 @@ class Right:
 class Result(np.ndarray):
     """An array that exports every element type."""
 
-    device = "cpu"
+    @property
+    def device(self) -> Any:
+        return "cpu"
 
     @classmethod
     def of(cls, array: Any) -> Any:

@@ -515,7 +515,7 @@ class FrozenBuffer(np.ndarray):
         return made
 
     def __getitem__(self, index: Any) -> Any:
-        made = super().__getitem__(index)
+        made: Any = super().__getitem__(index)
         made.writable = self.writable[index]
         return made
 

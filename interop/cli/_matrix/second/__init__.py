@@ -6,5 +6,6 @@ the two don't say the same, the matrix can't be believed.
 """
 
 from interop.cli._matrix.second._judge import is_sampled, look, objection
+from interop.cli._matrix.second._kernel import CAN_ASK
 
-__all__ = ["is_sampled", "look", "objection"]
+__all__ = ["CAN_ASK", "is_sampled", "look", "objection"]

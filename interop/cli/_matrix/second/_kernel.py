@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 _MEM: Final = "/proc/self/mem"
 
@@ -43,7 +43,7 @@ class Place:
             yield sum(position * step for position, step in zip(index, self.strides, strict=True))
 
     @contextmanager
-    def inverted(self) -> Iterator[None]:
+    def inverted(self) -> Generator[None]:
         """Have the kernel invert every bit of the elements, and put them back at the end."""
         low, high = self._ends()
         with _memory(os.O_RDWR) as memory:
@@ -60,7 +60,7 @@ class Place:
 
 
 @contextmanager
-def _memory(flags: int) -> Iterator[int]:
+def _memory(flags: int) -> Generator[int]:
     opened = os.open(_MEM, flags)
     try:
         yield opened

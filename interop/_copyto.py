@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from interop._adapters._cuda import has_streams, refuse_forked
-from interop._adapters._wrappers import Wrapped
-from interop._case import same_place
+from interop._adapters._shared.cuda import has_streams, refuse_forked
+from interop._adapters._shared.wrappers import Wrapped
 from interop._changes import anew, changed
 from interop._compiled import public
 from interop._convert import convert, convert_for_now
-from interop._doors import to_numpy
 from interop._dtypes import RULES, castable, parse_casting
-from interop._execute import keeper_of
 from interop._inspect import shares_memory, view
 from interop._layout import nbytes
 from interop._native import (
@@ -31,11 +28,14 @@ from interop._native import (
     settled,
     view_from_ndarray,
 )
-from interop._opening import case_of
 from interop._options import parse
-from interop._refusals import refusal
-from interop._registry import adapter_for, asked, describe
+from interop._plan.case import same_place
+from interop._plan.refusals import refusal
+from interop._registry.lookup import adapter_for, asked, describe
+from interop._run.execute import keeper_of
+from interop._run.opening import case_of
 from interop._run.recipes import native_ops
+from interop._to import to_numpy
 from interop._words import first_line_of
 from interop.errors import (
     CopyError,

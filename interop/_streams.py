@@ -171,7 +171,7 @@ def current_stream(framework: object, device: object = None) -> Stream:
     >>> with interop.use_stream(interop.current_stream("cupy")):  # doctest: +SKIP
     ...     y = model(interop.to_torch(x))
     """
-    from interop._targets import target_adapter  # noqa: PLC0415 - which needs the registry, which looks streams up here
+    from interop._registry.targets import target_adapter  # noqa: PLC0415 - which needs the registry, which looks streams up here
 
     adapter = target_adapter(framework)
     anywhere = device is None or exact_str(device) == "cuda"
@@ -226,7 +226,7 @@ def use_stream(stream: Any, /) -> Generator[Stream]:
     >>> with interop.use_stream(cupy.cuda.Stream(non_blocking=True)):  # doctest: +SKIP
     ...     t = interop.to_torch(cupy.arange(3)) * 2
     """
-    from interop._registry import loaded_adapters  # noqa: PLC0415 - which looks streams up here
+    from interop._registry.lookup import loaded_adapters  # noqa: PLC0415 - which looks streams up here
 
     parsed = parse_stream(stream)
     if parsed is None or parsed == ORDERED:

@@ -18,7 +18,7 @@ from interop._native import Keeper, View, make_view
 if TYPE_CHECKING:
     from typing_extensions import CapsuleType
 
-    from interop._adapters._author import HostAdapter
+    from interop._adapters._shared.author import HostAdapter
     from interop._devices import Device
     from interop._dtypes import DType
 
@@ -365,7 +365,7 @@ class SupportsLending(Protocol):
 def __getattr__(name: str) -> Any:
     # Found when it is asked for.
     if name == "HostAdapter":
-        from interop._adapters._author import HostAdapter  # noqa: PLC0415 - it is made of modules that import this one
+        from interop._adapters._shared.author import HostAdapter  # noqa: PLC0415 - it is made of modules that import this one
 
         return HostAdapter
     msg = f"module {__name__!r} has no attribute {name!r}"

@@ -242,7 +242,7 @@ def test_importing_watches_no_forks() -> None:
     register = os.register_at_fork
     os.register_at_fork = lambda **given: (hooks.extend(given.values()), register(**given))
     import numpy, ml_dtypes
-    import interop, interop._adapters._cuda
+    import interop, interop._adapters._shared.cuda
     interop.to_numpy(interop.view(numpy.zeros(3)))
     print([hook for hook in hooks if str(getattr(hook, "__module__", "")).startswith("interop")])
     """

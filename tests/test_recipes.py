@@ -24,8 +24,8 @@ from interop import _options
 from interop._adapters._numpy import NumpyAdapter
 from interop._convert import _convert
 from interop._native import ExchangeAPI, forget_recipes
+from interop._registry.targets import target_adapter
 from interop._run import book
-from interop._targets import target_adapter
 from interop.testing.compare import assert_identical
 from interop.testing.strategies import numpy_arrays, torch_tensors
 

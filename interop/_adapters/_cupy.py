@@ -12,10 +12,10 @@ from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
 from interop._adapters import _cupy_cuda
-from interop._adapters._cuda import Loan, guard, refuse_forked
 from interop._adapters._cupy_copies import assign, synchronize
 from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import Loan, guard, refuse_forked
+from interop._adapters._shared.native import HostNative
 from interop._changes import changed, is_unchanged
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple

@@ -13,7 +13,7 @@ import dpnp
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_values, without_odd_strides
+from interop._adapters._shared.host import HostOnly, copy_values, without_odd_strides
 from interop._changes import changed, is_unchanged
 from interop._devices import ONEAPI, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_values
 from interop._adapters._numpy_native import NATIVE
+from interop._adapters._shared.host import HostOnly, copy_values
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, lasting, ndarray_from_view, view_from_ndarray

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from PIL import Image
 
-from interop._adapters._host import HostLibrary, copy_values
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.native import HostNative
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
 from interop._layout import c_strides

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from interop._adapters._host import HostLibrary, copy_values
 from interop._adapters._numpy import adapter as host
-from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_ndarray

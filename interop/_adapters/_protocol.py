@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from interop._adapters._cuda import Described, has_streams
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import Described, has_streams
+from interop._adapters._shared.native import HostNative
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
 from interop._devices import CPU, CUDA, device_of_pair, is_pair

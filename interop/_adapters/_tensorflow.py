@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from interop import _layout
-from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
-from interop._adapters._host import without_odd_strides
-from interop._adapters._native import HostNative
+from interop._adapters._shared.drafts import Draft, Drafting, copied, traced_facts
+from interop._adapters._shared.host import without_odd_strides
+from interop._adapters._shared.native import HostNative
 from interop._aligned import ALIGNMENT
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple

@@ -17,8 +17,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._cuda import Loan, guard, has_streams
-from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
+from interop._adapters._shared.cuda import Loan, guard, has_streams
+from interop._adapters._shared.host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_code import TorchCode
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_memory import KEEPER, is_inside, outside_text

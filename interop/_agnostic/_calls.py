@@ -18,10 +18,10 @@ from interop._convert import convert, explain
 from interop._copyto import copyto
 from interop._inspect import shares_memory
 from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
-from interop._nearest import nearest
 from interop._options import NEAREST
-from interop._registry import adapter_for, asked, describe, framework_of, outline
-from interop._targets import target_adapter
+from interop._plan.nearest import nearest
+from interop._registry.lookup import adapter_for, asked, describe, framework_of, outline
+from interop._registry.targets import target_adapter
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from interop._agnostic._containers import Kind
     from interop._agnostic._how import How
     from interop._devices import Device
-    from interop._plan import Plan
+    from interop._plan.plan import Plan
     from interop.protocols import Adapter
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from interop._agnostic._containers import is_tensor
 from interop._convert import convert
 from interop._devices import CPU, NAMES, device_of_pair
-from interop._registry import adapter_for, framework_of
-from interop._targets import target_adapter
+from interop._registry.lookup import adapter_for, framework_of
+from interop._registry.targets import target_adapter
 from interop._words import name_of, said
 from interop.errors import InteropError, NotInstalledError, UnsupportedError, with_article
 

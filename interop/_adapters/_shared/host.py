@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
-from interop._adapters._cuda import has_streams, ordered_by_producer
+from interop._adapters._shared.cuda import has_streams, ordered_by_producer
 from interop._devices import CPU
 from interop._native import View, fill_ndarray, make_view, ndarray_from_view, view_from_ndarray
 from interop.protocols import ADAPTER_API, Facts, Limits

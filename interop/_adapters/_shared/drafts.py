@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_on_host
+from interop._adapters._shared.host import HostOnly, copy_on_host
 from interop._aligned import aligned
 from interop._native import View, view_from_ndarray
 from interop.protocols import Facts

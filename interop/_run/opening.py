@@ -6,16 +6,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import VIEW, Case, result_device, same_place
+from interop._adapters._shared.cuda import Loan, has_streams, ordered_by_worker, refuse_forked
 from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
 from interop._dtypes import BY_NAME, HANDLE, DType
 from interop._native import Event, is_guarded, note, permit
-from interop._nearest import nearest
 from interop._options import Options
-from interop._refusals import refusal, refuse
-from interop._registry import asked, describe, loaded_adapters
+from interop._plan.case import VIEW, Case, result_device, same_place
+from interop._plan.nearest import nearest
+from interop._plan.refusals import refusal, refuse
+from interop._registry.lookup import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
 from interop._words import name_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._native import HostNative
 from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._shared.native import HostNative
 from interop.protocols import ADAPTER_API
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from interop._adapters._host import HostLibrary, copy_values
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.native import HostNative
 from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop._words import name_of, short_name_of, shown

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import warp
     from array_api_strict._array_object import Array as StrictArray
 
+    from interop._contract import Adapter
     from interop._options import Options, Order
-    from interop.protocols import Adapter
 
 
 class ConvertOptions(TypedDict, total=False):

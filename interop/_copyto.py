@@ -50,8 +50,8 @@ from interop.errors import (
 )
 
 if TYPE_CHECKING:
+    from interop._contract import Adapter, Facts
     from interop._options import Options
-    from interop.protocols import Adapter, Facts
 
 Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 

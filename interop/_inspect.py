@@ -20,11 +20,11 @@ from interop._run.opening import view_case, worker_on
 from interop._streams import ORDERED, parse_stream
 
 if TYPE_CHECKING:
+    from interop._contract import Facts
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
     from interop._streams import Stream
-    from interop.protocols import Facts
 
 
 @public()

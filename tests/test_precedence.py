@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, count, permutations, product
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -19,7 +19,10 @@ import interop
 from interop import errors
 from interop._plan import refusals
 from interop._streams import Stream
-from interop.protocols import Limits, Pending
+from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from interop._contract import Pending
 
 FLOATS: Final = frozenset({"float32", "float64", "complex64", "uint8", "int64"})
 

@@ -34,11 +34,11 @@ from interop._options import Options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interop._contract import Adapter
     from interop._dtypes import DType
     from interop._native import Shortcut
     from interop._plan.case import Case
     from interop._plan.plan import Step
-    from interop.protocols import Adapter
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__

@@ -16,7 +16,7 @@ from interop.errors import GradientError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 Grad = Literal["refuse", "cut"]
 

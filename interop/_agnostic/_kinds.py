@@ -10,17 +10,17 @@ from interop._adapters._shared.wrappers import Wrapper
 from interop._adapters._view import ViewAdapter
 from interop._agnostic._calls import classify_result
 from interop._agnostic._containers import classify
+from interop._contract import SupportsDressing
 from interop._convert import convert
 from interop._devices import CPU, NAMES
 from interop._native import CONTAINER, FOREIGN, KEEP, OWN, PASS, SCALAR, SLOW
 from interop._registry.lookup import adapter_for_type
-from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interop._agnostic._how import How
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 
 def door_to(framework: str) -> Callable[[Any], Any]:

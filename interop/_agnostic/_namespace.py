@@ -18,8 +18,8 @@ from interop.errors import InteropError, NotInstalledError, UnsupportedError, wi
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop.protocols import Adapter
 
 #: Who knows the namespaces.
 _COMPAT: Final = "array_api_compat"

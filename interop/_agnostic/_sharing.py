@@ -19,9 +19,9 @@ from interop.errors import InteropError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from interop._contract import Adapter, Facts
     from interop._options import Options
     from interop._plan.plan import Plan
-    from interop.protocols import Adapter, Facts
 
 #: A span is copied whole up to so many times the bytes of its leaves: ``x[::1000]`` mustn't copy a thousandfold.
 _MOST: Final = 2

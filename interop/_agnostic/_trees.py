@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
+    from interop._contract import Adapter
     from interop._options import Options
     from interop._plan.plan import Plan
-    from interop.protocols import Adapter
 
     #: An error and the leaf that it is about, to the error to raise.
     _Wrong = Callable[[InteropError, Any], InteropError]

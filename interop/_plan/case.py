@@ -15,8 +15,8 @@ from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._streams import ORDERED
 
 if TYPE_CHECKING:
+    from interop._contract import Facts, Limits
     from interop._options import Options
-    from interop.protocols import Facts, Limits
 
 #: Why each pending thing needs a copy by the source's own framework ("lazy" needs none).
 PENDING: Final = {

@@ -70,6 +70,9 @@ ROWS: Final = (
     Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
 )
 
+#: Those that can be a target, each of which has a door of its own.
+TARGETS: Final = frozenset(row.name for row in ROWS if not row.instead)
+
 
 @cache
 def rows() -> dict[str, Row]:

@@ -14,22 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from interop import _devices, _dtypes, _streams
 from interop._adapters._shared.wrappers import Wrapper
 from interop._changes import anew
+from interop._contract import Facts
+from interop._foreign import FOREIGN
 from interop._native import add_readers, find, forget_recipes, forget_types
 from interop._registry import frameworks, plugins
+from interop._registry.checked import Checked, problem
 from interop._registry.unclaimed import no_tensor_text
 from interop._words import is_a, name_of, said, shown
 from interop.errors import InteropError, UnsupportedError, with_article
-from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from interop._contract import Adapter
     from interop._devices import Device
     from interop._dtypes import DType
-    from interop.protocols import Adapter
 
 
 #: Sources that are no framework: functions from a type to an adapter or None, asked in turn for what nobody claims.
@@ -112,14 +113,14 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
-    if is_a(adapter, plugins.Checked):
+    if is_a(adapter, Checked):
         adapter = adapter.unchecked
-    flaw = plugins.problem(adapter)
+    flaw = problem(adapter)
     if flaw is not None:
         msg = f"no adapter can be registered: {flaw}."
         raise UnsupportedError(msg)
     plugins.forget(adapter.name)
-    checked = plugins.Checked(adapter, f"registered, a {name_of(type(adapter))}")
+    checked = Checked(adapter, f"registered, a {name_of(type(adapter))}")
     with _lock:
         _install(checked.adapter)
         _registered.add(adapter.name)
@@ -183,12 +184,12 @@ def _load_entry(row: frameworks.Row, entry: plugins.Entry) -> Adapter:
     except (Exception, SystemExit) as err:
         text = _entry_text(entry, f"it can't be imported ({said(err)})")
         raise UnsupportedError(plugins.note(row.name, text)) from err
-    flaw = plugins.problem(adapter)
+    flaw = problem(adapter)
     if flaw is None and adapter.name != row.name:
         flaw = f"the adapter there is named {adapter.name!r}, and the entry point {row.name!r}"
     if flaw is not None:
         raise UnsupportedError(plugins.note(row.name, _entry_text(entry, flaw)))
-    return plugins.Checked(adapter, str(entry)).adapter
+    return Checked(adapter, str(entry)).adapter
 
 
 def _entry_text(entry: plugins.Entry, flaw: str) -> str:
@@ -252,25 +253,6 @@ def adapter_for(x: Any) -> Adapter:
         return found
     # What a wrapper holds is known of each object only.
     return cast("Adapter", asked(found, x, found.adapter_of, x, adapter_for))
-
-
-def _foreign_dtype(dtype: object) -> str | None:
-    for adapter in loaded_adapters():
-        try:
-            name = adapter.native_dtypes().get(dtype)
-        except TypeError:  # unhashable, so no dtype object
-            return None
-        if name is not None:
-            return name
-    return None
-
-
-def _foreign_device(device: object) -> tuple[int, int] | None:
-    for adapter in loaded_adapters():
-        pair = adapter.native_device(device)
-        if pair is not None:
-            return pair
-    return None
 
 
 def loaded_adapters() -> list[Adapter]:
@@ -337,14 +319,4 @@ def framework_of(adapter: Adapter, x: Any) -> str:
     return str(getattr(adapter, "family", adapter.name))
 
 
-def _foreign_stream(stream: object) -> int | None:
-    for adapter in loaded_adapters():
-        handle = adapter.native_stream(stream)
-        if handle is not None:
-            return handle
-    return None
-
-
-_dtypes.foreign_dtype = _foreign_dtype
-_streams.foreign_stream = _foreign_stream
-_devices.foreign_device = _foreign_device
+FOREIGN.ask(loaded_adapters)

@@ -7,12 +7,13 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from interop._adapters._module import ModuleAdapter
 from interop._registry import frameworks, lookup, plugins
 from interop._words import exact_str, is_a, said, shown
 from interop.errors import NotInstalledError, UnsupportedError
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 #: Whose submodules are namespaces of the framework that they are named after: by itself, or inside of a package that
 #: brings a copy of it (``sklearn.externals.array_api_compat.torch``).
@@ -98,8 +99,6 @@ def _import_framework(row: frameworks.Row) -> None:
 @cache
 def _module_adapter(name: str) -> Adapter:
     """A target without an adapter: any module that has ``from_dlpack``."""
-    from interop._adapters._module import ModuleAdapter  # noqa: PLC0415 - only for targets that have no adapter
-
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as err:

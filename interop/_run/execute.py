@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
+    from interop._contract import Adapter
     from interop._devices import Device
     from interop._plan.case import Case
     from interop._plan.plan import Plan, Step
-    from interop.protocols import Adapter
 
 
 #: Bytes that are copied once more rather than be read while they may move.

@@ -15,12 +15,12 @@ from interop.errors import InteropError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interop._contract import Adapter, Facts
     from interop._dtypes import DType
     from interop._native import Op, Reader, Shortcut, Writer
     from interop._options import Options
     from interop._plan.case import Case
     from interop._plan.plan import Step
-    from interop.protocols import Adapter, Facts
 
 
 class NativeOps(Protocol):

@@ -90,10 +90,10 @@ def look(source: str, target: str, x: Any, call: Callable[[Any], Any]) -> str | 
         y = call(x)
     except Exception:  # noqa: BLE001 - whatever is raised is an error
         return ERROR
+    if not isinstance(y, taking.kinds):
+        return OTHER
     try:
         got = taking.copied(y)
-    except AttributeError:
-        return OTHER  # no array of the target
     except Exception:  # noqa: BLE001 - as above
         return None
     if got != meant:

@@ -29,8 +29,9 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to copy an array, and where it is; None where it has no bytes of its own."""
+    """The types of arrays; how to copy one, and where it is: None where it has no bytes of its own."""
 
+    kinds: tuple[type, ...]
     copied: Callable[[Any], Copied]
     placed: Callable[[Any], Place | None]
 
@@ -86,7 +87,7 @@ def _numpy() -> Reading:
         np.copyto(own, x)
         return Copied(own.dtype.name, own.shape, own.data.tobytes() if own.dtype.isbuiltin == 1 else own.tobytes())
 
-    return Reading(copied, lambda x: Place(x.ctypes.data, x.shape, x.strides, x.itemsize))
+    return Reading((np.ndarray,), copied, lambda x: Place(x.ctypes.data, x.shape, x.strides, x.itemsize))
 
 
 def _torch() -> Reading:
@@ -99,7 +100,7 @@ def _torch() -> Reading:
     def placed(x: Any) -> Place:
         return Place(x.data_ptr(), tuple(x.shape), _scaled(x.stride(), x.element_size()), x.element_size())
 
-    return Reading(copied, placed)
+    return Reading((torch.Tensor,), copied, placed)
 
 
 def _jax() -> Reading:
@@ -114,7 +115,7 @@ def _jax() -> Reading:
         order = None if layout is None else tuple(layout.major_to_minor)
         return Place(x.unsafe_buffer_pointer(), x.shape, _compact(x.shape, x.dtype.itemsize, order), x.dtype.itemsize)
 
-    return Reading(copied, placed)
+    return Reading((jax.Array,), copied, placed)
 
 
 def _tensorflow() -> Reading:
@@ -129,7 +130,7 @@ def _tensorflow() -> Reading:
         bits = tf.bitcast(x, tf.uint8) if x.dtype.name.startswith("float8") else wide
         return _placed_by_buffer(bits)
 
-    return Reading(copied, placed)
+    return Reading((tf.Tensor,), copied, placed)
 
 
 def _paddle() -> Reading:
@@ -144,7 +145,7 @@ def _paddle() -> Reading:
     def placed(x: Any) -> Place:
         return Place(x.data_ptr(), tuple(x.shape), _scaled(x.strides, x.element_size()), x.element_size())
 
-    return Reading(copied, placed)
+    return Reading((paddle.Tensor,), copied, placed)
 
 
 def _mlx() -> Reading:
@@ -155,7 +156,7 @@ def _mlx() -> Reading:
         data = memoryview(flat).tobytes()
         return Copied(str(x.dtype).rpartition(".")[2], tuple(x.shape), data[: len(data) // 2])
 
-    return Reading(copied, _placed_by_buffer)
+    return Reading((mx.array,), copied, _placed_by_buffer)
 
 
 _ARROW: Final = {"halffloat": "float16", "float": "float32", "double": "float64"}
@@ -182,7 +183,7 @@ def _arrow() -> Reading:
         size = x.type.bit_width // 8
         return Place(x.buffers()[1].address + x.offset * size, (len(x),), (size,), size)
 
-    return Reading(copied, placed)
+    return Reading((pa.Array, pa.ChunkedArray, pa.Tensor), copied, placed)
 
 
 def _tvm() -> Reading:
@@ -195,7 +196,7 @@ def _tvm() -> Reading:
         data = b"".join(placed(x).elements()) if x.numel() else b""
         return Copied(str(x.dtype), tuple(x.shape), data)
 
-    return Reading(copied, placed)
+    return Reading((importlib.import_module("tvm_ffi").Tensor,), copied, placed)
 
 
 def _warp() -> Reading:
@@ -209,7 +210,7 @@ def _warp() -> Reading:
     def placed(x: Any) -> Place:
         return Place(x.ptr, tuple(x.shape), tuple(x.strides), wp.types.type_size_in_bytes(x.dtype))
 
-    return Reading(copied, placed)
+    return Reading((wp.array, wp.indexedarray), copied, placed)
 
 
 def _dpnp() -> Reading:
@@ -227,7 +228,7 @@ def _dpnp() -> Reading:
         inner = x.get_array()
         return Place(inner._pointer, tuple(x.shape), _scaled(inner.strides, inner.itemsize), inner.itemsize)  # noqa: SLF001 - the one way to the address of its first element
 
-    return Reading(copied, placed)
+    return Reading((dpnp.ndarray,), copied, placed)
 
 
 def _strict() -> Reading:
@@ -237,7 +238,7 @@ def _strict() -> Reading:
     def copied(x: Any) -> Copied:
         return inner.copied(np.asarray(xs.asarray(x, copy=True)))
 
-    return Reading(copied, lambda x: inner.placed(np.asarray(x)))
+    return Reading((type(xs.asarray(0.0)),), copied, lambda x: inner.placed(np.asarray(x)))
 
 
 #: By the name of the kind of arrays.

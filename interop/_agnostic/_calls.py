@@ -229,7 +229,7 @@ class Call:
         if not own and not inout and "writable" not in options and (room is None or room.readonly == "keeps"):
             # A write would reach callers on the host, and not those on a device.
             options["writable"] = False
-        if not own and (how.grad == "cut" or _is_unrecorded(adapter, leaf)):
+        if not own and (how.grad in ("cut", "bridge") or _is_unrecorded(adapter, leaf)):
             options["detach"] = True
         return options
 

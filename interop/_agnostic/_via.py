@@ -8,6 +8,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from interop._agnostic._bridge import Bridged, check
 from interop._agnostic._calls import Call, arguments_of, plans_of
 from interop._agnostic._how import How, parse
 from interop._agnostic._kinds import Kinds, door_to
@@ -181,6 +182,11 @@ def via(
 
 def _decorated(function: Callable[..., Any], framework: object, told: dict[str, Any]) -> Any:
     how = parse(function, framework, told)
+    if how.grad == "bridge":
+        check(how.name, how.framework, told)
+        bridged = Bridged(function, how, (_decorated, (function, framework, told)))
+        vars(bridged)["explain"] = functools.partial(_explain, how)
+        return bridged
     for is_kind, wrap in WRAPPERS:
         if is_kind(function):
             wrapped = functools.wraps(function)(wrap(function, how))

@@ -1,0 +1,113 @@
+"""Functions of other libraries for callers with tensors of torch: eager, under its transforms, and compiled."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch.autograd import forward_ad
+
+from interop._agnostic._bridge._structure import mapped, placed, stand_in, taken
+from interop._agnostic._bridge._torch_function import Around, differentiable, is_smooth
+from interop._agnostic._bridge._torch_op import is_plain
+from interop._agnostic._calls import Call, arguments_of
+from interop.errors import GradientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from interop._agnostic._bridge._torch_flat import Flat
+    from interop._agnostic._how import How
+
+_C: Final[Any] = vars(torch)["_C"]
+_forward: Final[Any] = forward_ad
+_PLAIN: Final = frozenset({torch.Tensor, torch.nn.Parameter})
+
+#: What makes a function in a row, by the framework inside; of all others, the caller's own derivative.
+_MAKERS: Final[Mapping[str, str]] = {"jax": "interop._agnostic._bridge._torch_jax:jax_flat"}
+_BY_CALLER: Final = "interop._agnostic._bridge._torch_user:user_flat"
+
+#: How many structures of arguments a function keeps what it traced for: a number that changes with each call is one.
+_KEPT: Final = 256
+
+
+class Road:
+    """A function, called with tensors of torch."""
+
+
+    def __init__(self, function: Callable[..., Any], inner: str, spec: How) -> None:
+        module, name = _MAKERS.get(inner, _BY_CALLER).split(":")
+        self.function, self.how = function, spec
+        self._make = getattr(importlib.import_module(module), name)
+        self._flats: OrderedDict[Hashable, Flat] = OrderedDict()
+        self._looks_at_all = spec.only is None and spec.looks_at(spec.parameter_at(0))
+        self._hidden: Callable[..., Any] | None = None
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        """Call it now, by whichever way carries what torch records."""
+        if "torch._dynamo" not in sys.modules:
+            return self._call(given, named)
+        if self._hidden is None:
+            # Dynamo would look into what the graph was broken for.
+            self._hidden = torch.compiler.disable(self._call)
+        return self._hidden(given, named)
+
+    def _call(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        tensors, flat = self.flat_of(given, named)
+        if not _is_watched(tensors):
+            results, structure = flat.run(tensors)
+        else:
+            around = Around()
+            results, structure = list(differentiable(flat)(around, *tensors)), around.structure
+            if not results and torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
+                raise _no_tensor(self.how)
+        return structure.build(results) if structure is not None else None
+
+    def flat_of(self, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Sequence[torch.Tensor], Flat]:
+        """The tensors of a call, and the function of them in a row."""
+        if self._looks_at_all and not named and all([type(x) in _PLAIN for x in given]):
+            tensors: Sequence[torch.Tensor] = given
+            key: Hashable | None = len(given)
+        else:
+            tensors, key = taken(self.how, given, named)
+            if not all([isinstance(x, torch.Tensor) for x in tensors]):
+                # Says who is what.
+                Call(self.how).home_of(arguments_of(self.how, given, named))
+        found = None if key is None else self._flats.get(key)
+        if found is None:
+            found = self._made(given, named, key, len(tensors))
+        return tensors, found
+
+    def _made(self, given: tuple[Any, ...], named: dict[str, Any], key: Hashable | None, count: int) -> Flat:
+        inside, options = placed(self.how, given, named, lambda _: stand_in())
+        flat: Flat = self._make(self.how, self.function, inside, options, count, kept=key is not None)
+        if key is not None:
+            flat = self._flats.setdefault(key, flat)
+            while len(self._flats) > _KEPT:
+                self._flats.popitem(last=False)
+        return flat
+
+
+def bridge_into_torch(function: Callable[..., Any], inner: str, spec: How) -> Road:
+    """Make of a function of another library one that torch differentiates."""
+    return Road(function, inner, spec)
+
+
+def _is_watched(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether anything records, transforms or replaces what is done with tensors."""
+    if _forward._current_level >= 0 or _C._functorch.maybe_current_level() is not None:  # noqa: SLF001 - nothing public tells
+        return True
+    if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
+        return True
+    return not is_plain(tensors)
+
+
+def _no_tensor(how: How) -> GradientError:
+    msg = (
+        f"{how.name}() was given a tensor that requires grad, and returned no tensor at all, so the gradient would end "
+        "there. Return a tensor (an array of the library inside), or decorate with grad='cut'."
+    )
+    return GradientError(msg)

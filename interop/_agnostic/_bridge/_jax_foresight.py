@@ -1,0 +1,162 @@
+"""What a function of torch would do, seen without a call: on tensors without values, with an eye on what it writes.
+
+jax may call a function any number of times, from any thread, and calls it again for the gradient; and what the function
+gets is jax's own immutable memory. So a write into an argument, or into a tensor that the function closes over, is
+refused before it happens; and so are random numbers where the gradient would be of others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._dtypes import BY_NAME
+from interop._agnostic._bridge._jax_function import Like
+from interop.errors import DTypeError, ReadOnlyError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from interop._agnostic._bridge._structure import Structure
+
+#: The libraries of operators that torch differentiates in forward mode, or refuses to. A custom operator's tangents are
+#: zeros, and nobody says so.
+_OWN: Final = frozenset({"aten", "prim", "prims"})
+
+#: Running averages, which the operator writes into where it trains, though its schema doesn't say so.
+_AVERAGES: Final = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a call would give, and what it would do."""
+
+    outs: tuple[Like, ...]
+    around: Structure | None
+    #: Whether it draws random numbers.
+    random: bool
+    #: The operators that aren't torch's own.
+    foreign: frozenset[str]
+
+
+def foresee(
+    name: str,
+    function: Callable[[Sequence[torch.Tensor]], tuple[list[torch.Tensor], Structure | None]],
+    likes: tuple[Like, ...],
+) -> Foreseen:
+    """Call a function with tensors that have no values, which runs no kernel and changes nothing.
+
+    Raises
+    ------
+    ReadOnlyError
+        It would write into an argument.
+    UnsupportedError
+        It would write into a tensor that it closes over, or what it does depends on values.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        given = [torch.empty(each.shape, dtype=torch_type(name, each.dtype.name)) for each in likes]
+        watch = _Watch(name, given)
+        try:
+            with watch:
+                results, around = function(given)
+        except (DataDependentOutputException, DynamicOutputShapeException) as err:
+            raise _depends_on_values(name, err) from err
+        except RuntimeError as err:
+            if "numpy() is not supported for tensor subclasses" in str(err):
+                raise _depends_on_values(name, err) from err
+            raise
+        outs = tuple([Like(tuple(x.shape), BY_NAME[DTYPES[x.dtype]].numpy) for x in results])
+    return Foreseen(outs, around, watch.random, frozenset(watch.foreign))
+
+
+def torch_type(name: str, dtype: str) -> torch.dtype:
+    """The element type of torch's of our name."""
+    found = BY_OUR_NAME.get(dtype)
+    if found is None:
+        msg = f"{name}() got a jax array of {dtype}, which torch doesn't have. Pass x.astype('float32')."
+        raise DTypeError(msg)
+    return found
+
+
+def _depends_on_values(name: str, err: Exception) -> UnsupportedError:
+    return UnsupportedError(
+        f"{name}() looks at values ({err}), as .item(), .numpy(), an if on a tensor and x[x > 0] do: then shapes of "
+        "results can't be known without a call. Use operations of torch, such as torch.where, or pass grad='cut' and "
+        "call it outside of jax's transformations."
+    )
+
+
+class _Watch(TorchDispatchMode):
+    """Sees each operator before it runs."""
+
+    def __init__(self, name: str, given: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.name, self.random = name, False
+        self.foreign: set[str] = set()
+        self._arguments = {_memory(x) for x in given}
+        # Views of tensors that the function closes over; held, so that no other gets their number.
+        self._outside: dict[int, torch.Tensor] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        for x in _written(func, args, kwargs):
+            self._refuse_write(func, x)
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            self.random = True
+        if func.namespace not in _OWN:
+            self.foreign.add(str(func))
+        result = func(*args, **kwargs)
+        if _aliases(func) and any(type(x) is not FakeTensor and isinstance(x, torch.Tensor) for x in args):
+            for x in result if isinstance(result, (tuple, list)) else (result,):
+                self._outside[_memory(x)] = x
+        return result
+
+    def _refuse_write(self, func: Any, x: torch.Tensor) -> None:
+        if isinstance(x, FakeTensor) and _memory(x) in self._arguments:
+            msg = (
+                f"{self.name}() writes into an argument ({func}), and arrays of jax never change. Clone it there: "
+                "x = x.clone()."
+            )
+            raise ReadOnlyError(msg)
+        if not isinstance(x, FakeTensor) or _memory(x) in self._outside:
+            msg = (
+                f"{self.name}() writes into a tensor that it closes over ({func}), as modules with buffers do while "
+                "they train: jax calls it any number of times, and again for the gradient. Call model.eval(), or pass "
+                "the buffers as arguments, clone them there for torch.func.functional_call, and return them."
+            )
+            raise UnsupportedError(msg)
+
+
+def _memory(x: torch.Tensor) -> int:
+    return x.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
+
+
+def _aliases(func: Any) -> bool:
+    """Whether a result is a view of an argument; a constant that is lifted into the graph is the function's own."""
+    return func.name() != "aten::lift_fresh" and any(each.alias_info is not None for each in func._schema.returns)
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The tensors that an operator is about to write into."""
+    arguments = func._schema.arguments
+    given = {each.name: args[i] if i < len(args) else kwargs.get(each.name) for i, each in enumerate(arguments)}
+    names = [each.name for each in arguments if each.alias_info is not None and each.alias_info.is_write]
+    if not names and (given.get("training") or given.get("use_input_stats")):
+        names = [name for name in _AVERAGES if name in given]
+    found: list[torch.Tensor] = []
+    for name in names:
+        x = given[name]
+        found.extend(each for each in (x if isinstance(x, (tuple, list)) else (x,)) if isinstance(each, torch.Tensor))
+    return found

@@ -36,6 +36,10 @@ _OWN: Final = frozenset({"aten", "prim", "prims"})
 #: Running averages, which the operator writes into where it trains, though its schema doesn't say so.
 _AVERAGES: Final = ("running_mean", "running_var")
 
+#: What arguments of operators are called that say whether they train, and how much dropout drops.
+_TRAINING: Final = ("training", "train", "use_input_stats")
+_SHARES: Final = ("dropout_p", "dropout", "p")
+
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
@@ -111,10 +115,10 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        for x in _written(func, args, kwargs):
+        given = _by_name(func, args, kwargs)
+        for x in _written(func, given):
             self._refuse_write(func, x)
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            self.random = True
+        self.random = self.random or _draws(func, given)
         if func.namespace not in _OWN:
             self.foreign.add(str(func))
         result = func(*args, **kwargs)
@@ -148,12 +152,25 @@ def _aliases(func: Any) -> bool:
     return func.name() != "aten::lift_fresh" and any(each.alias_info is not None for each in func._schema.returns)
 
 
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+def _by_name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an operator, with its defaults."""
+    arguments = func._schema.arguments
+    rest = {each.name: kwargs.get(each.name, each.default_value) for each in arguments[len(args) :]}
+    return dict(zip([each.name for each in arguments], args, strict=False)) | rest
+
+
+def _draws(func: Any, given: dict[str, Any]) -> bool:
+    """Whether an operator draws random numbers now: dropout of nothing doesn't, and not where nothing is trained."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    return not (any(given.get(each) == 0 for each in _SHARES) or any(given.get(each) is False for each in _TRAINING))
+
+
+def _written(func: Any, given: dict[str, Any]) -> list[torch.Tensor]:
     """The tensors that an operator is about to write into."""
     arguments = func._schema.arguments
-    given = {each.name: args[i] if i < len(args) else kwargs.get(each.name) for i, each in enumerate(arguments)}
     names = [each.name for each in arguments if each.alias_info is not None and each.alias_info.is_write]
-    if not names and (given.get("training") or given.get("use_input_stats")):
+    if not names and any(given.get(each) for each in _TRAINING):
         names = [name for name in _AVERAGES if name in given]
     found: list[torch.Tensor] = []
     for name in names:

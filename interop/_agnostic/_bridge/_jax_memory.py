@@ -41,7 +41,8 @@ def computed(function: Function, arrays: Sequence[Any], likes: tuple[Like, ...])
 
 def lent(function: Function, array: Any) -> Any:
     """The other library's tensor on jax's memory. Nobody writes into it: functions that do are refused beforehand."""
-    return convert(array, function.inner, writable=False)
+    # jax's constants are arrays of a subclass of numpy's.
+    return convert(array if isinstance(array, jax.Array) else jax.numpy.asarray(array), function.inner, writable=False)
 
 
 def given_back(function: Function, result: Any) -> Any:

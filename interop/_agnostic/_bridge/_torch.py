@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 
 from interop._agnostic._bridge._structure import placed, stand_in, taken
 from interop._agnostic._bridge._torch_function import Around, differentiable
-from interop._agnostic._bridge._torch_op import is_plain
+from interop._agnostic._bridge._torch_op import call, is_plain
 from interop._agnostic._calls import Call, arguments_of
 from interop.errors import GradientError
 
@@ -72,6 +72,8 @@ class Road:
         tensors, flat = self.flat_of(given, named)
         if not _is_watched(tensors):
             results, structure = flat.run(tensors)
+        elif _is_functionalized():
+            results, structure = call(flat, tensors)
         else:
             around = Around()
             results, structure = list(differentiable(flat)(around, *tensors)), around.structure
@@ -130,6 +132,13 @@ def _is_watched(tensors: Sequence[torch.Tensor]) -> bool:
     if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
         return True
     return not is_plain(tensors)
+
+
+def _is_functionalized() -> bool:
+    """Whether torch.func.functionalize is the transform at hand, which has no rule for an autograd.Function."""
+    functorch = _C._functorch  # noqa: SLF001 - nothing public tells
+    top = functorch.peek_interpreter_stack()
+    return top is not None and top.key() == functorch.TransformType.Functionalize
 
 
 def _no_tensor(how: How) -> GradientError:

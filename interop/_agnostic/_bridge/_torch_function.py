@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth
+from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth, refuse_old_vmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,7 @@ def _function_of(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
     class Crossing(torch.autograd.Function):
         @staticmethod
         def forward(around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            refuse_old_vmap(flat, tensors)
             results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
             return tuple(results)
 

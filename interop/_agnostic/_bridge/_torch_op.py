@@ -42,6 +42,16 @@ def is_plain(tensors: Sequence[torch.Tensor]) -> bool:
     return not _C._len_torch_dispatch_stack() and all([type(x) in _PLAIN for x in tensors])  # noqa: SLF001
 
 
+def refuse_old_vmap(flat: Flat, tensors: Sequence[torch.Tensor]) -> None:
+    """Refuse tensors of the vmap that was before torch.func: it knows no rules but torch's own."""
+    if any([_C._functorch.is_legacy_batchedtensor(x) for x in tensors]):  # noqa: SLF001 - nothing public tells
+        msg = (
+            f"{flat.name}() is differentiated by is_grads_batched=True or vectorize=True, which torch can't carry through "
+            "functions of others. Use torch.func.jacrev, or torch.func.vmap over torch.func.vjp."
+        )
+        raise GradientError(msg)
+
+
 def is_smooth(x: torch.Tensor) -> bool:
     """Whether a tensor can have a gradient at all."""
     return x.is_floating_point() or x.is_complex()

@@ -7,7 +7,7 @@ import importlib
 import sys
 import types
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from interop._agnostic._calls import Call, arguments_of
 from interop._agnostic._wrappers import WRAPPERS, entered
@@ -90,7 +90,10 @@ class Bridged:
         """Call the function; gradients go through where the caller's framework records them."""
         traced = self._traced
         if traced is not None and traced.traces():
-            return traced.call(*given, **named)
+            found = traced.traced(given, named)
+            if found is not NotImplemented:
+                return found
+            traced.ends()
         for x in given:
             road = self._roads.get(type(x))
             if road is not None:
@@ -123,7 +126,7 @@ class Bridged:
             make = getattr(importlib.import_module(module), name)
             self._made[framework] = road = make(self.function, self.how.framework, self.how)
             if hasattr(road, "traces"):
-                self._traced = Traced(road.traces, road.traced)
+                self._traced = road
         return self._made.get(framework)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -145,8 +148,14 @@ class Bridged:
         return f"<interop.via({self.how.framework!r}, grad='bridge') of {self.function!r}>"
 
 
-class Traced(NamedTuple):
-    """A compiler of a framework: whether it traces here and now, and what it traces of the call."""
+class Traced(Protocol):
+    """A road that a compiler can trace.
 
-    traces: Callable[[], bool]
-    call: Callable[..., Any]
+    `traces` says whether it does here and now; `traced` is what it follows, and NotImplemented where the graph has to
+    end, which `ends` does.
+    """
+
+    def traces(self) -> bool: ...
+    def traced(self, given: tuple[Any, ...], named: dict[str, Any], /) -> Any: ...
+    def ends(self) -> None: ...
+    def __call__(self, *given: Any, **named: Any) -> Any: ...

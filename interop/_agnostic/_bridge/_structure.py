@@ -160,7 +160,7 @@ def stand_in() -> Any:
 class Structure:
     """What is around the tensors of a result."""
 
-    __slots__ = ("_alone", "_skeleton", "count")
+    __slots__ = ("_alone", "skeleton", "count")
 
     def __init__(self, result: Any, name: str) -> None:
         tensors: list[Any] = []
@@ -171,7 +171,7 @@ class Structure:
 
         self._alone = classify_result(result)[0] == LEAF
         try:
-            self._skeleton = mapped(result, put, of_result=True)
+            self.skeleton = mapped(result, put, of_result=True)
         except RecursionError:
             raise _too_deep(name) from None
         self.count = len(tensors)
@@ -181,7 +181,7 @@ class Structure:
         if self._alone:
             return tensors[0]
         rest = iter(tensors)
-        return mapped(self._skeleton, lambda _: next(rest), of_result=True)
+        return mapped(self.skeleton, lambda _: next(rest), of_result=True)
 
 
 def leaves_of(result: Any) -> list[Any]:

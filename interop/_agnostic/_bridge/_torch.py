@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import sys
+import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.autograd import forward_ad
 
-from interop._agnostic._bridge._structure import mapped, placed, stand_in, taken
-from interop._agnostic._bridge._torch_function import Around, differentiable, is_smooth
-from interop._agnostic._bridge._torch_op import is_plain
+from interop._agnostic._bridge._structure import placed, stand_in, taken
+from interop._agnostic._bridge._torch_function import Around, differentiable
+from interop._agnostic._bridge._torch_op import call, is_plain
 from interop._agnostic._calls import Call, arguments_of
 from interop.errors import GradientError
 
@@ -34,9 +36,18 @@ _BY_CALLER: Final = "interop._agnostic._bridge._torch_user:user_flat"
 _KEPT: Final = 256
 
 
+_count: Final = itertools.count()
+
+#: The roads by their numbers, which Dynamo takes for constants.
+ROADS: Final[weakref.WeakValueDictionary[int, Road]] = weakref.WeakValueDictionary()
+
+
 class Road:
     """A function, called with tensors of torch."""
 
+
+    #: Whether Dynamo traces here and now.
+    traces: Any = staticmethod(torch.compiler.is_compiling)
 
     def __init__(self, function: Callable[..., Any], inner: str, spec: How) -> None:
         module, name = _MAKERS.get(inner, _BY_CALLER).split(":")
@@ -45,6 +56,8 @@ class Road:
         self._flats: OrderedDict[Hashable, Flat] = OrderedDict()
         self._looks_at_all = spec.only is None and spec.looks_at(spec.parameter_at(0))
         self._hidden: Callable[..., Any] | None = None
+        self.number = next(_count)
+        ROADS[self.number] = self
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Call it now, by whichever way carries what torch records."""
@@ -59,6 +72,8 @@ class Road:
         tensors, flat = self.flat_of(given, named)
         if not _is_watched(tensors):
             results, structure = flat.run(tensors)
+        elif _is_functionalized():
+            results, structure = call(flat, tensors)
         else:
             around = Around()
             results, structure = list(differentiable(flat)(around, *tensors)), around.structure
@@ -66,14 +81,28 @@ class Road:
                 raise _no_tensor(self.how)
         return structure.build(results) if structure is not None else None
 
-    def flat_of(self, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Sequence[torch.Tensor], Flat]:
-        """The tensors of a call, and the function of them in a row."""
+    def traced(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """What Dynamo follows in the place of a call; NotImplemented where the graph has to end."""
+        from interop._agnostic._bridge._torch_traced import traced  # noqa: PLC0415 - it imports Dynamo, which takes seconds
+
+        return traced(self.number, given, named)
+
+    def ends(self) -> None:
+        """End Dynamo's graph here."""
+        from interop._agnostic._bridge._torch_traced import break_graph  # noqa: PLC0415 - as above
+
+        break_graph(self.how.name)
+
+    def flat_of(
+        self, given: tuple[Any, ...], named: dict[str, Any], *, checked: bool = True
+    ) -> tuple[Sequence[torch.Tensor], Flat]:
+        """The tensors of a call, and the function of them in a row; unchecked where others stand for them."""
         if self._looks_at_all and not named and all([type(x) in _PLAIN for x in given]):
             tensors: Sequence[torch.Tensor] = given
-            key: Hashable | None = len(given)
+            key: Hashable | None = ((0,) * len(given), ())
         else:
             tensors, key = taken(self.how, given, named)
-            if not all([isinstance(x, torch.Tensor) for x in tensors]):
+            if checked and not all([isinstance(x, torch.Tensor) for x in tensors]):
                 # Says who is what.
                 Call(self.how).home_of(arguments_of(self.how, given, named))
         found = None if key is None else self._flats.get(key)
@@ -103,6 +132,13 @@ def _is_watched(tensors: Sequence[torch.Tensor]) -> bool:
     if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
         return True
     return not is_plain(tensors)
+
+
+def _is_functionalized() -> bool:
+    """Whether torch.func.functionalize is the transform at hand, which has no rule for an autograd.Function."""
+    functorch = _C._functorch  # noqa: SLF001 - nothing public tells
+    top = functorch.peek_interpreter_stack()
+    return top is not None and top.key() == functorch.TransformType.Functionalize
 
 
 def _no_tensor(how: How) -> GradientError:

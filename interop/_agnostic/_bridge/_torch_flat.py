@@ -26,6 +26,8 @@ class Flat(Protocol):
     name: str
     #: Whether the derivatives ask for the results too.
     keeps_results: bool
+    #: The function that torch differentiates, once it is made: it lives as long as this one.
+    crossing: Any
 
     def run(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], Structure | None]:
         """The results, each on memory of its own, when they are there; and what is around them."""

@@ -5,21 +5,17 @@ So every order and every mode works: reverse, forward, and vmap, of each other t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from interop._agnostic._bridge._torch_op import call, is_plain
+from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth, refuse_old_vmap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interop._agnostic._bridge._structure import Structure
     from interop._agnostic._bridge._torch_flat import Flat
-
-_made: Final[WeakKeyDictionary[Any, Callable[..., Any]]] = WeakKeyDictionary()
-
 
 class Around:
     """Carries what is around the results out of torch's machinery, which lets nothing but tensors through."""
@@ -32,26 +28,16 @@ class Around:
 
 def differentiable(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
     """The function of an :class:`Around` and tensors that torch differentiates."""
-    found = _made.get(flat)
-    if found is None:
-        found = _made.setdefault(flat, _function_of(flat))
-    return found
-
-
-def is_smooth(x: torch.Tensor) -> bool:
-    """Whether a tensor can have a gradient at all."""
-    return x.is_floating_point() or x.is_complex()
-
-
-def conjugated(x: torch.Tensor) -> torch.Tensor:
-    """A gradient of torch as a cotangent, and back: torch conjugates them, and jax doesn't."""
-    return x.conj() if x.is_complex() else x
+    if flat.crossing is None:
+        flat.crossing = _function_of(flat)
+    return flat.crossing
 
 
 def _function_of(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
     class Crossing(torch.autograd.Function):
         @staticmethod
         def forward(around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            refuse_old_vmap(flat, tensors)
             results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
             return tuple(results)
 

@@ -54,6 +54,7 @@ class JaxFlat:
 
     def __init__(self, name: str, function: Callable[..., Arrays], count: int, *, jitted: bool = True) -> None:
         self.name, self.function, self.count = name, function, count
+        self.crossing: Any = None
         self._jitted = jitted
         self._call: Any = jax.jit(function) if jitted else function
         self._made: dict[Any, JaxFlat] = {}

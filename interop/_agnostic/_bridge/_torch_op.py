@@ -42,6 +42,26 @@ def is_plain(tensors: Sequence[torch.Tensor]) -> bool:
     return not _C._len_torch_dispatch_stack() and all([type(x) in _PLAIN for x in tensors])  # noqa: SLF001
 
 
+def refuse_old_vmap(flat: Flat, tensors: Sequence[torch.Tensor]) -> None:
+    """Refuse tensors of the vmap that was before torch.func: it knows no rules but torch's own."""
+    if any([_C._functorch.is_legacy_batchedtensor(x) for x in tensors]):  # noqa: SLF001 - nothing public tells
+        msg = (
+            f"{flat.name}() is differentiated by is_grads_batched=True or vectorize=True, which torch can't carry through "
+            "functions of others. Use torch.func.jacrev, or torch.func.vmap over torch.func.vjp."
+        )
+        raise GradientError(msg)
+
+
+def is_smooth(x: torch.Tensor) -> bool:
+    """Whether a tensor can have a gradient at all."""
+    return x.is_floating_point() or x.is_complex()
+
+
+def conjugated(x: torch.Tensor) -> torch.Tensor:
+    """A gradient of torch as a cotangent, and back: torch conjugates them, and jax doesn't."""
+    return x.conj() if x.is_complex() else x
+
+
 def key_of(flat: Flat) -> str:
     """The name of a function in graphs, which keep it for as long as the process lives."""
     key = _keys.get(flat)
@@ -104,31 +124,23 @@ def _(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     return [torch.empty(x.shape, dtype=BY_OUR_NAME[x.dtype], device=device) for x in found]
 
 
-def _is_smooth(x: torch.Tensor) -> bool:
-    return x.is_floating_point() or x.is_complex()
-
-
-def _conjugated(x: torch.Tensor) -> torch.Tensor:
-    return x.conj() if x.is_complex() else x
-
-
 def _keep(ctx: Any, inputs: tuple[str, list[torch.Tensor]], output: list[torch.Tensor]) -> None:
     key, tensors = inputs
     flat = _flat_of(key)
     ctx.flat, ctx.around, ctx.count = flat, around(key), len(tensors)
     ctx.save_for_backward(*tensors, *(output if flat.keeps_results else ()))
-    ctx.outs = tuple([index for index, x in enumerate(output) if _is_smooth(x)])
-    ctx.mark_non_differentiable(*[x for x in output if not _is_smooth(x)])
+    ctx.outs = tuple([index for index, x in enumerate(output) if is_smooth(x)])
+    ctx.mark_non_differentiable(*[x for x in output if not is_smooth(x)])
 
 
 def _back(ctx: Any, gradients: list[torch.Tensor]) -> tuple[None, list[torch.Tensor | None]]:
     kept = ctx.saved_tensors
     # Which of a list's tensors need a gradient an operator isn't told.
-    ins = tuple([index for index, x in enumerate(kept[: ctx.count]) if _is_smooth(x)])
+    ins = tuple([index for index, x in enumerate(kept[: ctx.count]) if is_smooth(x)])
     pull = key_of(ctx.flat.vjp(ins, ctx.outs, ctx.around))
-    found = operator(pull, [*kept, *[_conjugated(gradients[index]) for index in ctx.outs]])
+    found = operator(pull, [*kept, *[conjugated(gradients[index]) for index in ctx.outs]])
     by_index = dict(zip(ins, found, strict=True))
-    return None, [_conjugated(by_index[i]) if i in by_index else None for i in range(ctx.count)]
+    return None, [conjugated(by_index[i]) if i in by_index else None for i in range(ctx.count)]
 
 
 operator.register_autograd(_back, setup_context=_keep)

@@ -10,7 +10,7 @@ import jax
 from jax.core import Tracer
 
 from interop._adapters._jax import PACKED
-from interop._agnostic._bridge._jax_memory import given_back, lent
+from interop._agnostic._bridge._jax_memory import given_back, home_of, lent
 from interop._agnostic._bridge._jax_primitive import call, likes_of
 from interop._agnostic._bridge._jax_rows import Rowed
 from interop._agnostic._bridge._structure import placed, stand_in, taken
@@ -58,7 +58,8 @@ class _Bridge:
         else:
             written.check(likes)
             results, around = written.run([lent(written, x) for x in tensors])
-            results = [given_back(written, x) for x in results]
+            home = home_of(tensors)
+            results = [given_back(written, x, home) for x in results]
         return around.build(results)
 
     def _likes(self, tensors: Sequence[Any], given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Like, ...]:

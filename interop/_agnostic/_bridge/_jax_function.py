@@ -44,8 +44,12 @@ class Function(Protocol):
         """What the results are like, without a call that anybody sees."""
         ...
 
-    def check(self, likes: tuple[Like, ...]) -> None:
-        """Refuse what can't be called, before it is."""
+    def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
+        """Refuse what can't be called, before it is; or can't from a compiled function."""
+        ...
+
+    def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
+        """Refuse results that hold something else beside tensors than a call is known to return."""
         ...
 
     def run(self, tensors: Sequence[Any]) -> tuple[list[Any], Structure | None]:

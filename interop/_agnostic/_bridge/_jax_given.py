@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interop._agnostic._bridge._jax_function import Like, batched_likes, chosen, ending_likes, unbatched_likes
-from interop._agnostic._bridge._structure import leaves_of
+from interop._agnostic._bridge._structure import leaves_of, same_around
+from interop._agnostic._paths import places
 from interop._convert import convert
 from interop._dtypes import BY_NAME
 from interop._inspect import dtype, framework
@@ -40,8 +41,11 @@ class _Function:
     def run(self, tensors: Sequence[Any]) -> Row:
         raise NotImplementedError
 
-    def check(self, likes: tuple[Like, ...]) -> None:
+    def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
         """Nothing is known of it before it is called."""
+
+    def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
+        """Only what a person wrote returns more than arrays."""
 
     def jvp(self, _ins: Chosen, _outs: Chosen, _kept: int) -> Any:
         """Refused: nobody said what the derivative's derivative is."""
@@ -97,9 +101,25 @@ class _Written(_Function):
         """What results are like: called with ones, where it wasn't called yet, since no other way leads to that."""
         if likes not in self._seen:
             ones = [_readonly(np.ones(each.shape, each.dtype)) for each in likes]
-            with np.errstate(all="ignore"):
-                self.run([x if self.inner == "numpy" else convert(x, self.inner, writable=False) for x in ones])
+            given = [x if self.inner == "numpy" else convert(x, self.inner, writable=False) for x in ones]
+            try:
+                with np.errstate(all="ignore"):
+                    _, around = self.run(given)
+            except Exception as err:
+                err.add_note(f"interop called {self.name}() with ones, to find the shapes of its results")
+                raise
+            self._refuse_numbers(likes, around)
         return self._seen[likes]
+
+    def _refuse_numbers(self, likes: tuple[Like, ...], around: Structure) -> None:
+        """What a call with ones computed is nobody's result."""
+        if any(type(x) in (float, complex) for _, x in places(around.skeleton)):
+            del self._seen[likes]
+            msg = (
+                f"{self.name}() returns a number of Python beside its arrays, and jax asks for its result before there "
+                "are values. Return it as an array (np.asarray(loss))."
+            )
+            raise UnsupportedError(msg)
 
     def plan(self, likes: tuple[Like, ...]) -> tuple[Like, ...]:
         return self._seen_or_tried(likes)[0]
@@ -107,6 +127,15 @@ class _Written(_Function):
     def around(self, likes: tuple[Like, ...]) -> Structure:
         """What is around its results."""
         return self._seen_or_tried(likes)[1]
+
+    def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
+        """Refuse what isn't as it was: jax goes on with what came the first time."""
+        if not same_around(self._seen[likes][1], around):
+            msg = (
+                f"{self.name}() returned other values beside its arrays than it did before, for arguments of the same "
+                "shapes. jax only knows the first ones: return them as arrays (np.asarray(loss))."
+            )
+            raise UnsupportedError(msg)
 
     def jvp(self, ins: Chosen, outs: Chosen, kept: int) -> _Linear:
         """The author's jvp, if jax asks for its values; it is the author's vjp that jax makes of it for a gradient."""
@@ -170,7 +199,7 @@ class _Pushed(_Linear):
     def plan(self, likes: tuple[Like, ...]) -> tuple[Like, ...]:
         return chosen(self.parted(likes)[1], self.outs)
 
-    def check(self, likes: tuple[Like, ...]) -> None:
+    def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:  # noqa: ARG002 - what was called it returns
         """Refuse the mode that has no derivative."""
         if self.how.jvp is None:
             msg = (
@@ -233,8 +262,8 @@ class _Looped(_Function):
         outs = self.one.plan(unbatched_likes(likes, self.dims))
         return ending_likes(batched_likes(outs, self.size), self.ends)
 
-    def check(self, likes: tuple[Like, ...]) -> None:
-        self.one.check(unbatched_likes(likes, self.dims))
+    def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
+        self.one.check(unbatched_likes(likes, self.dims), compiled=compiled)
 
     def run(self, tensors: Sequence[Any]) -> Row:
         rows = [

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from interop._agnostic._bridge._jax_function import Function, Like
+    from interop._agnostic._bridge._structure import Structure
 
 try:
     from jax.experimental.buffer_callback import buffer_callback
@@ -35,8 +36,17 @@ _as_array: Final[Callable[[Any], np.ndarray[Any, Any]]] = np.asarray
 def computed(function: Function, arrays: Sequence[Any], likes: tuple[Like, ...]) -> list[Any]:
     """Call a function here and now, with jax's arrays and for new ones."""
     function.check(likes)
-    results, _ = function.run([lent(function, x) for x in arrays])
-    return [given_back(function, each) for each in results]
+    results, around = function.run([lent(function, x) for x in arrays])
+    if around is not None:
+        function.check_around(likes, around)
+    home = home_of(arrays)
+    return [given_back(function, each, home) for each in results]
+
+
+def home_of(arrays: Sequence[Any]) -> Any:
+    """The device that results go back to."""
+    concrete = next((x for x in arrays if isinstance(x, jax.Array)), None)
+    return None if concrete is None else next(iter(concrete.devices()))
 
 
 def lent(function: Function, array: Any) -> Any:
@@ -45,40 +55,48 @@ def lent(function: Function, array: Any) -> Any:
     return convert(array if isinstance(array, jax.Array) else jax.numpy.asarray(array), function.inner, writable=False)
 
 
-def given_back(function: Function, result: Any) -> Any:
+def given_back(function: Function, result: Any, home: Any) -> Any:
     """A result as an array of jax, on memory of its own."""
     try:
-        return convert(result, "jax", copy=True, detach=True)
+        return convert(result, "jax", copy=True, detach=True, device=home)
     except InteropError as err:
         raise type(err)(f"{function.name}(), result: {err}") from err
 
 
-def called_back(function: Function, outs: tuple[Like, ...]) -> Callable[..., Sequence[Any]]:
+def called_back(function: Function, likes: tuple[Like, ...], outs: tuple[Like, ...]) -> Callable[..., Sequence[Any]]:
     """What calls a function out of a compiled one: on the buffers themselves, where this jax has such a callback."""
     types = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in outs]
     if buffer_callback is None:
-        return _by_copies(function, outs, types)
+        return _by_copies(function, likes, outs, types)
 
     def body(_context: Any, out_buffers: Sequence[Any], *in_buffers: Any) -> None:
-        _run_on(function, outs, list(map(_as_array, in_buffers)), list(map(_as_array, out_buffers)))
+        _run_on(function, likes, outs, list(map(_as_array, in_buffers)), list(map(_as_array, out_buffers)))
 
     return lambda *arrays: buffer_callback(body, types)(*arrays)
 
 
-def _by_copies(function: Function, outs: tuple[Like, ...], types: list[Any]) -> Callable[..., Sequence[Any]]:
+def _by_copies(
+    function: Function, likes: tuple[Like, ...], outs: tuple[Like, ...], types: list[Any]
+) -> Callable[..., Sequence[Any]]:
     def body(*arrays: Any) -> list[np.ndarray[Any, Any]]:
         made = [np.empty(each.shape, each.dtype) for each in outs]
-        _run_on(function, outs, list(map(_as_array, arrays)), made)
+        _run_on(function, likes, outs, list(map(_as_array, arrays)), made)
         return made
 
     return lambda *arrays: jax.pure_callback(body, types, *arrays)
 
 
 def _run_on(
-    function: Function, outs: tuple[Like, ...], given: list[np.ndarray[Any, Any]], made: list[np.ndarray[Any, Any]]
+    function: Function,
+    likes: tuple[Like, ...],
+    outs: tuple[Like, ...],
+    given: list[np.ndarray[Any, Any]],
+    made: list[np.ndarray[Any, Any]],
 ) -> None:
     # Nothing here may hold an argument, or a result that is one, beyond the call.
-    _put(made, function.run([_lent_readonly(function, each) for each in given])[0], function, outs)
+    around = _put(made, function.run([_lent_readonly(function, each) for each in given]), function, outs)
+    if around is not None:
+        function.check_around(likes, around)
     _check_returned(function, given)
 
 
@@ -87,10 +105,14 @@ def _lent_readonly(function: Function, array: np.ndarray[Any, Any]) -> Any:
     return array if function.inner == "numpy" else convert(array, function.inner, writable=False)
 
 
-def _put(made: list[np.ndarray[Any, Any]], results: list[Any], function: Function, outs: tuple[Like, ...]) -> None:
+def _put(
+    made: list[np.ndarray[Any, Any]], row: tuple[list[Any], Structure | None], function: Function, outs: tuple[Like, ...]
+) -> Structure | None:
+    results, around = row
     _check_results(function, results, outs)
     for out, result in zip(made, results, strict=True):
         copyto(out, result)
+    return around
 
 
 def _check_results(function: Function, results: list[Any], outs: tuple[Like, ...]) -> None:

@@ -93,8 +93,8 @@ def _batch(args: Sequence[Any], dims: Dims, *, function: Function) -> tuple[list
 def _lower_on_host(ctx: Any, *args: Any, function: Function) -> Any:
     _refuse_many_devices(ctx, function.name)
     likes = likes_of(ctx.avals_in)
-    function.check(likes)
-    body = called_back(function, likes_of(ctx.avals_out))
+    function.check(likes, compiled=True)
+    body = called_back(function, likes, likes_of(ctx.avals_out))
     return mlir.lower_fun(body, multiple_results=True)(ctx, *args)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from interop._agnostic._bridge._jax_function import Chosen, Dims, Like
     from interop._agnostic._bridge._jax_rows import Rowed
     from interop._agnostic._bridge._structure import Structure
+
+#: What the functions of other libraries are called by inside of torch.
+_BRIDGE: Final = "interop.bridge.default"
 
 Tensors = tuple[torch.Tensor, ...]
 Row = tuple[list[torch.Tensor], "Structure | None"]
@@ -87,11 +90,18 @@ class TorchFunction:
         """What the results are like."""
         return self.foresee(likes).outs
 
-    def check(self, likes: tuple[Like, ...]) -> None:
+    def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
         """Refuse what can't be called, or derived, by name, and before it is compiled."""
-        if likes in self._checked:
+        if not compiled and likes in self._checked:
             return
         foreseen = self.foresee(likes)
+        if compiled and _BRIDGE in foreseen.foreign:
+            msg = (
+                f"{self.name}() calls a function that was decorated with grad='bridge' itself, and is called from a "
+                "compiled function of jax: where that calls jax again, jax waits for itself. Call it outside of jax.jit, "
+                "or call the two functions from jax one after the other."
+            )
+            raise UnsupportedError(msg)
         if self._forward and foreseen.foreign:
             msg = (
                 f"{self.name}() calls {', '.join(sorted(foreseen.foreign))}, and torch's forward mode gives zeros for "
@@ -101,6 +111,9 @@ class TorchFunction:
         if self.linear or self._made_of_another:
             foresee(self.name, self.call, likes)
         self._checked.add(likes)
+
+    def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
+        """Tensors without values led to what is around the results: it can't be another."""
 
     _made_of_another = False
 

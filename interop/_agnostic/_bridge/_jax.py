@@ -15,7 +15,7 @@ from interop._agnostic._bridge._jax_primitive import call, likes_of
 from interop._agnostic._bridge._jax_rows import Rowed
 from interop._agnostic._bridge._structure import placed, stand_in, taken
 from interop._agnostic._calls import Call, arguments_of
-from interop._dtypes import BY_NUMPY
+from interop._dtypes import BY_NAME, BY_NUMPY
 from interop._registry import adapter_for, describe
 from interop._targets import target_adapter
 from interop.errors import DTypeError, UnsupportedError
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: What makes a function of arrays in a row, by the framework inside; of all others, the caller's own derivatives.
 _MAKERS: Final[Mapping[str, str]] = {"torch": "interop._agnostic._bridge._jax_torch:torch_function"}
 _BY_CALLER: Final = "interop._agnostic._bridge._jax_given:given_function"
+
+#: The element types that jax packs.
+_PACKED: Final = frozenset(BY_NAME[name].numpy for name in PACKED)
 
 #: How many calls of one function are kept, by what was around their arrays: a number that changes at each step makes
 #: each of them another one.
@@ -68,7 +71,7 @@ class _Bridge:
             Call(self.how).home_of(arguments_of(self.how, given, named))
         name = self.how.name
         for x in tensors:
-            if x.dtype not in BY_NUMPY or x.dtype.name in PACKED:
+            if x.dtype not in BY_NUMPY or x.dtype in _PACKED:
                 describe(adapter_for(x), x, traced=True)
                 msg = f"{name}() got a jax array of {x.dtype}, which jax alone knows how it is packed. Pass x.astype('int8')."
                 raise DTypeError(msg)

@@ -7,6 +7,9 @@ refused before it happens; and so are random numbers where the gradient would be
 
 from __future__ import annotations
 
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +20,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
 )
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
@@ -25,8 +29,6 @@ from interop._agnostic._bridge._jax_function import Like
 from interop.errors import DTypeError, ReadOnlyError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from interop._agnostic._bridge._structure import Structure
 
 #: The libraries of operators that torch differentiates in forward mode, or refuses to. A custom operator's tangents are
@@ -51,6 +53,17 @@ class Foreseen:
     random: bool
     #: The operators that aren't torch's own.
     foreign: frozenset[str]
+    #: The modules that it calls, and whether they were training.
+    modes: tuple[tuple[Callable[[], torch.nn.Module | None], bool], ...]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a module has been switched between training and evaluation since."""
+        for module, training in self.modes:
+            found = module()
+            if found is not None and found.training != training:
+                return True
+        return False
 
 
 def foresee(
@@ -69,9 +82,9 @@ def foresee(
     """
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         given = [torch.empty(each.shape, dtype=torch_type(name, each.dtype.name)) for each in likes]
-        watch = _Watch(name, given)
+        watch, modes = _Watch(name, given), _Modes()
         try:
-            with watch:
+            with modes, watch:
                 results, around = function(given)
         except (DataDependentOutputException, DynamicOutputShapeException) as err:
             raise _depends_on_values(name, err) from err
@@ -80,7 +93,7 @@ def foresee(
                 raise _depends_on_values(name, err) from err
             raise
         outs = tuple([Like(tuple(x.shape), BY_NAME[DTYPES[x.dtype]].numpy) for x in results])
-    return Foreseen(outs, around, watch.random, frozenset(watch.foreign))
+    return Foreseen(outs, around, watch.random, frozenset(watch.foreign), tuple(modes.found))
 
 
 def torch_type(name: str, dtype: str) -> torch.dtype:
@@ -141,6 +154,24 @@ class _Watch(TorchDispatchMode):
                 "the buffers as arguments, clone them there for torch.func.functional_call, and return them."
             )
             raise UnsupportedError(msg)
+
+
+class _Modes:
+    """Sees the modules that this thread calls."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Callable[[], torch.nn.Module | None], bool]] = []
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> None:
+        self._handle: Any = register_module_forward_pre_hook(self._see)
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+    def _see(self, module: torch.nn.Module, _: Any) -> None:
+        if threading.get_ident() == self._thread:
+            self.found.append((weakref.ref(module), module.training))
 
 
 def _memory(x: torch.Tensor) -> int:

@@ -48,6 +48,14 @@ class Function(Protocol):
         """Refuse what can't be called, before it is; or can't from a compiled function."""
         ...
 
+    def check_again(self, likes: tuple[Like, ...]) -> None:
+        """Refuse a call from a compiled function that isn't any longer what was compiled."""
+        ...
+
+    def likes_of(self, tensors: Sequence[Any]) -> tuple[tuple[Any, str], ...]:
+        """The shapes of the other library's tensors, and the names of their element types."""
+        ...
+
     def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
         """Refuse results that hold something else beside tensors than a call is known to return."""
         ...

@@ -44,6 +44,13 @@ class _Function:
     def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
         """Nothing is known of it before it is called."""
 
+    def check_again(self, likes: tuple[Like, ...]) -> None:
+        """Nothing is known of how it works."""
+
+    def likes_of(self, tensors: Sequence[Any]) -> tuple[tuple[Any, str], ...]:
+        """The shapes and types of arrays."""
+        return tuple([(tuple(x.shape), _type_of(x)) for x in tensors])
+
     def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
         """Only what a person wrote returns more than arrays."""
 
@@ -85,7 +92,7 @@ class _Written(_Function):
 
     def run(self, tensors: Sequence[Any]) -> Row:
         row, around = self.rowed.call(tensors)
-        row = [_typed(x, self.rowed.type_back(x)) for x in row]
+        row = [_typed(x, self.rowed.type_back(_type_of(x))) for x in row]
         likes = _likes_of(tensors)
         found = _likes_of(row)
         seen, _ = self._seen.setdefault(likes, (found, around))
@@ -297,7 +304,11 @@ def given_function(rowed: Rowed, count: int) -> _Written:
 
 
 def _likes_of(row: Sequence[Any]) -> tuple[Like, ...]:
-    return tuple([Like(tuple(x.shape), BY_NAME[dtype(x).name].numpy) for x in row])
+    return tuple([Like(tuple(x.shape), x.dtype if type(x) is np.ndarray else BY_NAME[dtype(x).name].numpy) for x in row])
+
+
+def _type_of(x: Any) -> str:
+    return x.dtype.name if type(x) is np.ndarray else dtype(x).name
 
 
 def _spelled(likes: Sequence[Like]) -> str:
@@ -306,7 +317,7 @@ def _spelled(likes: Sequence[Like]) -> str:
 
 def _typed(x: Any, wanted: str) -> Any:
     """An array of the library inside, cast where it isn't of that element type."""
-    return x if dtype(x).name == wanted else convert(x, framework(x), dtype=wanted)
+    return x if _type_of(x) == wanted else convert(x, framework(x), dtype=wanted)
 
 
 def _element(x: Any, dim: int | None, index: int) -> Any:

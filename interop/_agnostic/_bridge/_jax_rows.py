@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
-from interop._inspect import dtype
+from interop._agnostic._containers import classify
+from interop._native import LEAF
 from interop._nearest import nearest
 from interop._options import NEAREST
 from interop.errors import DTypeError, GradientError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from interop._agnostic._how import How
 
 
-@dataclass(frozen=True, slots=True)
 class Rowed:
     """A function with what was around the arrays of a call.
 
@@ -33,14 +32,24 @@ class Rowed:
         The element types that jax has now.
     """
 
-    function: Callable[..., Any]
-    how: How
-    given: tuple[Any, ...]
-    named: dict[str, Any]
-    held: frozenset[str]
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        how: How,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        held: frozenset[str],
+    ) -> None:
+        self.function, self.how, self.given, self.named, self.held = function, how, given, named, held
+        #: Whether the arguments are the tensors, and nothing else.
+        self._bare = not named and all([classify(x)[0] == LEAF for x in given])
+        #: What is around a result that is a tensor itself, by the types of such results.
+        self._alone: dict[type, Structure] = {}
 
     def arguments(self, tensors: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments with these tensors in them."""
+        if self._bare:
+            return tuple(tensors), {}
         rest = iter(tensors)
         return placed(self.how, self.given, self.named, lambda _: next(rest))
 
@@ -48,6 +57,9 @@ class Rowed:
         """The results in a row, and what is around them."""
         given, named = self.arguments(tensors)
         result = self.function(*given, **named)
+        around = self._alone.get(type(result))
+        if around is not None:
+            return [result], around
         row, around = leaves_of(result), Structure(result, self.how.name)
         if not row:
             msg = (
@@ -55,11 +67,13 @@ class Rowed:
                 "Return a tensor (an array of the library inside), or decorate with grad='cut'."
             )
             raise GradientError(msg)
+        if row[0] is result and not isinstance(result, np.generic):
+            self._alone[type(result)] = around
         return [np.asarray(x) if isinstance(x, np.generic) else x for x in row], around
 
-    def type_back(self, result: Any) -> str:
-        """The name of the element type that a result has in jax."""
-        own, asked = dtype(result).name, self.how.back_dtype
+    def type_back(self, own: str) -> str:
+        """The name of the element type that a result of another one has in jax."""
+        asked = self.how.back_dtype
         wanted = nearest(own, self.held) if asked == NEAREST else own if asked is None else str(asked)
         if wanted is None or wanted not in self.held:
             msg = (

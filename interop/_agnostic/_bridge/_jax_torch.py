@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from interop._adapters._torch import BY_OUR_NAME
+from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._jax_foresight import Foreseen, foresee
 from interop._agnostic._bridge._jax_function import batched_likes, chosen, ending_likes, unbatched_likes
 from interop._convert import convert
@@ -62,7 +62,7 @@ class TorchFunction:
         #: The linear function's transpose, of those of its arguments and of its results.
         self.transpose: Callable[[Chosen, Chosen], TorchFunction] | None = None
         self._foreseen: dict[tuple[Like, ...], Foreseen] = {}
-        self._checked: set[tuple[Like, ...]] = set()
+        self._checked: dict[tuple[Like, ...], Foreseen] = {}
         self._made: dict[Any, TorchFunction] = {}
 
     def call(self, tensors: Sequence[torch.Tensor]) -> Row:
@@ -79,10 +79,14 @@ class TorchFunction:
             raise ReadOnlyError(msg)
         return results, around
 
+    def likes_of(self, tensors: Sequence[torch.Tensor]) -> tuple[tuple[Any, str], ...]:
+        """The shapes and types of tensors."""
+        return tuple([(x.shape, DTYPES[x.dtype]) for x in tensors])
+
     def foresee(self, likes: tuple[Like, ...]) -> Foreseen:
-        """What a call would give and do, found out once for each kind of arguments."""
+        """What a call would give and do, found out once for each kind of arguments, while its modules stay as they are."""
         found = self._foreseen.get(likes)
-        if found is None:
+        if found is None or found.is_stale:
             found = self._foreseen[likes] = self._plan(likes)
         return found
 
@@ -92,9 +96,9 @@ class TorchFunction:
 
     def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
         """Refuse what can't be called, or derived, by name, and before it is compiled."""
-        if not compiled and likes in self._checked:
-            return
         foreseen = self.foresee(likes)
+        if not compiled and self._checked.get(likes) is foreseen:
+            return
         if compiled and _BRIDGE in foreseen.foreign:
             msg = (
                 f"{self.name}() calls a function that was decorated with grad='bridge' itself, and is called from a "
@@ -110,7 +114,17 @@ class TorchFunction:
             raise GradientError(msg)
         if self.linear or self._made_of_another:
             foresee(self.name, self.call, likes)
-        self._checked.add(likes)
+        self._checked[likes] = foreseen
+
+    def check_again(self, likes: tuple[Like, ...]) -> None:
+        """Refuse a call that does something else than what was compiled: jax would never know."""
+        found = self._foreseen.get(likes)
+        if found is not None and found.is_stale:
+            msg = (
+                f"{self.name}() calls modules that were switched between training and evaluation after jax had compiled "
+                "it. Switch them before, or clear what jax has compiled: jitted.clear_cache()."
+            )
+            raise UnsupportedError(msg)
 
     def check_around(self, likes: tuple[Like, ...], around: Structure) -> None:
         """Tensors without values led to what is around the results: it can't be another."""
@@ -280,6 +294,8 @@ class _Written(TorchFunction):
 
         super().__init__(name, lambda *tensors: tuple(self.call(tensors)[0]), plan, count=count)
         self._rowed = rowed
+        #: The element types that jax has for those of results.
+        self._types: dict[torch.dtype, torch.dtype] = {}
 
     def call(self, tensors: Sequence[torch.Tensor]) -> Row:
         row, around = self._rowed.call(tensors)
@@ -291,7 +307,10 @@ class _Written(TorchFunction):
         if x.layout is not torch.strided:
             msg = f"{self.name}() returned a tensor that is {x.layout}, which jax has no equal of. Return x.to_dense()."
             raise UnsupportedError(msg)
-        return x.to(BY_OUR_NAME[self._rowed.type_back(x)])
+        wanted = self._types.get(x.dtype)
+        if wanted is None:
+            wanted = self._types[x.dtype] = BY_OUR_NAME[self._rowed.type_back(DTYPES[x.dtype])]
+        return x if wanted is x.dtype else x.to(wanted)
 
     def around(self, likes: tuple[Like, ...]) -> Structure:
         """What is around its results."""

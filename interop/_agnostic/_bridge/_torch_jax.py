@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from interop import _doors
+from interop import _to
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
 from interop._dtypes import BY_NAME
-from interop._nearest import nearest
+from interop._plan.nearest import nearest
 from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from interop._agnostic._how import How
 
 _config: Any = jax.config
-_to_numpy: Any = _doors.to_numpy
-_to_torch: Any = _doors.to_torch
-_to_jax: Any = _doors.to_jax
+_to_numpy: Any = _to.to_numpy
+_to_torch: Any = _to.to_torch
+_to_jax: Any = _to.to_jax
 
 #: What jax would narrow without a word where jax_enable_x64 is off.
 _WIDE: Final = frozenset({torch.float64, torch.int64, torch.complex128, torch.uint64})

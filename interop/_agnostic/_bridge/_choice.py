@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from interop._agnostic._calls import Call, arguments_of
 from interop._agnostic._wrappers import WRAPPERS, entered
-from interop._registry import loaded_adapters
+from interop._registry.lookup import loaded_adapters
 from interop.errors import GradientError, UnsupportedError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from interop._native import CONTAINER, LEAF
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from interop._agnostic._how import How
 
@@ -176,7 +176,7 @@ class Structure:
             raise _too_deep(name) from None
         self.count = len(tensors)
 
-    def build(self, tensors: list[Any]) -> Any:
+    def build(self, tensors: Sequence[Any]) -> Any:
         """The result with these tensors in it."""
         if self._alone:
             return tensors[0]

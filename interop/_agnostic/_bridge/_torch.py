@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import sys
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch.autograd import forward_ad
 
 from interop._agnostic._bridge._structure import placed, stand_in, taken
-from interop._agnostic._bridge._torch_function import Around, differentiable
-from interop._agnostic._bridge._torch_op import call, is_plain
+from interop._agnostic._bridge._torch_function import carried, is_recorded
 from interop._agnostic._calls import Call, arguments_of
 from interop.errors import GradientError
 
@@ -24,8 +21,10 @@ if TYPE_CHECKING:
     from interop._agnostic._bridge._torch_flat import Flat
     from interop._agnostic._how import How
 
-_C: Final[Any] = vars(torch)["_C"]
-_forward: Final[Any] = forward_ad
+#: What looks at each frame of Python that is about to run, while a compiled function runs; else None. Nothing public
+#: tells.
+_callback: Final[Any] = vars(torch)["_C"]._dynamo.eval_frame.get_eval_frame_callback  # noqa: SLF001
+
 _PLAIN: Final = frozenset({torch.Tensor, torch.nn.Parameter})
 
 #: What makes a function in a row, by the framework inside; of all others, the caller's own derivative.
@@ -55,30 +54,21 @@ class Road:
         self._make = getattr(importlib.import_module(module), name)
         self._flats: OrderedDict[Hashable, Flat] = OrderedDict()
         self._looks_at_all = spec.only is None and spec.looks_at(spec.parameter_at(0))
-        self._hidden: Callable[..., Any] | None = None
         self.number = next(_count)
         ROADS[self.number] = self
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Call it now, by whichever way carries what torch records."""
-        if "torch._dynamo" not in sys.modules:
+        if _callback() is None:
             return self._call(given, named)
-        if self._hidden is None:
-            # Dynamo would look into what the graph was broken for.
-            self._hidden = torch.compiler.disable(self._call)
-        return self._hidden(given, named)
+        # Dynamo would look into what the graph was ended for.
+        return torch.compiler.disable(self._call)(given, named)
 
     def _call(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         tensors, flat = self.flat_of(given, named)
-        if not _is_watched(tensors):
-            results, structure = flat.run(tensors)
-        elif _is_functionalized():
-            results, structure = call(flat, tensors)
-        else:
-            around = Around()
-            results, structure = list(differentiable(flat)(around, *tensors)), around.structure
-            if not results and torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
-                raise _no_tensor(self.how)
+        results, structure = carried(flat, tensors)
+        if not results and is_recorded(tensors):
+            raise _no_tensor(self.how)
         return structure.build(results) if structure is not None else None
 
     def traced(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -123,22 +113,6 @@ class Road:
 def bridge_into_torch(function: Callable[..., Any], inner: str, spec: How) -> Road:
     """Make of a function of another library one that torch differentiates."""
     return Road(function, inner, spec)
-
-
-def _is_watched(tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether anything records, transforms or replaces what is done with tensors."""
-    if _forward._current_level >= 0 or _C._functorch.maybe_current_level() is not None:  # noqa: SLF001 - nothing public tells
-        return True
-    if torch.is_grad_enabled() and any([x.requires_grad for x in tensors]):
-        return True
-    return not is_plain(tensors)
-
-
-def _is_functionalized() -> bool:
-    """Whether torch.func.functionalize is the transform at hand, which has no rule for an autograd.Function."""
-    functorch = _C._functorch  # noqa: SLF001 - nothing public tells
-    top = functorch.peek_interpreter_stack()
-    return top is not None and top.key() == functorch.TransformType.Functionalize
 
 
 def _no_tensor(how: How) -> GradientError:

@@ -5,17 +5,26 @@ So every order and every mode works: reverse, forward, and vmap, of each other t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch.autograd import forward_ad
 
 from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth, refuse_old_vmap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from interop._agnostic._bridge._structure import Structure
     from interop._agnostic._bridge._torch_flat import Flat
+
+# Nothing public tells what is on: neither of the transforms, nor of forward mode.
+_functorch: Final[Any] = vars(torch)["_C"]._functorch
+_forward: Final[Any] = forward_ad
+_level: Final = _functorch.maybe_current_level
+_top: Final = _functorch.peek_interpreter_stack
+_FUNCTIONALIZE: Final = _functorch.TransformType.Functionalize
+
 
 class Around:
     """Carries what is around the results out of torch's machinery, which lets nothing but tensors through."""
@@ -26,31 +35,53 @@ class Around:
         self.structure: Structure | None = None
 
 
-def differentiable(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """The function of an :class:`Around` and tensors that torch differentiates."""
-    if flat.crossing is None:
-        flat.crossing = _function_of(flat)
-    return flat.crossing
+def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
+    """The function's results by whichever way carries what torch records; and what is around them."""
+    transformed = _level() is not None
+    if not transformed and not is_recorded(tensors) and is_plain(tensors):
+        return flat.run(tensors)
+    if transformed and _top().key() == _FUNCTIONALIZE:
+        # It has no rule for an autograd.Function.
+        return call(flat, tensors)
+    around, found = Around(), flat.crossing
+    if found is None:
+        found = flat.crossing = _crossing(flat)
+    return found[transformed].apply(around, *tensors), around.structure
 
 
-def _function_of(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
+def is_recorded(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether reverse or forward mode takes note of what is done with tensors."""
+    # Nothing public tells the level.
+    return (torch.is_grad_enabled() and any([x.requires_grad for x in tensors])) or _forward._current_level >= 0  # noqa: SLF001
+
+
+def _crossing(flat: Flat) -> tuple[Any, Any]:
+    """The two that torch differentiates: by itself, and under the transforms of torch.func.
+
+    torch binds the arguments of the latter anew at each call, which takes longer than all else that it does.
+    """
+
+    def computed(around: Around, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        refuse_old_vmap(flat, tensors)
+        results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
+        return tuple(results)
+
+    def keep(ctx: Any, around: Around, tensors: tuple[torch.Tensor, ...], results: tuple[torch.Tensor, ...]) -> None:
+        kept = (*tensors, *results) if flat.keeps_results else tensors
+        # torch finds out when one of them is written before it is needed.
+        ctx.save_for_backward(*kept)
+        ctx.save_for_forward(*kept)
+        ctx.around, ctx.count, ctx.results = around, len(tensors), len(results)
+        ctx.outs = tuple([index for index, x in enumerate(results) if is_smooth(x)])
+        if len(ctx.outs) != len(results):
+            ctx.mark_non_differentiable(*[x for x in results if not is_smooth(x)])
+
     class Crossing(torch.autograd.Function):
         @staticmethod
-        def forward(around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            refuse_old_vmap(flat, tensors)
-            results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
-            return tuple(results)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
-            ctx.around, *tensors = inputs
-            kept = (*tensors, *output) if flat.keeps_results else tensors
-            # torch finds out when one of them is written before it is needed.
-            ctx.save_for_backward(*kept)
-            ctx.save_for_forward(*kept)
-            ctx.count, ctx.results = len(tensors), len(output)
-            ctx.outs = tuple([index for index, x in enumerate(output) if is_smooth(x)])
-            ctx.mark_non_differentiable(*[x for x in output if not is_smooth(x)])
+        def forward(ctx: Any, around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            results = computed(around, tensors)
+            keep(ctx, around, tensors, results)
+            return results
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
@@ -59,8 +90,8 @@ def _function_of(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
             ins = tuple([index for index, x in enumerate(kept[: ctx.count]) if needed[index] and is_smooth(x)])
             if not ins:
                 return (None,) * (ctx.count + 1)
-            pull = differentiable(flat.vjp(ins, ctx.outs, ctx.around.structure))
-            found = pull(Around(), *kept, *[conjugated(gradients[index]) for index in ctx.outs])
+            pull = flat.vjp(ins, ctx.outs, ctx.around.structure)
+            found, _ = carried(pull, [*kept, *[conjugated(gradients[index]) for index in ctx.outs]])
             by_index = dict(zip(ins, found, strict=True))
             return (None, *[conjugated(by_index[i]) if i in by_index else None for i in range(ctx.count)])
 
@@ -68,29 +99,42 @@ def _function_of(flat: Flat) -> Callable[..., tuple[torch.Tensor, ...]]:
         def jvp(ctx: Any, _around: Any, *tangents: torch.Tensor | None) -> tuple[Any, ...]:
             kept = ctx.saved_tensors
             ins = tuple([i for i, x in enumerate(kept[: ctx.count]) if tangents[i] is not None and is_smooth(x)])
-            push = differentiable(flat.jvp(ins, ctx.outs))
-            found = dict(zip(ctx.outs, push(Around(), *kept, *[tangents[i] for i in ins]), strict=True))
+            moving: list[Any] = [tangents[i] for i in ins]
+            pushed, _ = carried(flat.jvp(ins, ctx.outs), [*kept, *moving])
+            found = dict(zip(ctx.outs, pushed, strict=True))
             return tuple([found.get(index) for index in range(ctx.results)])
+
+    class Transformed(Crossing):
+        @staticmethod
+        def forward(around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return computed(around, tensors)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+            keep(ctx, inputs[0], inputs[1:], output)
 
         @staticmethod
         def vmap(
             info: Any, dims: tuple[int | None, ...], around: Around, *tensors: torch.Tensor
         ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
             batched = flat.vmap(dims[1:])
-            if batched is not None:
-                found = differentiable(batched)(around, *tensors)
-                return found, (0,) * len(found)
-            rows = [
-                differentiable(flat)(around, *[_row(x, dim, i) for x, dim in zip(tensors, dims[1:], strict=True)])
-                for i in range(info.batch_size)
-            ]
-            found = tuple([torch.stack(column) for column in zip(*rows, strict=True)])
-            return found, (0,) * len(found)
+            if batched is None:
+                found, around.structure = _looped(flat, info.batch_size, dims[1:], tensors)
+            else:
+                found, around.structure = carried(batched, tensors)
+            return tuple(found), (0,) * len(found)
 
-    Crossing.__name__ = Crossing.__qualname__ = flat.name
-    apply: Any = Crossing.apply
-    return lambda around, *tensors: apply(around, *tensors)
+    return Crossing, Transformed
 
 
-def _row(x: torch.Tensor, dim: int | None, index: int) -> torch.Tensor:
-    return x if dim is None else x.select(dim, index)
+def _looped(
+    flat: Flat, size: int, dims: Sequence[int | None], tensors: Sequence[torch.Tensor]
+) -> tuple[list[torch.Tensor], Structure | None]:
+    """One after another, for what was written for one; torch differentiates what goes on around."""
+    rows, structure = [], None
+    for index in range(size):
+        row, structure = carried(
+            flat, [x if dim is None else x.select(dim, index) for x, dim in zip(tensors, dims, strict=True)]
+        )
+        rows.append(row)
+    return [torch.stack(column) for column in zip(*rows, strict=True)], structure

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from interop import _doors
+from interop import _to
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
 from interop._dtypes import BY_NAME
-from interop._nearest import nearest
+from interop._plan.nearest import nearest
 from interop.errors import DeviceError, DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from interop._agnostic._how import How
 
 _config: Any = jax.config
-_to_numpy: Any = _doors.to_numpy
-_to_torch: Any = _doors.to_torch
-_to_jax: Any = _doors.to_jax
+_to_numpy: Any = _to.to_numpy
+_to_torch: Any = _to.to_torch
+_to_jax: Any = _to.to_jax
 
 #: What jax would narrow without a word where jax_enable_x64 is off.
 _WIDE: Final = frozenset({torch.float64, torch.int64, torch.complex128, torch.uint64})
@@ -61,12 +61,11 @@ class JaxFlat:
 
     def run(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], Structure | None]:
         """Call it. Host memory is aliased and read late, so it returns when the results are there."""
-        on_host = self._jitted and _host_is_default()
-        for x in tensors:
-            if x.dtype in _WIDE:
-                self._refuse_narrowing(x.dtype)
-            on_host = on_host and x.is_cpu
-        if not on_host:
+        if not _config.jax_enable_x64:
+            for x in tensors:
+                if x.dtype in _WIDE:
+                    self._refuse_narrowing(x.dtype)
+        if not (self._jitted and tensors[0].is_cpu and _host_is_default()):
             return self._run_on_device(tensors)
         # An ndarray is taken by C, and aliased where it lies on a multiple of 64; no result aliases one.
         results = self._call(*[_to_numpy(x, detach=True) for x in tensors])
@@ -96,18 +95,17 @@ class JaxFlat:
             raise DeviceError(msg) from err
 
     def _refuse_narrowing(self, dtype: torch.dtype) -> None:
-        if not _config.jax_enable_x64:
-            name = DTYPES[dtype]
-            msg = (
-                f"{self.name}() got a {name} tensor, which jax would narrow: jax_enable_x64 is off. Switch it on with "
-                f"jax.config.update('jax_enable_x64', True), or pass x.to(torch.{nearest(name, _HELD - _WIDE_NAMES)})."
-            )
-            raise DTypeError(msg)
+        name = DTYPES[dtype]
+        msg = (
+            f"{self.name}() got a {name} tensor, which jax would narrow: jax_enable_x64 is off. Switch it on with "
+            f"jax.config.update('jax_enable_x64', True), or pass x.to(torch.{nearest(name, _HELD - _WIDE_NAMES)})."
+        )
+        raise DTypeError(msg)
 
     def outputs(self, tensors: Sequence[Like]) -> tuple[list[Like], Structure | None]:
         """Let jax trace it, and nothing more."""
         for x in tensors:
-            if BY_OUR_NAME[x.dtype] in _WIDE:
+            if not _config.jax_enable_x64 and BY_OUR_NAME[x.dtype] in _WIDE:
                 self._refuse_narrowing(BY_OUR_NAME[x.dtype])
         like = [jax.ShapeDtypeStruct(x.shape, BY_NAME[x.dtype].numpy) for x in tensors]
         results = jax.eval_shape(self._call, *like)
@@ -187,7 +185,12 @@ def jax_flat(
 def _host_is_default() -> bool:
     """Whether jax computes on the host with what nobody put anywhere."""
     chosen = _config.jax_default_device
-    return jax.default_backend() == "cpu" if chosen is None else "cpu" in str(chosen).lower()
+    return _backend() == "cpu" if chosen is None else "cpu" in str(chosen).lower()
+
+
+@cache
+def _backend() -> str:
+    return jax.default_backend()
 
 
 def _from_host(x: Any) -> torch.Tensor:

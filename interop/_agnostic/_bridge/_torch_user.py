@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from interop import _doors
+from interop import _to
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
@@ -16,7 +16,7 @@ from interop._convert import convert
 from interop._dtypes import BY_NAME
 from interop._inspect import dtype as dtype_of
 from interop._inspect import shares_memory
-from interop._nearest import nearest
+from interop._plan.nearest import nearest
 from interop.errors import DeviceError, DTypeError, GradientError, InteropError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from interop._agnostic._how import How
 
-_to_torch: Any = _doors.to_torch
+_to_torch: Any = _to.to_torch
 
 
 class Once:

@@ -16,8 +16,8 @@ from interop._agnostic._bridge._jax_rows import Rowed
 from interop._agnostic._bridge._structure import placed, stand_in, taken
 from interop._agnostic._calls import Call, arguments_of
 from interop._dtypes import BY_NAME, BY_NUMPY
-from interop._registry import adapter_for, describe
-from interop._targets import target_adapter
+from interop._registry.lookup import adapter_for, describe
+from interop._registry.targets import target_adapter
 from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:

@@ -80,7 +80,10 @@ def foresee(
     UnsupportedError
         It would write into a tensor that it closes over, or what it does depends on values.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    # It is kept for the process, by the values of numbers too, and never emptied.
+    mode.cache_enabled = False
+    with mode, torch.no_grad():
         given = [torch.empty(each.shape, dtype=torch_type(name, each.dtype.name)) for each in likes]
         watch, modes = _Watch(name, given), _Modes()
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._containers import classify
 from interop._native import LEAF
-from interop._nearest import nearest
+from interop._plan.nearest import nearest
 from interop._options import NEAREST
 from interop.errors import DTypeError, GradientError
 

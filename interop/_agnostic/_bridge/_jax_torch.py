@@ -136,9 +136,11 @@ class TorchFunction:
 
         def make() -> TorchFunction:
             def pushed(*tensors: torch.Tensor) -> Tensors:
-                primals, tangents = tensors[: self.count], tensors[self.count :]
-                moving = chosen(primals, ins)
-                return torch.func.jvp(self._of(ins, outs, primals), moving, tuple(tangents))[1]
+                primals, given = tensors[: self.count], dict(zip(ins, tensors[self.count :], strict=True))
+                # All of them move: torch's own zeros, for those that don't, end some derivatives (they "are immutable").
+                moving = tuple([i for i, x in enumerate(primals) if x.is_floating_point() or x.is_complex()])
+                tangents = tuple([given[i] if i in given else torch.zeros_like(primals[i]) for i in moving])
+                return torch.func.jvp(self._of(moving, outs, primals), chosen(primals, moving), tangents)[1]
 
             def plan(likes: tuple[Like, ...]) -> Foreseen:
                 foreseen = self._foresee_derived(likes)

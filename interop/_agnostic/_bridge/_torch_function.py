@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.autograd import forward_ad
 
-from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth, refuse_old_vmap
+from interop._agnostic._bridge._torch_op import call, conjugated, hidden, is_plain, is_smooth, refuse_old_vmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,10 @@ class Around:
 
 def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
     """The function's results by whichever way carries what torch records; and what is around them."""
+    return hidden(_carried)(flat, tensors)
+
+
+def _carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
     transformed = _level() is not None
     if not transformed and not is_recorded(tensors) and is_plain(tensors):
         return flat.run(tensors)
@@ -45,7 +49,7 @@ def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch
         return call(flat, tensors)
     around, found = Around(), flat.crossing
     if found is None:
-        found = flat.crossing = _crossing(flat)
+        found = flat.crossing = crossing(flat)
     return found[transformed].apply(around, *tensors), around.structure
 
 
@@ -55,14 +59,13 @@ def is_recorded(tensors: Sequence[torch.Tensor]) -> bool:
     return (torch.is_grad_enabled() and any([x.requires_grad for x in tensors])) or _forward._current_level >= 0  # noqa: SLF001
 
 
-def _crossing(flat: Flat) -> tuple[Any, Any]:
+def crossing(flat: Flat) -> tuple[Any, Any]:
     """The two that torch differentiates: by itself, and under the transforms of torch.func.
 
     torch binds the arguments of the latter anew at each call, which takes longer than all else that it does.
     """
 
     def computed(around: Around, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        refuse_old_vmap(flat, tensors)
         results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
         return tuple(results)
 
@@ -85,6 +88,7 @@ def _crossing(flat: Flat) -> tuple[Any, Any]:
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
+            refuse_old_vmap(flat, gradients)
             kept = ctx.saved_tensors
             needed = ctx.needs_input_grad[1:]
             ins = tuple([index for index, x in enumerate(kept[: ctx.count]) if needed[index] and is_smooth(x)])

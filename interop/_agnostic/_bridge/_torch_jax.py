@@ -14,6 +14,7 @@ from interop import _to
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
+from interop._agnostic._bridge._torch_sizes import decided, is_open, outputs_of_all_sizes
 from interop._dtypes import BY_NAME
 from interop._plan.nearest import nearest
 from interop.errors import DeviceError, DTypeError, UnsupportedError
@@ -107,7 +108,13 @@ class JaxFlat:
         for x in tensors:
             if not _config.jax_enable_x64 and BY_OUR_NAME[x.dtype] in _WIDE:
                 self._refuse_narrowing(BY_OUR_NAME[x.dtype])
-        like = [jax.ShapeDtypeStruct(x.shape, BY_NAME[x.dtype].numpy) for x in tensors]
+        if is_open(tensors):
+            found = outputs_of_all_sizes(self.function, tensors)
+            if found is not None:
+                results, shapes = found
+                row = [Like(shape, _nearest(x.dtype.name)) for x, shape in zip(results.row, shapes, strict=True)]
+                return row, results.around
+        like = [jax.ShapeDtypeStruct(x.shape, BY_NAME[x.dtype].numpy) for x in decided(tensors)]
         results = jax.eval_shape(self._call, *like)
         return [Like(x.shape, _nearest(x.dtype.name)) for x in results.row], results.around
 

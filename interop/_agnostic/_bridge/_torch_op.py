@@ -17,7 +17,7 @@ from interop._agnostic._bridge._torch_flat import Like
 from interop.errors import GradientError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from interop._agnostic._bridge._structure import Structure
     from interop._agnostic._bridge._torch_flat import Flat
@@ -34,6 +34,15 @@ _by_key: Final[dict[str, Flat]] = {}
 _keys: Final[dict[Flat, str]] = {}
 #: What was around the results the last time, by name.
 _around: Final[dict[str, Structure | None]] = {}
+
+
+#: What looks at each frame of Python that is about to run, while a compiled function runs; else None.
+_callback: Final[Any] = _C._dynamo.eval_frame.get_eval_frame_callback  # noqa: SLF001 - nothing public tells
+
+
+def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without Dynamo, which would look into what it has ended a graph for."""
+    return function if _callback() is None else torch.compiler.disable(function)
 
 
 def is_plain(tensors: Sequence[torch.Tensor]) -> bool:
@@ -98,8 +107,8 @@ def _refuse_forward_mode(flat: Flat) -> None:
     # torch takes a tangent for zero where an operator has no rule for it, and an operator can't have one.
     if _forward._current_level >= 0:  # noqa: SLF001 - nothing public tells
         msg = (
-            f"{flat.name}(), compiled, has no forward mode (jvp, jacfwd, hessian, forward_ad): torch would give zeros. "
-            "Call it outside of torch.compile, or differentiate in reverse (vjp, jacrev)."
+            f"{flat.name}(), compiled or traced, has no forward mode (jvp, jacfwd, hessian, linearize): torch would give zeros. "
+            "Call it outside of torch.compile and make_fx, or differentiate in reverse (vjp, jacrev)."
         )
         raise GradientError(msg)
 
@@ -117,8 +126,7 @@ def operator(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 def _(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     flat = _flat_of(key)
     _refuse_forward_mode(flat)
-    # A size that isn't decided yet is decided here: another one traces again.
-    like = [Like(tuple(map(int, x.shape)), DTYPES[x.dtype]) for x in tensors]
+    like = [Like(tuple(x.shape), DTYPES[x.dtype]) for x in tensors]
     found, _around[key] = flat.outputs(like)
     device = tensors[0].device if tensors else torch.device("cpu")
     return [torch.empty(x.shape, dtype=BY_OUR_NAME[x.dtype], device=device) for x in found]

@@ -99,6 +99,8 @@ class UserFlat(Once):
 
     def outputs(self, tensors: Sequence[Like]) -> tuple[list[Like], Structure | None]:
         """Call it with ones, once for each shape: no other way leads to what it returns."""
+        # A size that isn't decided yet is decided here: another one traces again.
+        tensors = [Like(tuple([int(size) for size in x.shape]), x.dtype) for x in tensors]
         key = tuple(tensors)
         if key not in self._outputs:
             arrays = [entered(self.how, np.ones(x.shape, BY_NAME[x.dtype].numpy)) for x in tensors]

@@ -107,7 +107,9 @@ def test_complex_cotangents_are_those_of_the_linear_map() -> None:
 
 
 def test_a_cotangent_is_cast_to_its_arguments_type() -> None:
-    twice = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: np.float64(2) * ct.astype("f8"))(lambda x: x * 2)
+    twice = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: np.float64(2) * ct.astype("f8"))(
+        lambda x: x * 2
+    )
     x = torch.ones(3, dtype=torch.bfloat16, requires_grad=True)
     (gradient,) = torch.autograd.grad(twice(x).sum(), x)
     assert gradient.dtype == torch.bfloat16
@@ -140,7 +142,10 @@ def test_nothing_recorded_nothing_asked() -> None:
     ("back", "text"),
     [
         (lambda args, _, ct: (ct,), r"vjp= returned 1 cotangents for 2 tensors"),
-        (lambda args, _, ct: (ct[:1], None), r"vjp= returned an array of the shape \(1,\) for a tensor of the shape \(3,\)"),
+        (
+            lambda args, _, ct: (ct[:1], None),
+            r"vjp= returned an array of the shape \(1,\) for a tensor of the shape \(3,\)",
+        ),
         (lambda args, _, ct: ("text", None), r"vjp= returned str for a tensor"),
     ],
 )

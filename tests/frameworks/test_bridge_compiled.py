@@ -83,7 +83,9 @@ def agree(function: Any, wanted: Any, *arguments: Any, **options: Any) -> Any:
 def test_a_full_graph_forward_and_backward(inner: str, backend: str) -> None:
     f = FUNCTIONS[inner]
     agree(lambda x, y: f(x * 2, y) + 1, lambda x, y: native(x * 2, y) + 1, values(5), values(5), backend=backend)
-    agree(lambda x, y: f(x, y.detach()), lambda x, y: native(x, y.detach()), values(5, grad=False), values(5, grad=False))
+    agree(
+        lambda x, y: f(x, y.detach()), lambda x, y: native(x, y.detach()), values(5, grad=False), values(5, grad=False)
+    )
 
 
 def test_the_function_itself() -> None:
@@ -158,7 +160,9 @@ def test_forward_mode_is_refused_by_name_and_never_zero() -> None:
     def pushed(a: Any) -> Any:
         return F.jvp(lambda b: of_jax(b, t), (a,), (t,))[1]
 
-    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't be traced"):
+    with pytest.raises(
+        torch._dynamo.exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't be traced"
+    ):
         torch.compile(pushed, fullgraph=True, backend="aot_eager")(x)
     # Where the graph may end, the eager call does it.
     torch.testing.assert_close(torch.compile(pushed, backend="aot_eager")(x), torch.cos(x) * t * t)

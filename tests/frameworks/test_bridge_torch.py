@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import threading
-import warnings
 import weakref
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +55,11 @@ def close(made: Any, wanted: Any) -> None:
 
 
 def test_gradcheck_of_every_order_and_mode() -> None:
-    x, y = values(3, grad=True), values(3, grad=True)
+    x, y = values(2, grad=True), values(2, grad=True)
     assert torch.autograd.gradcheck(product, (x, y), check_forward_ad=True)
     assert torch.autograd.gradgradcheck(product, (x, y), check_fwd_over_rev=True)
     of_complex = bridge(lambda z: z * jnp.sin(z))
-    z = values(3, grad=True, dtype=torch.complex128)
+    z = values(2, grad=True, dtype=torch.complex128)
     assert torch.autograd.gradcheck(of_complex, (z,), check_forward_ad=True)
     assert torch.autograd.gradgradcheck(of_complex, (z,))
     assert torch.autograd.gradcheck(bridge(lambda z: jnp.abs(z) ** 2), (z,))
@@ -92,7 +91,9 @@ TRANSFORMS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "vmap": lambda f, x, y: F.vmap(f, (0, None))(torch.stack([x, y]), y),
     "vmap of another axis": lambda f, x, y: F.vmap(f, (1, 0))(torch.stack([x, y], 1), torch.stack([y, x])),
     "vmap of vmap": lambda f, x, y: F.vmap(F.vmap(f))(torch.outer(x, y), torch.outer(y, y)),
-    "vmap of grad": lambda f, x, y: F.vmap(F.grad(lambda a, b: f(a, b).sum()))(torch.stack([x, y]), torch.stack([y, x])),
+    "vmap of grad": lambda f, x, y: F.vmap(F.grad(lambda a, b: f(a, b).sum()))(
+        torch.stack([x, y]), torch.stack([y, x])
+    ),
     "grad of vmap": lambda f, x, y: F.grad(lambda a: F.vmap(f, (0, None))(a, y).sum())(torch.stack([x, y])),
     "functionalize": lambda f, x, y: F.functionalize(f)(x, y),
 }
@@ -118,7 +119,9 @@ def test_forward_mode_by_dual_tensors() -> None:
         close(made.tangent, torch.cos(x) * y * t)
 
 
-Pair = namedtuple("Pair", "left right")
+class Pair(NamedTuple):
+    left: Any
+    right: Any
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,11 @@ def test_trees_integers_constants_and_unused_inputs() -> None:
         close(of_trees({"w": [w]}, index, scale=scale)["y"][0], w[index] * scale)
 
 
-@pytest.mark.parametrize("holder", [lambda w: Pair(w, w), lambda w: OrderedDict(left=w, right=w), lambda w: Weights(w)])
+@pytest.mark.parametrize("holder", [lambda w: Pair(w, w), lambda w: OrderedDict(left=w, right=w), Weights])
 def test_containers(holder: Any) -> None:
-    get = bridge(lambda tree: (tree.left if isinstance(tree, Pair) else tree["left"] if isinstance(tree, dict) else tree.w) ** 2)
+    get = bridge(
+        lambda tree: (tree.left if isinstance(tree, Pair) else tree["left"] if isinstance(tree, dict) else tree.w) ** 2
+    )
     w = values(3, grad=True)
     made = get(holder(w))
     close(made, w**2)
@@ -258,7 +263,11 @@ def test_host_memory_is_aliased_and_a_write_after_the_call_changes_nothing() -> 
 @pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[1], lambda x: x.expand(2, 3, 4)])
 def test_layouts_of_arguments_and_of_gradients(view: Any) -> None:
     x = values(3, 4, grad=True)
-    for reduce in (lambda made: made.sum(), lambda made: (made.transpose(0, -1) * 2).sum(), lambda made: made[..., 0].sum()):
+    for reduce in (
+        lambda made: made.sum(),
+        lambda made: (made.transpose(0, -1) * 2).sum(),
+        lambda made: made[..., 0].sum(),
+    ):
         made, wanted = (torch.autograd.grad(reduce(f(view(x), view(x))), x)[0] for f in (product, native))
         close(made, wanted)
 
@@ -283,7 +292,9 @@ def test_pending_bits_and_empty_tensors() -> None:
 def test_what_jax_would_narrow_is_refused() -> None:
     x = values(3, grad=True)
     with jax.enable_x64(False):
-        with pytest.raises(interop.DTypeError, match=r"product\(\) got a float64.*jax_enable_x64.*x.to\(torch.float32\)"):
+        with pytest.raises(
+            interop.DTypeError, match=r"product\(\) got a float64.*jax_enable_x64.*x.to\(torch.float32\)"
+        ):
             product(x, x)
         small = x.to(torch.float32)
         close(product(small, small), native(small, small))
@@ -319,7 +330,7 @@ def test_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     gc.collect()
     counts = []
     for _ in range(3):
-        for _ in range(60):
+        for _ in range(30):
             step()
         gc.collect()
         counts.append(len(gc.get_objects()))
@@ -392,7 +403,9 @@ def test_shapes_that_depend_on_values_are_refused_by_jax() -> None:
 
 def test_refusals_name_the_way_out() -> None:
     x, y = values(3, grad=True), values(3)
-    with pytest.raises(interop.UnsupportedError, match=r"product\(\) got tensors of several kinds \(x: torch on cpu; y: numpy"):
+    with pytest.raises(
+        interop.UnsupportedError, match=r"product\(\) got tensors of several kinds \(x: torch on cpu; y: numpy"
+    ):
         product(x, y.numpy())
     with pytest.raises(interop.UnsupportedError, match="meta tensor"):
         product(y.to("meta"), y.to("meta"))
@@ -410,14 +423,17 @@ def test_other_callers() -> None:
     a = np.ones(3)
     assert type(product(a, a)) is np.ndarray
     assert isinstance(product(jnp.ones(3), jnp.ones(3)), jax.Array)
-    close(torch.tensor(np.asarray(jax.grad(lambda x: product(x, jnp.ones(3)).sum())(jnp.ones(3)))), torch.ones(3, dtype=D).cos())
+    close(
+        torch.tensor(np.asarray(jax.grad(lambda x: product(x, jnp.ones(3)).sum())(jnp.ones(3)))),
+        torch.ones(3, dtype=D).cos(),
+    )
     assert product(2.0, 3.0) == pytest.approx(float(np.sin(2.0) * 3))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 def test_traces_of_torch_jit_say_so() -> None:
     x = values(3)
-    with pytest.warns(torch.jit.TracerWarning), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`torch.jit.trace", DeprecationWarning)
+    with pytest.warns(torch.jit.TracerWarning):
         torch.jit.trace(lambda x: product(x, x) + x, (x,), check_trace=False)
 
 

@@ -160,7 +160,7 @@ def stand_in() -> Any:
 class Structure:
     """What is around the tensors of a result."""
 
-    __slots__ = ("_alone", "skeleton", "count")
+    __slots__ = ("_alone", "count", "skeleton")
 
     def __init__(self, result: Any, name: str) -> None:
         tensors: list[Any] = []

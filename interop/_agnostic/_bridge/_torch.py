@@ -41,7 +41,6 @@ ROADS: Final[weakref.WeakValueDictionary[str, Road]] = weakref.WeakValueDictiona
 class Road:
     """A function, called with tensors of torch."""
 
-
     #: Whether Dynamo traces here and now.
     traces: Any = staticmethod(torch.compiler.is_compiling)
     hidden: Any = staticmethod(hidden)
@@ -82,12 +81,12 @@ class Road:
         self, given: tuple[Any, ...], named: dict[str, Any], *, checked: bool = True
     ) -> tuple[Sequence[torch.Tensor], Flat]:
         """The tensors of a call, and the function of them in a row; unchecked where others stand for them."""
-        if self._looks_at_all and not named and all([type(x) in _PLAIN for x in given]):
+        if self._looks_at_all and not named and _PLAIN.issuperset(map(type, given)):
             tensors: Sequence[torch.Tensor] = given
             key: Hashable | None = ((0,) * len(given), ())
         else:
             tensors, key = taken(self.how, given, named)
-            if checked and not all([isinstance(x, torch.Tensor) for x in tensors]):
+            if checked and not all(isinstance(x, torch.Tensor) for x in tensors):
                 # Says who is what.
                 Call(self.how).home_of(arguments_of(self.how, given, named))
         found = None if key is None else self._flats.get(key)

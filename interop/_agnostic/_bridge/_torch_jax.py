@@ -118,7 +118,7 @@ class JaxFlat:
         results = jax.eval_shape(self._call, *like)
         return [Like(x.shape, _nearest(x.dtype.name)) for x in results.row], results.around
 
-    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], around: Structure | None) -> JaxFlat:
+    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], _around: Structure | None) -> JaxFlat:
         """Made by jax.vjp, once."""
 
         def function(*arrays: Any) -> Arrays:

@@ -1,7 +1,7 @@
 """Sizes that torch's compiler leaves open, as the ones that jax leaves open: one graph for all sizes.
 
-What depends on a size in a way that jax can't say for all (a reshape that has to come out even, a comparison) is decided
-for the size at hand; another one traces again.
+What depends on a size in a way that jax can't say for all (a reshape that has to come out even, a comparison) is
+decided for the size at hand; another one traces again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def decided(tensors: Sequence[Like]) -> list[Like]:
 
 def is_open(tensors: Sequence[Like]) -> bool:
     """Whether a size isn't decided."""
-    return any([type(size) is not int for x in tensors for size in x.shape])
+    return any(type(size) is not int for x in tensors for size in x.shape)
 
 
 def outputs_of_all_sizes(function: Callable[..., Any], tensors: Sequence[Like]) -> Any:

@@ -7,7 +7,7 @@ marked return for constants. What it can't trace ends the graph, and the call is
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,9 +22,11 @@ from interop._agnostic._bridge._torch_function import carried, crossing
 from interop._agnostic._bridge._torch_op import around, conjugated, hidden, is_smooth, key_of, operator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_constant: Final[Any] = _dynamo.assume_constant_result
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_constant: Final[Callable[[_F], _F]] = cast("Any", _dynamo).assume_constant_result
 _forward: Final[Any] = forward_ad
 _C: Final[Any] = vars(torch)["_C"]
 
@@ -118,7 +120,7 @@ def _put(spec: Any, tensors: Any, next_one: list[int]) -> Any:
         return spec[1]
     children = [_put(each, tensors, next_one) for each in spec[-1]]
     if kind == _DICT:
-        return dict(zip(spec[1], children))
+        return dict(zip(spec[1], children, strict=True))
     return children if kind == _LIST else tuple(children)
 
 

@@ -194,3 +194,11 @@ def leaves_of(result: Any) -> list[Any]:
 def _kept(found: list[Any], x: Any) -> Any:
     found.append(x)
     return x
+
+
+def same_around(one: Structure, other: Structure) -> bool:
+    """Whether the same is around two results, as far as it can be told."""
+    try:
+        return _spelled(one.skeleton, []) == _spelled(other.skeleton, [])
+    except UnkeyedError:
+        return one.count == other.count

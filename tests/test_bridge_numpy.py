@@ -16,6 +16,10 @@ F = torch.func
 SEEN: list[Any] = []
 
 
+def bridged(**options: Any) -> Any:
+    return interop.via("numpy", grad="bridge", **options)
+
+
 def vjp(args: Any, result: Any, cotangent: Any) -> Any:
     SEEN.append((args, result, cotangent))
     x, y = args
@@ -27,7 +31,7 @@ def jvp(args: Any, tangents: Any) -> Any:
     return dx * np.cos(x) * y + dy * np.sin(x)
 
 
-@interop.via("numpy", grad="bridge", vjp=vjp, jvp=jvp)
+@bridged(vjp=vjp, jvp=jvp)
 def product(x: Any, y: Any) -> Any:
     return np.sin(x) * y
 
@@ -77,7 +81,7 @@ def test_trees_and_none() -> None:
         assert (result["text"], args[0]["scale"]) == ("said", 2)
         return [cotangent["y"][0] * args[0]["scale"] + cotangent["s"], None]
 
-    @interop.via("numpy", grad="bridge", vjp=back)
+    @bridged(vjp=back)
     def of_trees(tree: Any, index: Any) -> Any:
         w = tree["w"]
         return {"y": [w * tree["scale"]], "s": w.sum(), "n": np.argmax(w), "text": "said", "index": index}
@@ -92,7 +96,7 @@ def test_trees_and_none() -> None:
 
 
 def test_results_are_memory_of_their_own() -> None:
-    same = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: ct[0] + ct[1])(lambda x: (x, x))
+    same = bridged(vjp=lambda args, _, ct: ct[0] + ct[1])(lambda x: (x, x))
     x = values(3)
     first, second = same(x)
     assert len({x.data_ptr(), first.data_ptr(), second.data_ptr()}) == 3
@@ -101,15 +105,13 @@ def test_results_are_memory_of_their_own() -> None:
 
 def test_complex_cotangents_are_those_of_the_linear_map() -> None:
     factor = 2 + 3j
-    scaled = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: ct * factor)(lambda z: z * factor)
+    scaled = bridged(vjp=lambda args, _, ct: ct * factor)(lambda z: z * factor)
     z = torch.randn(3, dtype=torch.complex128, requires_grad=True)
     assert torch.autograd.gradcheck(scaled, (z,))
 
 
 def test_a_cotangent_is_cast_to_its_arguments_type() -> None:
-    twice = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: np.float64(2) * ct.astype("f8"))(
-        lambda x: x * 2
-    )
+    twice = bridged(vjp=lambda args, _, ct: np.float64(2) * ct.astype("f8"))(lambda x: x * 2)
     x = torch.ones(3, dtype=torch.bfloat16, requires_grad=True)
     (gradient,) = torch.autograd.grad(twice(x).sum(), x)
     assert gradient.dtype == torch.bfloat16
@@ -129,7 +131,7 @@ def test_a_write_between_forward_and_backward_is_torchs_error() -> None:
 
 
 def test_nothing_recorded_nothing_asked() -> None:
-    silent = interop.via("numpy", grad="bridge", vjp=vjp)(lambda x: x.shape)
+    silent = bridged(vjp=vjp)(lambda x: x.shape)
     with torch.no_grad():
         assert silent(values(3)) == (3,)
     assert silent(values(3, grad=False)) == (3,)
@@ -151,7 +153,7 @@ def test_nothing_recorded_nothing_asked() -> None:
 )
 def test_wrong_derivatives_are_refused(back: Any, text: str) -> None:
     x = values(3)
-    made = interop.via("numpy", grad="bridge", vjp=back)(lambda x, y: x * y)(x, x.detach())
+    made = bridged(vjp=back)(lambda x, y: x * y)(x, x.detach())
     with pytest.raises(interop.UnsupportedError, match=text):
         made.sum().backward()
     assert x.grad is None
@@ -161,7 +163,7 @@ def test_what_is_raised_comes_out_as_it_is() -> None:
     def back(*_: Any) -> Any:
         raise KeyError("in the gradient")
 
-    fails = interop.via("numpy", grad="bridge", vjp=back)
+    fails = bridged(vjp=back)
     x = values(3)
     with pytest.raises(KeyError, match="in the gradient"):
         fails(lambda x: x * 2)(x).sum().backward()
@@ -175,7 +177,7 @@ def test_refusals_name_the_way_out() -> None:
     (first,) = torch.autograd.grad(product(x, y).sum(), x, create_graph=True)
     with pytest.raises(interop.GradientError, match=r"product\(\) is differentiated twice.*jax"):
         torch.autograd.grad(first.sum(), x)
-    alone = interop.via("numpy", grad="bridge", vjp=vjp)(lambda x, y: x * y)
+    alone = bridged(vjp=vjp)(lambda x, y: x * y)
     with pytest.raises(interop.GradientError, match=r"no forward mode.*without jvp=.*vjp, jacrev"):
         F.jvp(lambda a: alone(a, y), (x.detach(),), (y.detach(),))
     with pytest.raises(interop.GradientError, match=r"as a keyword argument.*by position"):
@@ -201,20 +203,20 @@ def test_generators_and_coroutines_are_refused() -> None:
     async def later(x: Any) -> Any:
         return x
 
-    with pytest.raises(interop.UnsupportedError, match="generator or async.*Decorate the part that computes"):
-        interop.via("numpy", grad="bridge", vjp=vjp)(later)
+    with pytest.raises(interop.UnsupportedError, match=r"generator or async.*Decorate the part that computes"):
+        bridged(vjp=vjp)(later)
 
 
 def test_a_decorated_function_is_pickled_by_its_name() -> None:
     assert pickle.loads(pickle.dumps(product)) is product
     assert "grad='bridge'" in repr(product)
-    assert product.explain(values(3), values(3)).ok  # type: ignore[attr-defined]
+    assert product.explain(values(3), values(3)).ok
 
 
 class Model:
     factor = 3.0
 
-    @interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: ct * args[0].factor)
+    @bridged(vjp=lambda args, _, ct: ct * args[0].factor)
     def scaled(self, x: Any) -> Any:
         return x * self.factor
 

@@ -50,7 +50,7 @@ def of_numpy(x: Any, y: Any) -> Any:
     return np.sin(x) * y
 
 
-FUNCTIONS = {"jax": of_jax, "numpy": of_numpy}
+FUNCTIONS: dict[str, Any] = {"jax": of_jax, "numpy": of_numpy}
 
 
 @interop.via("jax", grad="bridge")
@@ -69,7 +69,7 @@ def values(*shape: int, grad: bool = True) -> torch.Tensor:
 
 def agree(function: Any, wanted: Any, *arguments: Any, **options: Any) -> Any:
     """A compiled function's values and gradients are the native one's."""
-    compiled = torch.compile(function, fullgraph=True, **{"backend": "aot_eager", **options})
+    compiled: Any = torch.compile(function, fullgraph=True, **{"backend": "aot_eager", **options})
     made, want = compiled(*arguments), wanted(*arguments)
     torch.testing.assert_close(made, want)
     leaves = [x for x in arguments if x.requires_grad]
@@ -118,7 +118,7 @@ def test_one_graph_for_all_sizes() -> None:
         graphs.append(graph)
         return graph.forward
 
-    joined = interop.via("jax", grad="bridge")(lambda x, y: jnp.concatenate([x.T @ y, y[:1]]))
+    joined: Any = interop.via("jax", grad="bridge")(lambda x, y: jnp.concatenate([x.T @ y, y[:1]]))
     compiled = torch.compile(lambda x, y: joined(x, y) * 2, fullgraph=True, backend=backend, dynamic=True)
     for rows, columns in ((4, 3), (6, 5), (9, 2)):
         x, y = values(rows, columns), values(rows, 8)
@@ -191,7 +191,7 @@ def test_what_cant_be_traced_is_called_between_two_graphs() -> None:
     torch.testing.assert_close(made, torch.sin(x * 2) * 2 + 1)
     torch.testing.assert_close(torch.autograd.grad(made.sum(), x)[0], torch.cos(x * 2) * 4)
     torch.testing.assert_close(
-        torch.compile(lambda a: F.grad(lambda b: of_jax(b, b).sum())(a), backend="aot_eager")(x.detach()),
+        torch.compile(F.grad(lambda b: of_jax(b, b).sum()), backend="aot_eager")(x.detach()),
         torch.cos(x) * x + torch.sin(x),
     )
 
@@ -220,7 +220,7 @@ def test_a_graph_of_another_process_finds_no_other_function() -> None:
 
 
 def test_numpy_that_returns_other_shapes_than_it_was_compiled_for() -> None:
-    where = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: (None,))(lambda x: np.flatnonzero(x > 0))
+    where: Any = interop.via("numpy", grad="bridge", vjp=lambda args, _, ct: (None,))(lambda x: np.flatnonzero(x > 0))
     compiled = torch.compile(lambda a: where(a) * 2, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(torch.ones(3)), torch.arange(3) * 2)
     with pytest.raises(interop.UnsupportedError, match=r"int64\[3\] when it was compiled, and int64\[1\] now"):

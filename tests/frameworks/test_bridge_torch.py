@@ -263,12 +263,14 @@ def test_host_memory_is_aliased_and_a_write_after_the_call_changes_nothing() -> 
 @pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[:, ::2], lambda x: x[1], lambda x: x.expand(2, 3, 4)])
 def test_layouts_of_arguments_and_of_gradients(view: Any) -> None:
     x = values(3, 4, grad=True)
-    for reduce in (
+    reduces: tuple[Any, ...] = (
         lambda made: made.sum(),
         lambda made: (made.transpose(0, -1) * 2).sum(),
         lambda made: made[..., 0].sum(),
-    ):
-        made, wanted = (torch.autograd.grad(reduce(f(view(x), view(x))), x)[0] for f in (product, native))
+    )
+    for reduce in reduces:
+        functions: tuple[Any, ...] = (product, native)
+        made, wanted = (torch.autograd.grad(reduce(f(view(x), view(x))), x)[0] for f in functions)
         close(made, wanted)
 
 
@@ -358,13 +360,16 @@ def test_what_the_function_raises_comes_out_as_it_is() -> None:
         raise OwnError("inside")
 
     x = values(3, grad=True)
-    for call in (lambda: fails(x), lambda: fails(x.detach()), lambda: F.grad(lambda a: fails(a).sum())(x.detach())):
+    calls: tuple[Any, ...] = (
+        lambda: fails(x),
+        lambda: fails(x.detach()),
+        lambda: F.grad(lambda a: fails(a).sum())(x.detach()),
+    )
+    for call in calls:
         with pytest.raises(OwnError, match="inside"):
             call()
 
-    @jax.custom_vjp
-    def once(x: Any) -> Any:
-        return x * 2
+    once: Any = jax.custom_vjp(lambda x: x * 2)
 
     def back(_: Any, __: Any) -> Any:
         raise OwnError("in the gradient")
@@ -433,14 +438,14 @@ def test_other_callers() -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 def test_traces_of_torch_jit_say_so() -> None:
     x = values(3)
-    with pytest.warns(torch.jit.TracerWarning):
+    with pytest.warns(vars(torch.jit)["TracerWarning"]):
         torch.jit.trace(lambda x: product(x, x) + x, (x,), check_trace=False)
 
 
 def test_explain_and_only() -> None:
     x = values(3, grad=True)
     assert product.explain(x, x).ok
-    second = interop.via("jax", grad="bridge", only=("x",))(lambda x, y: x * float(y.sum()))
+    second: Any = interop.via("jax", grad="bridge", only=("x",))(lambda x, y: x * float(y.sum()))
     close(second(x, np.ones(3)), x * 3)
 
 
@@ -448,9 +453,7 @@ def test_explain_and_only() -> None:
 
 
 def test_the_example_of_jax2torch() -> None:
-    @jax.jit
-    def jax_pow(x: Any) -> Any:
-        return x**2
+    jax_pow: Any = jax.jit(lambda x: x**2)
 
     torch_pow = bridge(jax_pow)
     x = torch.tensor([1.0, 2.0], requires_grad=True)

@@ -141,7 +141,8 @@ def _constant(x: Any) -> Hashable:
         return (tp, x.dtype, x.tobytes())
     if tp is slice:
         return (tp, _constant(x.start), _constant(x.stop), _constant(x.step))
-    if tp.__hash__ in (None, object.__hash__) or tp.__eq__ is object.__eq__:
+    own: Any = tp
+    if own.__hash__ in (None, object.__hash__) or own.__eq__ is object.__eq__:
         # Equal to itself alone, and free to change.
         raise UnkeyedError
     try:

@@ -197,12 +197,13 @@ def _host_is_default() -> bool:
 
 @cache
 def _backend() -> str:
-    return jax.default_backend()
+    return str(jax.default_backend())
 
 
 def _from_host(x: Any) -> torch.Tensor:
     """A result as a tensor on its memory, which nobody else has, when it is there."""
-    return _to_torch(np.asarray(x), writable=False, dtype="nearest")
+    made: torch.Tensor = _to_torch(np.asarray(x), writable=False, dtype="nearest")
+    return made
 
 
 @cache

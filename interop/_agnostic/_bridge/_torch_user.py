@@ -274,7 +274,8 @@ def _like(how: How, which: str, found: Any, x: torch.Tensor) -> torch.Tensor:
             "the tensor's own shape."
         )
         raise UnsupportedError(msg)
-    return _to_torch(array, dtype=DTYPES[x.dtype], device=x.device, copy=True)
+    made: torch.Tensor = _to_torch(array, dtype=DTYPES[x.dtype], device=x.device, copy=True)
+    return made
 
 
 def _shown(like: Sequence[Like]) -> str:

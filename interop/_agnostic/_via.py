@@ -110,9 +110,12 @@ def via(
     grad
         What becomes of a tensor that requires grad, and of another framework: ``"refuse"`` raises, ``"cut"`` takes the
         values without the graph. Where nothing is recorded (``torch.no_grad``) nothing is cut, and nothing refused.
-        ``"bridge"``, which carries gradients across, isn't in this release.
+        ``"bridge"`` carries gradients across: functions of jax for callers of torch, of torch for callers of jax, and
+        of all others by the derivatives that come with them. It takes none of the options that convert arguments.
     vjp, jvp
-        For ``grad="bridge"``: refused.
+        For ``grad="bridge"`` and a library that doesn't differentiate. ``vjp(args, result, cotangent)`` returns one
+        cotangent, or None, for each tensor of `args`, which are the positional arguments as the function got them;
+        ``jvp(args, tangents)`` returns what the function does, with tangents in the place of tensors.
 
     Returns
     -------

@@ -98,7 +98,8 @@ class Bridged:
             road = self._roads.get(type(x))
             if road is not None:
                 return road(*given, **named)
-        return self._slowly(given, named)
+        slowly = self._slowly if traced is None else traced.hidden(self._slowly)
+        return slowly(given, named)
 
     def _slowly(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Find out whose tensors these are: all of one framework, or it is an error that says who is what."""
@@ -152,10 +153,11 @@ class Traced(Protocol):
     """A road that a compiler can trace.
 
     `traces` says whether it does here and now; `traced` is what it follows, and NotImplemented where the graph has to
-    end, which `ends` does.
+    end, which `ends` does. What `hidden` returns the compiler doesn't look into.
     """
 
     def traces(self) -> bool: ...
     def traced(self, given: tuple[Any, ...], named: dict[str, Any], /) -> Any: ...
     def ends(self) -> None: ...
+    def hidden(self, function: Callable[..., Any], /) -> Callable[..., Any]: ...
     def __call__(self, *given: Any, **named: Any) -> Any: ...

@@ -141,7 +141,8 @@ def _constant(x: Any) -> Hashable:
         return (tp, x.dtype, x.tobytes())
     if tp is slice:
         return (tp, _constant(x.start), _constant(x.stop), _constant(x.step))
-    if tp.__hash__ in (None, object.__hash__) or tp.__eq__ is object.__eq__:
+    own: Any = tp
+    if own.__hash__ in (None, object.__hash__) or own.__eq__ is object.__eq__:
         # Equal to itself alone, and free to change.
         raise UnkeyedError
     try:
@@ -160,7 +161,7 @@ def stand_in() -> Any:
 class Structure:
     """What is around the tensors of a result."""
 
-    __slots__ = ("_alone", "skeleton", "count")
+    __slots__ = ("_alone", "count", "skeleton")
 
     def __init__(self, result: Any, name: str) -> None:
         tensors: list[Any] = []

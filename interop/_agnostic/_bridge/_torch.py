@@ -12,6 +12,7 @@ import torch
 
 from interop._agnostic._bridge._structure import placed, stand_in, taken
 from interop._agnostic._bridge._torch_function import carried, is_recorded
+from interop._agnostic._bridge._torch_op import hidden
 from interop._agnostic._calls import Call, arguments_of
 from interop.errors import GradientError
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
     from interop._agnostic._bridge._torch_flat import Flat
     from interop._agnostic._how import How
-
-#: What looks at each frame of Python that is about to run, while a compiled function runs; else None. Nothing public
-#: tells.
-_callback: Final[Any] = vars(torch)["_C"]._dynamo.eval_frame.get_eval_frame_callback  # noqa: SLF001
 
 _PLAIN: Final = frozenset({torch.Tensor, torch.nn.Parameter})
 
@@ -37,16 +34,16 @@ _KEPT: Final = 256
 
 _count: Final = itertools.count()
 
-#: The roads by their numbers, which Dynamo takes for constants.
-ROADS: Final[weakref.WeakValueDictionary[int, Road]] = weakref.WeakValueDictionary()
+#: The roads by what Dynamo takes for a constant, as it does text and, where shapes are dynamic, no number.
+ROADS: Final[weakref.WeakValueDictionary[str, Road]] = weakref.WeakValueDictionary()
 
 
 class Road:
     """A function, called with tensors of torch."""
 
-
     #: Whether Dynamo traces here and now.
     traces: Any = staticmethod(torch.compiler.is_compiling)
+    hidden: Any = staticmethod(hidden)
 
     def __init__(self, function: Callable[..., Any], inner: str, spec: How) -> None:
         module, name = _MAKERS.get(inner, _BY_CALLER).split(":")
@@ -54,15 +51,12 @@ class Road:
         self._make = getattr(importlib.import_module(module), name)
         self._flats: OrderedDict[Hashable, Flat] = OrderedDict()
         self._looks_at_all = spec.only is None and spec.looks_at(spec.parameter_at(0))
-        self.number = next(_count)
+        self.number = f"{spec.name}:{next(_count)}"
         ROADS[self.number] = self
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Call it now, by whichever way carries what torch records."""
-        if _callback() is None:
-            return self._call(given, named)
-        # Dynamo would look into what the graph was ended for.
-        return torch.compiler.disable(self._call)(given, named)
+        return hidden(self._call)(given, named)
 
     def _call(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         tensors, flat = self.flat_of(given, named)
@@ -87,12 +81,12 @@ class Road:
         self, given: tuple[Any, ...], named: dict[str, Any], *, checked: bool = True
     ) -> tuple[Sequence[torch.Tensor], Flat]:
         """The tensors of a call, and the function of them in a row; unchecked where others stand for them."""
-        if self._looks_at_all and not named and all([type(x) in _PLAIN for x in given]):
+        if self._looks_at_all and not named and _PLAIN.issuperset(map(type, given)):
             tensors: Sequence[torch.Tensor] = given
             key: Hashable | None = ((0,) * len(given), ())
         else:
             tensors, key = taken(self.how, given, named)
-            if checked and not all([isinstance(x, torch.Tensor) for x in tensors]):
+            if checked and not all(isinstance(x, torch.Tensor) for x in tensors):
                 # Says who is what.
                 Call(self.how).home_of(arguments_of(self.how, given, named))
         found = None if key is None else self._flats.get(key)

@@ -29,22 +29,22 @@ class Flat(Protocol):
     #: The function that torch differentiates, once it is made: it lives as long as this one.
     crossing: Any
 
-    def run(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], Structure | None]:
+    def run(self, tensors: Sequence[torch.Tensor], /) -> tuple[list[torch.Tensor], Structure | None]:
         """The results, each on memory of its own, when they are there; and what is around them."""
         ...
 
-    def outputs(self, tensors: Sequence[Like]) -> tuple[list[Like], Structure | None]:
+    def outputs(self, tensors: Sequence[Like], /) -> tuple[list[Like], Structure | None]:
         """What the results would be like; nothing is computed that anybody sees."""
         ...
 
-    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], around: Structure | None) -> Flat:
+    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], around: Structure | None, /) -> Flat:
         """The function of arguments, results where they are kept, and cotangents of `outs`: to those of `ins`."""
         ...
 
-    def jvp(self, ins: tuple[int, ...], outs: tuple[int, ...]) -> Flat:
+    def jvp(self, ins: tuple[int, ...], outs: tuple[int, ...], /) -> Flat:
         """The function of arguments and tangents of `ins`, to tangents of `outs`."""
         ...
 
-    def vmap(self, dims: tuple[int | None, ...]) -> Flat | None:
+    def vmap(self, dims: tuple[int | None, ...], /) -> Flat | None:
         """The function of batches, to batches along the first axis; None where a loop has to serve."""
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.autograd import forward_ad
 
-from interop._agnostic._bridge._torch_op import call, conjugated, is_plain, is_smooth, refuse_old_vmap
+from interop._agnostic._bridge._torch_op import call, conjugated, hidden, is_plain, is_smooth, refuse_old_vmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interop._agnostic._bridge._torch_flat import Flat
 
 # Nothing public tells what is on: neither of the transforms, nor of forward mode.
-_functorch: Final[Any] = vars(torch)["_C"]._functorch
+_functorch: Final[Any] = vars(vars(torch)["_C"])["_functorch"]
 _forward: Final[Any] = forward_ad
 _level: Final = _functorch.maybe_current_level
 _top: Final = _functorch.peek_interpreter_stack
@@ -37,6 +37,11 @@ class Around:
 
 def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
     """The function's results by whichever way carries what torch records; and what is around them."""
+    found: tuple[Sequence[torch.Tensor], Structure | None] = hidden(_carried)(flat, tensors)
+    return found
+
+
+def _carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
     transformed = _level() is not None
     if not transformed and not is_recorded(tensors) and is_plain(tensors):
         return flat.run(tensors)
@@ -45,24 +50,23 @@ def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch
         return call(flat, tensors)
     around, found = Around(), flat.crossing
     if found is None:
-        found = flat.crossing = _crossing(flat)
+        found = flat.crossing = crossing(flat)
     return found[transformed].apply(around, *tensors), around.structure
 
 
 def is_recorded(tensors: Sequence[torch.Tensor]) -> bool:
     """Whether reverse or forward mode takes note of what is done with tensors."""
     # Nothing public tells the level.
-    return (torch.is_grad_enabled() and any([x.requires_grad for x in tensors])) or _forward._current_level >= 0  # noqa: SLF001
+    return (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)) or _forward._current_level >= 0  # noqa: SLF001
 
 
-def _crossing(flat: Flat) -> tuple[Any, Any]:
+def crossing(flat: Flat) -> tuple[Any, Any]:
     """The two that torch differentiates: by itself, and under the transforms of torch.func.
 
     torch binds the arguments of the latter anew at each call, which takes longer than all else that it does.
     """
 
     def computed(around: Around, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        refuse_old_vmap(flat, tensors)
         results, around.structure = flat.run(tensors) if is_plain(tensors) else call(flat, tensors)
         return tuple(results)
 
@@ -76,6 +80,26 @@ def _crossing(flat: Flat) -> tuple[Any, Any]:
         if len(ctx.outs) != len(results):
             ctx.mark_non_differentiable(*[x for x in results if not is_smooth(x)])
 
+    def pulled(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
+        refuse_old_vmap(flat, gradients)
+        kept: tuple[torch.Tensor, ...] = ctx.saved_tensors
+        count: int = ctx.count
+        needed = ctx.needs_input_grad[1:]
+        ins = tuple([index for index, x in enumerate(kept[:count]) if needed[index] and is_smooth(x)])
+        if not ins:
+            return (None,) * (count + 1)
+        pull = flat.vjp(ins, ctx.outs, ctx.around.structure)
+        found, _ = carried(pull, [*kept, *[conjugated(gradients[index]) for index in ctx.outs]])
+        by_index = dict(zip(ins, found, strict=True))
+        return (None, *[conjugated(by_index[i]) if i in by_index else None for i in range(count)])
+
+    def pushed(ctx: Any, _around: Any, *tangents: torch.Tensor | None) -> tuple[Any, ...]:
+        kept: tuple[torch.Tensor, ...] = ctx.saved_tensors
+        moving = {i: x for i, x in enumerate(tangents) if x is not None and is_smooth(kept[i])}
+        found, _ = carried(flat.jvp(tuple(moving), ctx.outs), [*kept, *moving.values()])
+        by_index = dict(zip(ctx.outs, found, strict=True))
+        return tuple([by_index.get(index) for index in range(ctx.results)])
+
     class Crossing(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -83,28 +107,9 @@ def _crossing(flat: Flat) -> tuple[Any, Any]:
             keep(ctx, around, tensors, results)
             return results
 
-        @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
-            kept = ctx.saved_tensors
-            needed = ctx.needs_input_grad[1:]
-            ins = tuple([index for index, x in enumerate(kept[: ctx.count]) if needed[index] and is_smooth(x)])
-            if not ins:
-                return (None,) * (ctx.count + 1)
-            pull = flat.vjp(ins, ctx.outs, ctx.around.structure)
-            found, _ = carried(pull, [*kept, *[conjugated(gradients[index]) for index in ctx.outs]])
-            by_index = dict(zip(ins, found, strict=True))
-            return (None, *[conjugated(by_index[i]) if i in by_index else None for i in range(ctx.count)])
+        backward, jvp = staticmethod(pulled), staticmethod(pushed)
 
-        @staticmethod
-        def jvp(ctx: Any, _around: Any, *tangents: torch.Tensor | None) -> tuple[Any, ...]:
-            kept = ctx.saved_tensors
-            ins = tuple([i for i, x in enumerate(kept[: ctx.count]) if tangents[i] is not None and is_smooth(x)])
-            moving: list[Any] = [tangents[i] for i in ins]
-            pushed, _ = carried(flat.jvp(ins, ctx.outs), [*kept, *moving])
-            found = dict(zip(ctx.outs, pushed, strict=True))
-            return tuple([found.get(index) for index in range(ctx.results)])
-
-    class Transformed(Crossing):
+    class Transformed(torch.autograd.Function):
         @staticmethod
         def forward(around: Around, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return computed(around, tensors)
@@ -113,15 +118,16 @@ def _crossing(flat: Flat) -> tuple[Any, Any]:
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
             keep(ctx, inputs[0], inputs[1:], output)
 
+        backward, jvp = staticmethod(pulled), staticmethod(pushed)
+
         @staticmethod
         def vmap(
             info: Any, dims: tuple[int | None, ...], around: Around, *tensors: torch.Tensor
         ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
             batched = flat.vmap(dims[1:])
-            if batched is None:
-                found, around.structure = _looped(flat, info.batch_size, dims[1:], tensors)
-            else:
-                found, around.structure = carried(batched, tensors)
+            found, around.structure = (
+                _looped(flat, info.batch_size, dims[1:], tensors) if batched is None else carried(batched, tensors)
+            )
             return tuple(found), (0,) * len(found)
 
     return Crossing, Transformed
@@ -129,7 +135,7 @@ def _crossing(flat: Flat) -> tuple[Any, Any]:
 
 def _looped(
     flat: Flat, size: int, dims: Sequence[int | None], tensors: Sequence[torch.Tensor]
-) -> tuple[list[torch.Tensor], Structure | None]:
+) -> tuple[Sequence[torch.Tensor], Structure | None]:
     """One after another, for what was written for one; torch differentiates what goes on around."""
     rows, structure = [], None
     for index in range(size):

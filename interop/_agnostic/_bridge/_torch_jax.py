@@ -14,6 +14,7 @@ from interop import _to
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
+from interop._agnostic._bridge._torch_sizes import decided, is_open, outputs_of_all_sizes
 from interop._dtypes import BY_NAME
 from interop._plan.nearest import nearest
 from interop.errors import DeviceError, DTypeError, UnsupportedError
@@ -107,11 +108,17 @@ class JaxFlat:
         for x in tensors:
             if not _config.jax_enable_x64 and BY_OUR_NAME[x.dtype] in _WIDE:
                 self._refuse_narrowing(BY_OUR_NAME[x.dtype])
-        like = [jax.ShapeDtypeStruct(x.shape, BY_NAME[x.dtype].numpy) for x in tensors]
+        if is_open(tensors):
+            found = outputs_of_all_sizes(self.function, tensors)
+            if found is not None:
+                results, shapes = found
+                row = [Like(shape, _nearest(x.dtype.name)) for x, shape in zip(results.row, shapes, strict=True)]
+                return row, results.around
+        like = [jax.ShapeDtypeStruct(x.shape, BY_NAME[x.dtype].numpy) for x in decided(tensors)]
         results = jax.eval_shape(self._call, *like)
         return [Like(x.shape, _nearest(x.dtype.name)) for x in results.row], results.around
 
-    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], around: Structure | None) -> JaxFlat:
+    def vjp(self, ins: tuple[int, ...], outs: tuple[int, ...], _around: Structure | None) -> JaxFlat:
         """Made by jax.vjp, once."""
 
         def function(*arrays: Any) -> Arrays:
@@ -190,12 +197,13 @@ def _host_is_default() -> bool:
 
 @cache
 def _backend() -> str:
-    return jax.default_backend()
+    return str(jax.default_backend())
 
 
 def _from_host(x: Any) -> torch.Tensor:
     """A result as a tensor on its memory, which nobody else has, when it is there."""
-    return _to_torch(np.asarray(x), writable=False, dtype="nearest")
+    made: torch.Tensor = _to_torch(np.asarray(x), writable=False, dtype="nearest")
+    return made
 
 
 @cache

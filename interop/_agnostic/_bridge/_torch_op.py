@@ -17,7 +17,7 @@ from interop._agnostic._bridge._torch_flat import Like
 from interop.errors import GradientError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from interop._agnostic._bridge._structure import Structure
     from interop._agnostic._bridge._torch_flat import Flat
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _C: Final[Any] = vars(torch)["_C"]
 _forward: Final[Any] = forward_ad
 
-_PLAIN: Final = (torch.Tensor, torch.nn.Parameter)
+_PLAIN: Final = frozenset({torch.Tensor, torch.nn.Parameter})
 
 #: Graphs name functions by text that no other process has: one that is kept on disk must not find another function.
 _PROCESS: Final = secrets.token_hex(8)
@@ -36,18 +36,27 @@ _keys: Final[dict[Flat, str]] = {}
 _around: Final[dict[str, Structure | None]] = {}
 
 
+#: What looks at each frame of Python that is about to run, while a compiled function runs; else None.
+_callback: Final[Any] = _C._dynamo.eval_frame.get_eval_frame_callback  # noqa: SLF001 - nothing public tells
+
+
+def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without Dynamo, which would look into what it has ended a graph for."""
+    return function if _callback() is None else torch.compiler.disable(function)
+
+
 def is_plain(tensors: Sequence[torch.Tensor]) -> bool:
     """Whether tensors have values here and now: none is fake, and no mode looks on."""
     # Nothing public tells whether a mode is on.
-    return not _C._len_torch_dispatch_stack() and all([type(x) in _PLAIN for x in tensors])  # noqa: SLF001
+    return not _C._len_torch_dispatch_stack() and _PLAIN.issuperset(map(type, tensors))  # noqa: SLF001
 
 
 def refuse_old_vmap(flat: Flat, tensors: Sequence[torch.Tensor]) -> None:
     """Refuse tensors of the vmap that was before torch.func: it knows no rules but torch's own."""
-    if any([_C._functorch.is_legacy_batchedtensor(x) for x in tensors]):  # noqa: SLF001 - nothing public tells
+    if any(_C._functorch.is_legacy_batchedtensor(x) for x in tensors):  # noqa: SLF001 - nothing public tells
         msg = (
-            f"{flat.name}() is differentiated by is_grads_batched=True or vectorize=True, which torch can't carry through "
-            "functions of others. Use torch.func.jacrev, or torch.func.vmap over torch.func.vjp."
+            f"{flat.name}() is differentiated by is_grads_batched=True or vectorize=True, which torch can't carry "
+            "through functions of others. Use torch.func.jacrev, or torch.func.vmap over torch.func.vjp."
         )
         raise GradientError(msg)
 
@@ -87,8 +96,8 @@ def _flat_of(key: str) -> Flat:
     flat = _by_key.get(key)
     if flat is None:
         msg = (
-            f"a graph calls {key.split(':')[0]}(), which was decorated with grad='bridge' in another process. Trace or "
-            "export it again in this one: a function doesn't travel with a graph."
+            f"a graph calls {key.partition(':')[0]}(), which was decorated with grad='bridge' in another process. "
+            "Trace or export it again in this one: a function doesn't travel with a graph."
         )
         raise UnsupportedError(msg)
     return flat
@@ -98,8 +107,8 @@ def _refuse_forward_mode(flat: Flat) -> None:
     # torch takes a tangent for zero where an operator has no rule for it, and an operator can't have one.
     if _forward._current_level >= 0:  # noqa: SLF001 - nothing public tells
         msg = (
-            f"{flat.name}(), compiled, has no forward mode (jvp, jacfwd, hessian, forward_ad): torch would give zeros. "
-            "Call it outside of torch.compile, or differentiate in reverse (vjp, jacrev)."
+            f"{flat.name}(), compiled or traced, has no forward mode (jvp, jacfwd, hessian, linearize): torch would "
+            "give zeros. Call it outside of torch.compile and make_fx, or differentiate in reverse (vjp, jacrev)."
         )
         raise GradientError(msg)
 
@@ -117,8 +126,7 @@ def operator(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 def _(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     flat = _flat_of(key)
     _refuse_forward_mode(flat)
-    # A size that isn't decided yet is decided here: another one traces again.
-    like = [Like(tuple(map(int, x.shape)), DTYPES[x.dtype]) for x in tensors]
+    like = [Like(tuple(x.shape), DTYPES[x.dtype]) for x in tensors]
     found, _around[key] = flat.outputs(like)
     device = tensors[0].device if tensors else torch.device("cpu")
     return [torch.empty(x.shape, dtype=BY_OUR_NAME[x.dtype], device=device) for x in found]

@@ -6,18 +6,27 @@ marked return for constants. What it can't trace ends the graph, and the call is
 
 from __future__ import annotations
 
-from typing import Any, Final
+import types
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import _dynamo
+from torch._dynamo import eval_frame
 from torch.autograd import forward_ad
 
+from interop._agnostic._bridge._choice import Bridged
 from interop._agnostic._bridge._structure import stand_in
-from interop._agnostic._bridge._torch import ROADS
-from interop._agnostic._bridge._torch_op import around, key_of, operator
+from interop._agnostic._bridge._torch import ROADS, Road
+from interop._agnostic._bridge._torch_function import carried, crossing
+from interop._agnostic._bridge._torch_op import around, conjugated, hidden, is_smooth, key_of, operator
 
-_constant: Final[Any] = _dynamo.assume_constant_result
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_constant: Final[Callable[[_F], _F]] = cast("Any", _dynamo).assume_constant_result
 _forward: Final[Any] = forward_ad
 _C: Final[Any] = vars(torch)["_C"]
 
@@ -31,7 +40,21 @@ _CONSTANT: Final = (bool, int, float, complex, str, bytes, type(None))
 _TENSOR, _VALUE, _DICT, _LIST, _TUPLE = range(5)
 
 
-def traced(number: int, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from _codes(each)
+
+
+# What is called between two graphs, and a gradient there, Dynamo would look into anew, frame by frame. Following a call
+# into these goes on.
+for _function in (Bridged.__call__, Bridged.__get__, Road.__call__, hidden, carried, crossing, conjugated, is_smooth):
+    for _code in _codes(_function.__code__):
+        eval_frame.skip_code(_code)
+
+
+def traced(number: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The result of the road of this number, or NotImplemented where the graph has to end."""
     if not _is_in_reverse_alone():
         return NotImplemented
@@ -97,12 +120,12 @@ def _put(spec: Any, tensors: Any, next_one: list[int]) -> Any:
         return spec[1]
     children = [_put(each, tensors, next_one) for each in spec[-1]]
     if kind == _DICT:
-        return dict(zip(spec[1], children))
+        return dict(zip(spec[1], children, strict=True))
     return children if kind == _LIST else tuple(children)
 
 
 @_constant
-def _key(number: int, spec: Any) -> str | None:
+def _key(number: str, spec: Any) -> str | None:
     """The name of the function with these arguments, which is that of the eager call."""
     road = ROADS.get(number)
     if road is None:

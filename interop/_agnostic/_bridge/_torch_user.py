@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,8 +46,8 @@ class Once:
 
     def _once(self, what: str) -> GradientError:
         return GradientError(
-            f"{self.name}() is differentiated twice, and its vjp= and jvp= are derivatives of the first order. Write it "
-            f"for a library that differentiates (jax), or take its {what} once."
+            f"{self.name}() is differentiated twice, and its vjp= and jvp= are derivatives of the first order. Write "
+            f"it for a library that differentiates (jax), or take its {what} once."
         )
 
     def vmap(self, _dims: tuple[int | None, ...]) -> None:
@@ -91,14 +91,16 @@ class UserFlat(Once):
         found = [Like(tuple(x.shape), DTYPES[x.dtype]) for x in results]
         if expected is not None and expected[0] != found:
             msg = (
-                f"{self.name}() returned {_shown(expected[0])} when it was compiled, and {_shown(found)} now, for arguments "
-                "of the same shapes. What a compiled function returns may depend on the values of its arguments only "
-                "in its own values: call it outside of torch.compile."
+                f"{self.name}() returned {_shown(expected[0])} when it was compiled, and {_shown(found)} now, for "
+                "arguments of the same shapes. What a compiled function returns may depend on the values of its "
+                "arguments only in its own values: call it outside of torch.compile."
             )
             raise UnsupportedError(msg)
 
     def outputs(self, tensors: Sequence[Like]) -> tuple[list[Like], Structure | None]:
         """Call it with ones, once for each shape: no other way leads to what it returns."""
+        # A size that isn't decided yet is decided here: another one traces again.
+        tensors = [Like(tuple([int(size) for size in x.shape]), x.dtype) for x in tensors]
         key = tuple(tensors)
         if key not in self._outputs:
             arrays = [entered(self.how, np.ones(x.shape, BY_NAME[x.dtype].numpy)) for x in tensors]
@@ -192,8 +194,8 @@ class _Push(Once):
         found = leaves_of(jvp(args, tuple(tangents)))
         if len(found) != len(results):
             msg = (
-                f"{self.name}(): jvp= returned {len(found)} tangents for {len(results)} results. Return what the function "
-                "returns, with a tangent in the place of each tensor."
+                f"{self.name}(): jvp= returned {len(found)} tangents for {len(results)} results. Return what the "
+                "function returns, with a tangent in the place of each tensor."
             )
             raise UnsupportedError(msg)
         return [_like(self.how, "jvp", found[index], results[index]) for index in self.outs], None
@@ -219,8 +221,8 @@ def entered(how: How, x: Any) -> Any:
         return convert(x, how.framework, detach=True, **options)
     except DeviceError as err:
         msg = (
-            f"{how.name}() got a tensor on {x.device}, where {how.framework} can't compute. Pass x.cpu(), through which "
-            "torch carries the gradient too."
+            f"{how.name}() got a tensor on {x.device}, where {how.framework} can't compute. Pass x.cpu(), through "
+            "which torch carries the gradient too."
         )
         raise DeviceError(msg) from err
 
@@ -268,11 +270,12 @@ def _like(how: How, which: str, found: Any, x: torch.Tensor) -> torch.Tensor:
     if shape != tuple(x.shape):
         what = f"an array of the shape {shape}" if shape is not None else f"{type(found).__name__}"
         msg = (
-            f"{how.name}(): {which}= returned {what} for a tensor of the shape {tuple(x.shape)}. Return an array of the "
-            "tensor's own shape."
+            f"{how.name}(): {which}= returned {what} for a tensor of the shape {tuple(x.shape)}. Return an array of "
+            "the tensor's own shape."
         )
         raise UnsupportedError(msg)
-    return _to_torch(array, dtype=DTYPES[x.dtype], device=x.device, copy=True)
+    made: torch.Tensor = _to_torch(array, dtype=DTYPES[x.dtype], device=x.device, copy=True)
+    return made
 
 
 def _shown(like: Sequence[Like]) -> str:

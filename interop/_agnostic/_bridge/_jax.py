@@ -55,7 +55,7 @@ class _Bridge:
         tensors, key = taken(self.how, given, named)
         likes = self._likes(tensors, given, named)
         written = self._written(key, given, named, len(tensors))
-        if any([isinstance(x, Tracer) for x in tensors]):
+        if any(isinstance(x, Tracer) for x in tensors):
             results = call(written, tensors)
             around = written.around(likes)
         else:
@@ -66,16 +66,16 @@ class _Bridge:
         return around.build(results)
 
     def _likes(self, tensors: Sequence[Any], given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Like, ...]:
-        if not all([isinstance(x, jax.Array) for x in tensors]):
+        if not all(isinstance(x, jax.Array) for x in tensors):
             # Somebody else's are among them: that is refused there, by the names of the arguments.
             Call(self.how).home_of(arguments_of(self.how, given, named))
         name = self.how.name
         for x in tensors:
             if x.dtype not in BY_NUMPY or x.dtype in _PACKED:
                 describe(adapter_for(x), x, traced=True)
-                msg = f"{name}() got a jax array of {x.dtype}, which jax alone knows how it is packed. Pass x.astype('int8')."
+                msg = f"{name}() got a jax array of {x.dtype}, which jax packs. Pass x.astype('int8')."
                 raise DTypeError(msg)
-            if not all([isinstance(each, int) for each in x.shape]):
+            if not all(isinstance(each, int) for each in x.shape):
                 msg = f"{name}() got a jax array {x.shape}, and torch's shapes are numbers. Export it for one shape."
                 raise UnsupportedError(msg)
         return likes_of(tensors)

@@ -24,8 +24,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
-from interop._dtypes import BY_NAME
 from interop._agnostic._bridge._jax_function import Like
+from interop._dtypes import BY_NAME
 from interop.errors import DTypeError, ReadOnlyError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -179,17 +179,22 @@ class _Modes:
 
 
 def _memory(x: torch.Tensor) -> int:
-    return x.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
+    return x.untyped_storage()._cdata  # noqa: SLF001 - nothing public tells storages apart
+
+
+def schema_of(func: Any) -> Any:
+    """The schema of an operator."""
+    return func._schema  # noqa: SLF001 - nothing public tells what an operator writes
 
 
 def _aliases(func: Any) -> bool:
     """Whether a result is a view of an argument; a constant that is lifted into the graph is the function's own."""
-    return func.name() != "aten::lift_fresh" and any(each.alias_info is not None for each in func._schema.returns)
+    return func.name() != "aten::lift_fresh" and any(each.alias_info is not None for each in schema_of(func).returns)
 
 
 def _by_name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an operator, with its defaults."""
-    arguments = func._schema.arguments
+    arguments = schema_of(func).arguments
     rest = {each.name: kwargs.get(each.name, each.default_value) for each in arguments[len(args) :]}
     return dict(zip([each.name for each in arguments], args, strict=False)) | rest
 
@@ -203,7 +208,7 @@ def _draws(func: Any, given: dict[str, Any]) -> bool:
 
 def _written(func: Any, given: dict[str, Any]) -> list[torch.Tensor]:
     """The tensors that an operator is about to write into."""
-    arguments = func._schema.arguments
+    arguments = schema_of(func).arguments
     names = [each.name for each in arguments if each.alias_info is not None and each.alias_info.is_write]
     if not names and any(given.get(each) for each in _TRAINING):
         names = [name for name in _AVERAGES if name in given]

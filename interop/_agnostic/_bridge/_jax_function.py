@@ -95,10 +95,12 @@ def batched_likes(likes: tuple[Like, ...], size: int) -> tuple[Like, ...]:
 
 def unbatched_likes(likes: tuple[Like, ...], dims: Dims) -> tuple[Like, ...]:
     """What one element of each batch is like."""
-    return tuple([
-        each if dim is None else Like(each.shape[:dim] + each.shape[dim + 1 :], each.dtype)
-        for each, dim in zip(likes, dims, strict=True)
-    ])
+    return tuple(
+        [
+            each if dim is None else Like(each.shape[:dim] + each.shape[dim + 1 :], each.dtype)
+            for each, dim in zip(likes, dims, strict=True)
+        ]
+    )
 
 
 def ending_likes(likes: tuple[Like, ...], ends: Dims | None) -> tuple[Like, ...]:

@@ -57,8 +57,8 @@ class _Function:
     def jvp(self, _ins: Chosen, _outs: Chosen, _kept: int) -> Any:
         """Refused: nobody said what the derivative's derivative is."""
         msg = (
-            f"{self.name}() is differentiated twice, and its vjp= and jvp= are derivatives of the first order. Write it "
-            "for a library that differentiates (torch), or take its derivative once."
+            f"{self.name}() is differentiated twice, and its vjp= and jvp= are derivatives of the first order. Write "
+            "it for a library that differentiates (torch), or take its derivative once."
         )
         raise GradientError(msg)
 
@@ -210,8 +210,8 @@ class _Pushed(_Linear):
         """Refuse the mode that has no derivative."""
         if self.how.jvp is None:
             msg = (
-                f"{self.name}() has no forward mode (jax.jvp, jacfwd, hessian): it was decorated without jvp=. Pass it, "
-                "a function of (args, tangents), or differentiate in reverse (jax.grad, vjp, jacrev)."
+                f"{self.name}() has no forward mode (jax.jvp, jacfwd, hessian): it was decorated without jvp=. Pass "
+                "it, a function of (args, tangents), or differentiate in reverse (jax.grad, vjp, jacrev)."
             )
             raise GradientError(msg)
 
@@ -304,7 +304,9 @@ def given_function(rowed: Rowed, count: int) -> _Written:
 
 
 def _likes_of(row: Sequence[Any]) -> tuple[Like, ...]:
-    return tuple([Like(tuple(x.shape), x.dtype if type(x) is np.ndarray else BY_NAME[dtype(x).name].numpy) for x in row])
+    return tuple(
+        [Like(tuple(x.shape), x.dtype if type(x) is np.ndarray else BY_NAME[dtype(x).name].numpy) for x in row]
+    )
 
 
 def _type_of(x: Any) -> str:

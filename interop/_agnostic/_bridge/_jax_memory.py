@@ -71,15 +71,14 @@ def given_back(function: Function, result: Any, home: Any) -> Any:
         raise type(err)(f"{function.name}(), result: {err}") from err
 
 
-def called_back(
-    function: Function, likes: tuple[Like, ...], outs: tuple[Like, ...]
-) -> Callable[..., Sequence[Any]]:
+def called_back(function: Function, likes: tuple[Like, ...], outs: tuple[Like, ...]) -> Callable[..., Sequence[Any]]:
     """What calls a function out of a compiled one: on the buffers themselves, where this jax has such a callback."""
     types = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in outs]
     visit = _Visit(function, likes, outs)
     if buffer_callback is None:
         return lambda *arrays: jax.pure_callback(visit.by_copies, types, *arrays)
-    return lambda *arrays: buffer_callback(visit.on_buffers, types)(*arrays)
+    made: Callable[..., Sequence[Any]] = buffer_callback(visit.on_buffers, types)
+    return made
 
 
 class _Visit:
@@ -111,9 +110,7 @@ class _Visit:
         array.flags.writeable = False
         return array if self.function.inner == "numpy" else convert(array, self.function.inner, writable=False)
 
-    def _put(
-        self, made: list[np.ndarray[Any, Any]], returned: tuple[list[Any], Structure | None]
-    ) -> Structure | None:
+    def _put(self, made: list[np.ndarray[Any, Any]], returned: tuple[list[Any], Structure | None]) -> Structure | None:
         results, around = returned
         found = self.function.likes_of(results)
         if found != self.wanted:
@@ -131,9 +128,9 @@ class _Visit:
         """Arguments are memory of the compiled program's, which is another's after the call."""
         lent_out = list(map(weakref.ref, given))
         given.clear()
-        if any([each() is not None for each in lent_out]):
+        if any(each() is not None for each in lent_out):
             gc.collect()
-        if any([each() is not None for each in lent_out]):
+        if any(each() is not None for each in lent_out):
             msg = (
                 f"{self.function.name}() has kept an argument beyond the call, and its memory is jax's again. Keep a "
                 "copy of it."

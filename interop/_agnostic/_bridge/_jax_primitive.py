@@ -1,4 +1,4 @@
-"""One primitive of jax for all functions of other libraries, and its rules: call, types, derivatives, batches, compiler.
+"""One primitive of jax for all functions of others, and its rules: call, types, derivatives, batches, compiler.
 
 With rules of its own a call is differentiated in every mode and to every order: a custom_vjp has no forward mode, and
 traces on each call.

@@ -1,4 +1,4 @@
-"""A function that a person wrote, as one of tensors in a row: what is around them, and which types results go back as."""
+"""A function that a person wrote, as one of tensors in a row, and which types its results go back as."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._containers import classify
 from interop._native import LEAF
-from interop._plan.nearest import nearest
 from interop._options import NEAREST
+from interop._plan.nearest import nearest
 from interop.errors import DTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Rowed:
     ) -> None:
         self.function, self.how, self.given, self.named, self.held = function, how, given, named, held
         #: Whether the arguments are the tensors, and nothing else.
-        self._bare = not named and all([classify(x)[0] == LEAF for x in given])
+        self._bare = not named and all(classify(x)[0] == LEAF for x in given)
         #: What is around a result that is a tensor itself, by the types of such results.
         self._alone: dict[type, Structure] = {}
 
@@ -63,8 +63,8 @@ class Rowed:
         row, around = leaves_of(result), Structure(result, self.how.name)
         if not row:
             msg = (
-                f"{self.how.name}() was given jax arrays, and returned no tensor at all, so a gradient would end there. "
-                "Return a tensor (an array of the library inside), or decorate with grad='cut'."
+                f"{self.how.name}() was given jax arrays, and returned no tensor at all, so a gradient would end "
+                "there. Return a tensor (an array of the library inside), or decorate with grad='cut'."
             )
             raise GradientError(msg)
         if row[0] is result and not isinstance(result, np.generic):

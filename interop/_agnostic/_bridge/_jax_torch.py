@@ -71,11 +71,13 @@ class TorchFunction:
 
     def run(self, tensors: Sequence[torch.Tensor]) -> Row:
         """Call it where no graph is recorded; a write into an argument is found out, though it has happened."""
-        before = [x._version for x in tensors]
+        before = [x._version for x in tensors]  # noqa: SLF001 - as torch itself asks
         with torch.no_grad():
             results, around = self.call(tensors)
-        if [x._version for x in tensors] != before:
-            msg = f"{self.name}() wrote into an argument, and arrays of jax never change. Clone it there: x = x.clone()."
+        if [x._version for x in tensors] != before:  # noqa: SLF001 - likewise
+            msg = (
+                f"{self.name}() wrote into an argument, and arrays of jax never change. Clone it there: x = x.clone()."
+            )
             raise ReadOnlyError(msg)
         return results, around
 
@@ -84,7 +86,7 @@ class TorchFunction:
         return tuple([(x.shape, DTYPES[x.dtype]) for x in tensors])
 
     def foresee(self, likes: tuple[Like, ...]) -> Foreseen:
-        """What a call would give and do, found out once for each kind of arguments, while its modules stay as they are."""
+        """What a call would give and do, found out once for each kind of arguments and each state of its modules."""
         found = self._foreseen.get(likes)
         if found is None or found.is_stale:
             found = self._foreseen[likes] = self._plan(likes)
@@ -102,8 +104,8 @@ class TorchFunction:
         if compiled and _BRIDGE in foreseen.foreign:
             msg = (
                 f"{self.name}() calls a function that was decorated with grad='bridge' itself, and is called from a "
-                "compiled function of jax: where that calls jax again, jax waits for itself. Call it outside of jax.jit, "
-                "or call the two functions from jax one after the other."
+                "compiled function of jax: where that calls jax again, jax waits for itself. Call it outside of "
+                "jax.jit, or call the two functions from jax one after the other."
             )
             raise UnsupportedError(msg)
         if self.forward and foreseen.foreign:
@@ -121,8 +123,8 @@ class TorchFunction:
         found = self._foreseen.get(likes)
         if found is not None and found.is_stale:
             msg = (
-                f"{self.name}() calls modules that were switched between training and evaluation after jax had compiled "
-                "it. Switch them before, or clear what jax has compiled: jitted.clear_cache()."
+                f"{self.name}() calls modules that were switched between training and evaluation after jax had "
+                "compiled it. Switch them before, or clear what jax has compiled: jitted.clear_cache()."
             )
             raise UnsupportedError(msg)
 
@@ -137,7 +139,7 @@ class TorchFunction:
         def make() -> TorchFunction:
             def pushed(*tensors: torch.Tensor) -> Tensors:
                 primals, given = tensors[: self.count], dict(zip(ins, tensors[self.count :], strict=True))
-                # All of them move: torch's own zeros, for those that don't, end some derivatives (they "are immutable").
+                # All move: torch's own zeros, for those that don't, end some derivatives (they "are immutable").
                 moving = tuple([i for i, x in enumerate(primals) if x.is_floating_point() or x.is_complex()])
                 tangents = tuple([given[i] if i in given else torch.zeros_like(primals[i]) for i in moving])
                 return torch.func.jvp(self._of(moving, outs, primals), chosen(primals, moving), tangents)[1]
@@ -146,9 +148,7 @@ class TorchFunction:
                 foreseen = self._foresee_derived(likes)
                 return replace(foreseen, outs=tuple([foreseen.outs[i] for i in outs]))
 
-            made = TorchFunction(
-                self.name, pushed, plan, count=self.count + len(ins), linear=len(ins), forward=True
-            )
+            made = TorchFunction(self.name, pushed, plan, count=self.count + len(ins), linear=len(ins), forward=True)
             made.transpose = lambda a, b: self.vjp(chosen(ins, a), chosen(outs, b))
             return made
 

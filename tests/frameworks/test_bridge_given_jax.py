@@ -43,8 +43,8 @@ def of_jax(x: Any, y: Any) -> Any:
     return jnp.sin(x) * y, {"sum": x.sum(), "at": jnp.argmax(y)}
 
 
-BOTH = interop.via("numpy", grad="bridge", vjp=pulled, jvp=pushed)(written)
-REVERSE = interop.via("numpy", grad="bridge", vjp=pulled)(written)
+BOTH: Any = interop.via("numpy", grad="bridge", vjp=pulled, jvp=pushed)(written)
+REVERSE: Any = interop.via("numpy", grad="bridge", vjp=pulled)(written)
 
 with jax.enable_x64(True):
     A, B = jnp.linspace(0.1, 1, 4), jnp.linspace(1, 2, 4)
@@ -114,9 +114,9 @@ def test_derivatives_are_those_of_differences() -> None:
 
 
 def test_cotangents_are_jaxs_own_of_complex_arrays_too() -> None:
-    square = interop.via("numpy", grad="bridge", vjp=lambda args, result, c: (2 * args[0] * c,))(lambda z: z * z)
+    square: Any = interop.via("numpy", grad="bridge", vjp=lambda args, result, c: (2 * args[0] * c,))(lambda z: z * z)
     z = jnp.array([1 + 2j, 0.5 - 1j])
-    loss = lambda f: lambda z: (f(z) * (1 - 2j)).real.sum()
+    loss: Any = lambda f: lambda z: (f(z) * (1 - 2j)).real.sum()
     same(jax.grad(loss(square))(z), jax.grad(loss(lambda z: z * z))(z))
 
 
@@ -178,15 +178,15 @@ def test_it_is_called_with_ones_where_there_are_no_values_and_never_else() -> No
 
 
 def test_what_was_computed_of_ones_is_nobodys_result() -> None:
-    given = {"grad": "bridge", "vjp": lambda args, result, c: (c[0],)}
-    mean: Any = interop.via("numpy", **given)(lambda x: (x * 1, float(x.mean())))
+    first: Any = interop.via("numpy", grad="bridge", vjp=lambda args, result, c: (c[0],))
+    mean: Any = first(lambda x: (x * 1, float(x.mean())))
     assert mean(A)[1] == pytest.approx(float(A.mean()))
     with pytest.raises(interop.UnsupportedError, match=r"np\.asarray\(loss\)"):
         jax.jit(mean)(A[:3])
-    named: Any = interop.via("numpy", **given)(lambda x: (x * 1, "high" if x.mean() > 0.9 else "low"))
+    named: Any = first(lambda x: (x * 1, "high" if x.mean() > 0.9 else "low"))
     with pytest.raises(Exception, match="other values beside its arrays"):
         jax.block_until_ready(jax.jit(lambda x: named(x)[0])(A[:3]))
-    array: Any = interop.via("numpy", **given)(lambda x: (x * 1, np.asarray(x.mean())))
+    array: Any = first(lambda x: (x * 1, np.asarray(x.mean())))
     same(jax.jit(array)(A), (A, A.mean()))
 
 

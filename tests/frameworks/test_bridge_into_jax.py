@@ -172,7 +172,7 @@ def test_results_that_jax_has_no_type_for_are_cast_and_so_are_their_gradients() 
             values, index = use(wider)(x)
             assert (values.dtype, index.dtype) == (jnp.float32, jnp.int32)
         assert jax.grad(lambda x: wider(x)[0].sum())(x).tolist() == [2, 2, 2]
-        exact = interop.via("torch", grad="bridge", back_dtype=None)(lambda x: x.double())
+        exact: Any = interop.via("torch", grad="bridge", back_dtype=None)(lambda x: x.double())
         with pytest.raises(interop.DTypeError, match="jax_enable_x64"):
             exact(x)
     # The switch is part of what a function is kept by.
@@ -234,7 +234,8 @@ def test_a_module_and_its_parameters() -> None:
 def test_modules_are_differentiated_as_torch_does(model: Any) -> None:
     def loss(x: torch.Tensor) -> torch.Tensor:
         made = model(x, x, x) if isinstance(model, torch.nn.MultiheadAttention) else model(x)
-        return (made[0] if isinstance(made, tuple) else made).square().sum()
+        first: torch.Tensor = made[0] if isinstance(made, tuple) else made
+        return first.square().sum()
 
     x = torch.linspace(-1, 1, 20).reshape(5, 4).requires_grad_()
     (wanted,) = torch.autograd.grad(loss(x), x)
@@ -533,7 +534,8 @@ def test_what_the_function_raises_comes_out_as_it_is() -> None:
         def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
             raise MineError("broken on its way back")
 
-    g = bridged(lambda x: Backward.apply(x).sum())
+    through: Any = Backward.apply
+    g = bridged(lambda x: through(x).sum())
     for use in (jax.grad(g), jax.jit(jax.grad(g))):
         with pytest.raises(MineError, match="broken on its way back"):
             use(jnp.ones(2))
@@ -612,22 +614,25 @@ def test_functions_that_torch_alone_can_differentiate() -> None:
         """Of the form that torch.func doesn't take."""
 
         @staticmethod
-        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
             ctx.save_for_backward(x)
             return x.sin()
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-            return gradients[0] * ctx.saved_tensors[0].cos()
+            (x,) = ctx.saved_tensors
+            made: torch.Tensor = gradients[0] * x.cos()
+            return made
 
-    f = bridged(lambda x: Old.apply(x).sum())
+    through: Any = Old.apply
+    f = bridged(lambda x: through(x).sum())
     same(jax.jit(jax.grad(f))(A), jnp.cos(A))
     with pytest.raises(RuntimeError, match="setup_context"):
         jax.hessian(f)(A)
 
 
 def test_jax_inside_torch_inside_compiled_jax_waits_for_itself_and_is_refused() -> None:
-    inner = interop.via("jax", grad="bridge")(lambda x: jnp.sin(x) * 1)
+    inner: Any = interop.via("jax", grad="bridge")(lambda x: jnp.sin(x) * 1)
     outer = bridged(lambda x: inner(x) * 2)
     x = A
     same(outer(x), 2 * jnp.sin(x))

@@ -60,7 +60,9 @@ class _Bridge:
             around = written.around(likes)
         else:
             written.check(likes)
-            results, around = written.run([lent(written, x) for x in tensors])
+            results, found = written.run([lent(written, x) for x in tensors])
+            assert found is not None
+            around = found
             home = home_of(tensors)
             results = [given_back(written, x, home) for x in results]
         return around.build(results)

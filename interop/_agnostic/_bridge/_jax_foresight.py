@@ -24,8 +24,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from interop._adapters._torch import BY_OUR_NAME, DTYPES
-from interop._agnostic._bridge._jax_function import Like
-from interop._dtypes import BY_NAME
+from interop._agnostic._bridge._jax_function import Like, numpy_type
 from interop.errors import DTypeError, ReadOnlyError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -96,13 +95,13 @@ def foresee(
                 raise _depends_on_values(name, err) from err
             err.add_note(f"raised while interop looked at {name}() on tensors without values, torch's FakeTensorMode")
             raise
-        outs = tuple([Like(tuple(x.shape), BY_NAME[DTYPES[x.dtype]].numpy) for x in results])
+        outs = tuple([Like(tuple(x.shape), numpy_type(DTYPES[x.dtype])) for x in results])
     return Foreseen(outs, around, watch.random, frozenset(watch.foreign), tuple(modes.found))
 
 
 def torch_type(name: str, dtype: str) -> torch.dtype:
     """The element type of torch's of our name."""
-    found = BY_OUR_NAME.get(dtype)
+    found: torch.dtype | None = BY_OUR_NAME.get(dtype)
     if found is None:
         msg = f"{name}() got a jax array of {dtype}, which torch doesn't have. Pass x.astype('float32')."
         raise DTypeError(msg)
@@ -121,7 +120,7 @@ class _Watch(TorchDispatchMode):
     """Sees each operator before it runs."""
 
     def __init__(self, name: str, given: list[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.name, self.random = name, False
         self.foreign: set[str] = set()
         self._arguments = {_memory(x) for x in given}
@@ -178,8 +177,9 @@ class _Modes:
             self.found.append((weakref.ref(module), module.training))
 
 
-def _memory(x: torch.Tensor) -> int:
-    return x.untyped_storage()._cdata  # noqa: SLF001 - nothing public tells storages apart
+def _memory(x: Any) -> int:
+    number: int = x.untyped_storage()._cdata  # noqa: SLF001 - nothing public tells storages apart
+    return number
 
 
 def schema_of(func: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from interop._dtypes import BY_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -86,6 +88,13 @@ class Written(Function, Protocol):
     def around(self, likes: tuple[Like, ...]) -> Structure:
         """What is around its results."""
         ...
+
+
+def numpy_type(name: str) -> np.dtype[Any]:
+    """numpy's element type of our name."""
+    found = BY_NAME[name].numpy
+    assert found is not None
+    return found
 
 
 def batched_likes(likes: tuple[Like, ...], size: int) -> tuple[Like, ...]:

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interop._agnostic._bridge._jax_function import Like, batched_likes, chosen, ending_likes, unbatched_likes
+from interop._agnostic._bridge._jax_function import (
+    Like,
+    batched_likes,
+    chosen,
+    ending_likes,
+    numpy_type,
+    unbatched_likes,
+)
 from interop._agnostic._bridge._structure import leaves_of, same_around
 from interop._agnostic._paths import places
 from interop._convert import convert
-from interop._dtypes import BY_NAME
 from interop._inspect import dtype, framework
 from interop.errors import GradientError, UnsupportedError
 
@@ -70,7 +76,8 @@ class _Function:
         return self.looped(dims, size, None)
 
     def looped(self, dims: Dims, size: int, ends: Dims | None) -> _Looped:
-        return self.kept(("vmap", dims, size, ends), lambda: _Looped(self, dims, size, ends))
+        made: _Looped = self.kept(("vmap", dims, size, ends), lambda: _Looped(self, dims, size, ends))
+        return made
 
     def kept(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is derived from a function is made once, so that jax finds what it compiled for it."""
@@ -118,9 +125,9 @@ class _Written(_Function):
             self._refuse_numbers(likes, around)
         return self._seen[likes]
 
-    def _refuse_numbers(self, likes: tuple[Like, ...], around: Structure) -> None:
+    def _refuse_numbers(self, likes: tuple[Like, ...], around: Structure | None) -> None:
         """What a call with ones computed is nobody's result."""
-        if any(type(x) in (float, complex) for _, x in places(around.skeleton)):
+        if around is not None and any(type(x) in (float, complex) for _, x in places(around.skeleton)):
             del self._seen[likes]
             msg = (
                 f"{self.name}() returns a number of Python beside its arrays, and jax asks for its result before there "
@@ -152,10 +159,12 @@ class _Written(_Function):
                 "of the arguments by position. Pass the array by position."
             )
             raise GradientError(msg)
-        return self.kept(("jvp", ins, outs), lambda: _Pushed(self, ins, outs, kept))
+        made: _Linear = self.kept(("jvp", ins, outs), lambda: _Pushed(self, ins, outs, kept))
+        return made
 
     def vjp(self, ins: Chosen, outs: Chosen, kept: int) -> _Linear:
-        return self.kept(("vjp", ins, outs), lambda: _Pulled(self, ins, outs, kept))
+        made: _Linear = self.kept(("vjp", ins, outs), lambda: _Pulled(self, ins, outs, kept))
+        return made
 
 
 class _Linear(_Function):
@@ -182,11 +191,8 @@ class _Linear(_Function):
         """What an author's derivative returned, if it is like the array that it is about; zeros for None."""
         if found is None:
             return _zeros(x)
-        try:
-            array = np.asarray(found) if isinstance(found, (np.generic, float, int, complex)) else found
-            shape = tuple(array.shape)
-        except AttributeError:
-            shape = None
+        array = np.asarray(found) if isinstance(found, (np.generic, float, int, complex)) else found
+        shape = tuple(array.shape) if hasattr(array, "shape") else None
         if shape != tuple(x.shape):
             msg = (
                 f"{self.name}(): {which}= returned {type(found).__name__} of the shape {shape} for an array of the "
@@ -288,11 +294,12 @@ class _Looped(_Function):
 
     def jvp(self, ins: Chosen, outs: Chosen, kept: int) -> _Looped:
         dims = (*self.dims, *[0] * kept, *chosen(self.dims, ins))
-        return self.one.jvp(ins, outs, kept).looped(dims, self.size, None)
+        one: _Function = self.one.jvp(ins, outs, kept)
+        return one.looped(dims, self.size, None)
 
     def transposed(self, ins: Chosen, outs: Chosen) -> _Looped:
         first = len(self.dims) - self.linear
-        made = self.one.transposed(ins, outs)
+        made: _Function = self.one.transposed(ins, outs)
         if self.ends is None:
             return made.looped((*self.dims[:first], *[0] * len(outs)), self.size, chosen(self.dims[first:], ins))
         return made.looped((*self.dims[:first], *chosen(self.ends, outs)), self.size, None)
@@ -304,9 +311,7 @@ def given_function(rowed: Rowed, count: int) -> _Written:
 
 
 def _likes_of(row: Sequence[Any]) -> tuple[Like, ...]:
-    return tuple(
-        [Like(tuple(x.shape), x.dtype if type(x) is np.ndarray else BY_NAME[dtype(x).name].numpy) for x in row]
-    )
+    return tuple([Like(tuple(x.shape), x.dtype if type(x) is np.ndarray else numpy_type(dtype(x).name)) for x in row])
 
 
 def _type_of(x: Any) -> str:

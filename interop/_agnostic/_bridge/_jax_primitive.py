@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 try:
     from jax.extend.core import Primitive
 except ImportError:  # before jax 0.4.36
-    from jax.core import Primitive  # type: ignore[attr-defined, no-redef]
+    from jax.core import Primitive
 
 _call: Final[Any] = Primitive("interop_call")
 _call.multiple_results = True

@@ -142,7 +142,8 @@ class TorchFunction:
                 # All move: torch's own zeros, for those that don't, end some derivatives (they "are immutable").
                 moving = tuple([i for i, x in enumerate(primals) if x.is_floating_point() or x.is_complex()])
                 tangents = tuple([given[i] if i in given else torch.zeros_like(primals[i]) for i in moving])
-                return torch.func.jvp(self._of(moving, outs, primals), chosen(primals, moving), tangents)[1]
+                made: Tensors = torch.func.jvp(self._of(moving, outs, primals), chosen(primals, moving), tangents)[1]
+                return made
 
             def plan(likes: tuple[Like, ...]) -> Foreseen:
                 foreseen = self._foresee_derived(likes)
@@ -323,7 +324,8 @@ class _Written(TorchFunction):
         wanted = self._types.get(x.dtype)
         if wanted is None:
             wanted = self._types[x.dtype] = BY_OUR_NAME[self._rowed.type_back(DTYPES[x.dtype])]
-        return x if wanted is x.dtype else x.to(wanted)
+        made: torch.Tensor = x if wanted is x.dtype else x.to(wanted)
+        return made
 
     def around(self, likes: tuple[Like, ...]) -> Structure:
         """What is around its results."""

@@ -61,7 +61,8 @@ class Road:
         return hidden(self._call)(given, named)
 
     def _call(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        tensors, flat = self.flat_of(given, named)
+        row = self._rows.get(len(given)) if not named and _PLAIN.issuperset(map(type, given)) else None
+        tensors, flat = self.flat_of(given, named) if row is None else (given, row)
         results, structure = carried(flat, tensors) if is_watched(tensors) else flat.run(tensors)
         if not results and is_recorded(tensors):
             raise _no_tensor(self.how)
@@ -84,9 +85,6 @@ class Road:
     ) -> tuple[Sequence[torch.Tensor], Flat]:
         """The tensors of a call, and the function of them in a row; unchecked where others stand for them."""
         if self._looks_at_all and not named and _PLAIN.issuperset(map(type, given)):
-            row = self._rows.get(len(given))
-            if row is not None:
-                return given, row
             tensors: Sequence[torch.Tensor] = given
             key: Hashable | None = ((0,) * len(given), ())
         else:

@@ -50,13 +50,17 @@ _WITHOUT_X64: Final = _WITH_X64 - _WIDE
 _BORROWED: Final = _WITH_X64 - PACKED
 
 
+#: Before jax 0.8 it refuses axes in another order, or takes them for being in C order: the values are then wrong.
+_ORDERS: Final[Literal["dense", "c"]] = "dense" if jax.__version_info__ >= (0, 8) else "c"
+
+
 @cache
 def _limits(alignment: int, devices: int, *, x64: bool, fills: Literal["anything", "moved"]) -> Limits:
     dtypes = _WITH_X64 if x64 else _WITHOUT_X64
     off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
     return Limits(
         dtypes=dtypes,
-        strides="dense",
+        strides=_ORDERS,
         alignment=alignment,
         immutable=True,
         own=PACKED,
@@ -275,7 +279,9 @@ def _refuse_unplain(x: Any) -> None:
 
 def _strides(x: Any) -> tuple[int, ...]:
     if x.ndim > 1:
-        layout = getattr(x.format, "layout", None)
+        # Before jax 0.6.2 the format was called layout, and the layout in it device_local_layout.
+        held = getattr(x, "format", None) or x.layout
+        layout = getattr(held, "layout", None) or getattr(held, "device_local_layout", None)
         if layout is not None:
             order = layout.major_to_minor
             dense = _layout.c_strides(tuple(x.shape[axis] for axis in order))

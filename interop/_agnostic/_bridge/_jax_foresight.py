@@ -94,6 +94,7 @@ def foresee(
         except RuntimeError as err:
             if "numpy() is not supported for tensor subclasses" in str(err):
                 raise _depends_on_values(name, err) from err
+            err.add_note(f"raised while interop looked at {name}() on tensors without values, torch's FakeTensorMode")
             raise
         outs = tuple([Like(tuple(x.shape), BY_NAME[DTYPES[x.dtype]].numpy) for x in results])
     return Foreseen(outs, around, watch.random, frozenset(watch.foreign), tuple(modes.found))

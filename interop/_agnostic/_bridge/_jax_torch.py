@@ -57,7 +57,7 @@ class TorchFunction:
         linear: int = 0,
         forward: bool = False,
     ) -> None:
-        self.name, self.function, self.count, self.linear, self._forward = name, function, count, linear, forward
+        self.name, self.function, self.count, self.linear, self.forward = name, function, count, linear, forward
         self._plan = plan
         #: The linear function's transpose, of those of its arguments and of its results.
         self.transpose: Callable[[Chosen, Chosen], TorchFunction] | None = None
@@ -106,7 +106,7 @@ class TorchFunction:
                 "or call the two functions from jax one after the other."
             )
             raise UnsupportedError(msg)
-        if self._forward and foreseen.foreign:
+        if self.forward and foreseen.foreign:
             msg = (
                 f"{self.name}() calls {', '.join(sorted(foreseen.foreign))}, and torch's forward mode gives zeros for "
                 "the tangents of custom operators. Use reverse mode: jax.vjp, jax.grad, jax.jacrev."
@@ -136,9 +136,11 @@ class TorchFunction:
 
         def make() -> TorchFunction:
             def pushed(*tensors: torch.Tensor) -> Tensors:
-                primals, tangents = tensors[: self.count], tensors[self.count :]
-                moving = chosen(primals, ins)
-                return torch.func.jvp(self._of(ins, outs, primals), moving, tuple(tangents))[1]
+                primals, given = tensors[: self.count], dict(zip(ins, tensors[self.count :], strict=True))
+                # All of them move: torch's own zeros, for those that don't, end some derivatives (they "are immutable").
+                moving = tuple([i for i, x in enumerate(primals) if x.is_floating_point() or x.is_complex()])
+                tangents = tuple([given[i] if i in given else torch.zeros_like(primals[i]) for i in moving])
+                return torch.func.jvp(self._of(moving, outs, primals), chosen(primals, moving), tangents)[1]
 
             def plan(likes: tuple[Like, ...]) -> Foreseen:
                 foreseen = self._foresee_derived(likes)
@@ -165,7 +167,7 @@ class TorchFunction:
                 return replace(self._foresee_derived(likes), outs=tuple([likes[i] for i in ins]))
 
             made = _Reverse(
-                self.name, pulled, plan, count=self.count + len(outs), linear=len(outs), forward=self._forward
+                self.name, pulled, plan, count=self.count + len(outs), linear=len(outs), forward=self.forward
             )
             made.of, made.ins, made.outs = self, ins, outs
             made.transpose = lambda a, b: self.jvp(chosen(ins, b), chosen(outs, a))
@@ -180,47 +182,14 @@ class TorchFunction:
 
     def vmap(self, dims: Dims, size: int) -> TorchFunction:
         """Made by torch.func.vmap."""
-        return self._mapped(dims, size, None)
+        return self.mapped(dims, size, None)
 
-    def _mapped(self, dims: Dims, size: int, ends: Dims | None) -> TorchFunction:
+    def mapped(self, dims: Dims, size: int, ends: Dims | None) -> TorchFunction:
         """Over batches along `dims`; results along their first axis, or moved to `ends`, and summed where that is None.
 
         A batch that an argument isn't part of is summed over in that argument's cotangent.
         """
-        first = self.count - self.linear
-
-        def make() -> TorchFunction:
-            over: Callable[..., Tensors] = torch.func.vmap(self.function, in_dims=dims)
-
-            def batched(*tensors: torch.Tensor) -> Tensors:
-                results = over(*tensors)
-                if ends is None:
-                    return results
-                return tuple([
-                    x.sum(0) if end is None else x.movedim(0, end) for x, end in zip(results, ends, strict=True)
-                ])
-
-            def plan(likes: tuple[Like, ...]) -> Foreseen:
-                one = self.foresee(unbatched_likes(likes, dims))
-                if one.random:
-                    msg = (
-                        f"{self.name}() draws random numbers, and is batched by jax.vmap: whether all of a batch should "
-                        "get the same ones, nobody said. Pass them as an argument, made by jax.random."
-                    )
-                    raise UnsupportedError(msg)
-                return replace(one, outs=ending_likes(batched_likes(one.outs, size), ends))
-
-            made = _Batched(
-                self.name, batched, plan, count=self.count, linear=self.linear, forward=self._forward
-            )
-            made.transpose = lambda a, b: self.transposed(a, b)._mapped(
-                dims[:first] + (tuple([0] * len(b)) if ends is None else chosen(ends, b)),
-                size,
-                chosen(dims[first:], a) if ends is None else None,
-            )
-            return made
-
-        return self._derived(("vmap", dims, size, ends), make)
+        return self._derived(("vmap", dims, size, ends), lambda: _Batched(self, dims, size, ends))
 
     def _foresee_derived(self, likes: tuple[Like, ...]) -> Foreseen:
         foreseen = self.foresee(likes[: self.count])
@@ -251,6 +220,50 @@ class TorchFunction:
 
 class _Batched(TorchFunction):
     _made_of_another = True
+
+    def __init__(self, one: TorchFunction, dims: Dims, size: int, ends: Dims | None) -> None:
+        over: Callable[..., Tensors] = torch.func.vmap(one.function, in_dims=dims)
+        first = one.count - one.linear
+
+        def batched(*tensors: torch.Tensor) -> Tensors:
+            results = over(*tensors)
+            if ends is None:
+                return results
+            ended = zip(results, ends, strict=True)
+            return tuple([x.sum(0) if end is None else x.movedim(0, end) for x, end in ended])
+
+        def plan(likes: tuple[Like, ...]) -> Foreseen:
+            foreseen = one.foresee(unbatched_likes(likes, dims))
+            if foreseen.random:
+                msg = (
+                    f"{one.name}() draws random numbers, and is batched by jax.vmap: whether all of a batch should get "
+                    "the same ones, nobody said. Pass them as an argument, made by jax.random."
+                )
+                raise UnsupportedError(msg)
+            return replace(foreseen, outs=ending_likes(batched_likes(foreseen.outs, size), ends))
+
+        def transpose(ins: Chosen, outs: Chosen) -> TorchFunction:
+            if ends is None:
+                along = (*dims[:first], *[0] * len(outs))
+                return one.transposed(ins, outs).mapped(along, size, chosen(dims[first:], ins))
+            return one.transposed(ins, outs).mapped((*dims[:first], *chosen(ends, outs)), size, None)
+
+        super().__init__(one.name, batched, plan, count=one.count, linear=one.linear, forward=one.forward)
+        self.transpose = transpose
+        self._one, self._dims, self._size, self._ends = one, dims, size, ends
+
+    def jvp(self, ins: Chosen, outs: Chosen, kept: int = 0) -> TorchFunction:  # noqa: ARG002 - as its base
+        """A batch of tangents: torch goes through batches of derivatives better than the other way round."""
+
+        def make() -> TorchFunction:
+            dims = (*self._dims, *chosen(self._dims, ins))
+            ends = None if self._ends is None else chosen(self._ends, outs)
+            made = _Batched(self._one.jvp(ins, outs), dims, self._size, ends)
+            # And gradients of a batch better than batches of gradients, one for each element.
+            made.transpose = lambda a, b: self.vjp(chosen(ins, a), chosen(outs, b))
+            return made
+
+        return self._derived(("jvp", ins, outs), make)
 
 
 class _Reverse(TorchFunction):

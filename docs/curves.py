@@ -84,10 +84,10 @@ def jax_learns(steps: int) -> Curves:
 
 
 def main() -> None:
-    import matplotlib as mpl  # noqa: PLC0415 - the tests run the loops without it
+    import matplotlib as mpl
 
     mpl.use("Agg")
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - after the backend is chosen
+    import matplotlib.pyplot as plt
 
     with mpl.rc_context({"font.size": 10, "text.color": INK}):
         figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.6), layout="constrained")

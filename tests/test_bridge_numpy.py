@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,12 +11,15 @@ import torch
 
 import interop
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 D = torch.float64
 F = torch.func
 SEEN: list[Any] = []
 
 
-def bridged(**options: Any) -> Any:
+def bridged(**options: Any) -> Callable[[Any], Any]:
     return interop.via("numpy", grad="bridge", **options)
 
 

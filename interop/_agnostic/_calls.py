@@ -387,5 +387,10 @@ def plans_of(how: How, arguments: list[Argument]) -> dict[str, Plan]:
         for leaf in call.collected(argument, Walk(classify)):
             own = adapter_for(leaf).name == how.target.name
             options = call.options_of(leaf, own=own, inout=argument.parameter in how.inout)
-            plans[path_to(argument.value, leaf, argument.label)] = explain(leaf, how.framework, **options)
+            plan = explain(leaf, how.framework, **options)
+            if how.grad == "bridge" and plan.ok and not plan.zero_copy:
+                # What is handed over for the time of the call alone is aliased where it can be.
+                lent = explain(leaf, how.framework, **options, copy=False)
+                plan = lent if lent.ok else plan
+            plans[path_to(argument.value, leaf, argument.label)] = plan
     return plans

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from torch._dynamo import exc
 from torch._subclasses import FakeTensorMode
 
 import interop
@@ -50,6 +51,8 @@ def of_numpy(x: Any, y: Any) -> Any:
     return np.sin(x) * y
 
 
+COMPILE: Any = torch.compile
+
 FUNCTIONS: dict[str, Any] = {"jax": of_jax, "numpy": of_numpy}
 
 
@@ -69,7 +72,7 @@ def values(*shape: int, grad: bool = True) -> torch.Tensor:
 
 def agree(function: Any, wanted: Any, *arguments: Any, **options: Any) -> Any:
     """A compiled function's values and gradients are the native one's."""
-    compiled: Any = torch.compile(function, fullgraph=True, **{"backend": "aot_eager", **options})
+    compiled = COMPILE(function, fullgraph=True, **{"backend": "aot_eager", **options})
     made, want = compiled(*arguments), wanted(*arguments)
     torch.testing.assert_close(made, want)
     leaves = [x for x in arguments if x.requires_grad]
@@ -160,16 +163,14 @@ def test_forward_mode_is_refused_by_name_and_never_zero() -> None:
     def pushed(a: Any) -> Any:
         return F.jvp(lambda b: of_jax(b, t), (a,), (t,))[1]
 
-    with pytest.raises(
-        torch._dynamo.exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't be traced"
-    ):
+    with pytest.raises(exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't be traced"):
         torch.compile(pushed, fullgraph=True, backend="aot_eager")(x)
     # Where the graph may end, the eager call does it.
     torch.testing.assert_close(torch.compile(pushed, backend="aot_eager")(x), torch.cos(x) * t * t)
     compiled = torch.compile(lambda a: of_jax(a, t), backend="aot_eager", fullgraph=True)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(x, t)
-        with pytest.raises(torch._dynamo.exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't"):
+        with pytest.raises(exc.Unsupported, match=r"of_jax\(\), decorated with grad='bridge', can't"):
             compiled(dual)
     compiled(x)
     key = next(key for key in _torch_op._by_key if key.startswith("of_jax"))

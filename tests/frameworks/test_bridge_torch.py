@@ -444,7 +444,9 @@ def test_traces_of_torch_jit_say_so() -> None:
 
 def test_explain_and_only() -> None:
     x = values(3, grad=True)
-    assert product.explain(x, x).ok
+    plan = product.explain(torch.from_numpy(interop.empty_aligned(3, "float64")), torch.ones(8, dtype=D)[1:])
+    assert plan.ok
+    assert [each.copied_bytes for each in plan.arguments.values()] == [0, 56]
     second: Any = interop.via("jax", grad="bridge", only=("x",))(lambda x, y: x * float(y.sum()))
     close(second(x, np.ones(3)), x * 3)
 

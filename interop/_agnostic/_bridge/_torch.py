@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from interop._agnostic._bridge._structure import placed, stand_in, taken
-from interop._agnostic._bridge._torch_function import carried, is_recorded
+from interop._agnostic._bridge._torch_function import carried, is_recorded, is_watched
 from interop._agnostic._bridge._torch_op import hidden
 from interop._agnostic._calls import Call, arguments_of
 from interop.errors import GradientError
@@ -50,6 +50,8 @@ class Road:
         self.function, self.how = function, spec
         self._make = getattr(importlib.import_module(module), name)
         self._flats: OrderedDict[Hashable, Flat] = OrderedDict()
+        #: The ones of tensors alone, by how many there are.
+        self._rows: dict[int, Flat] = {}
         self._looks_at_all = spec.only is None and spec.looks_at(spec.parameter_at(0))
         self.number = f"{spec.name}:{next(_count)}"
         ROADS[self.number] = self
@@ -59,8 +61,9 @@ class Road:
         return hidden(self._call)(given, named)
 
     def _call(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        tensors, flat = self.flat_of(given, named)
-        results, structure = carried(flat, tensors)
+        row = self._rows.get(len(given)) if not named and _PLAIN.issuperset(map(type, given)) else None
+        tensors, flat = self.flat_of(given, named) if row is None else (given, row)
+        results, structure = carried(flat, tensors) if is_watched(tensors) else flat.run(tensors)
         if not results and is_recorded(tensors):
             raise _no_tensor(self.how)
         return structure.build(results) if structure is not None else None
@@ -92,6 +95,8 @@ class Road:
         found = None if key is None else self._flats.get(key)
         if found is None:
             found = self._made(given, named, key, len(tensors))
+        if tensors is given:
+            self._rows[len(given)] = found
         return tensors, found
 
     def _made(self, given: tuple[Any, ...], named: dict[str, Any], key: Hashable | None, count: int) -> Flat:

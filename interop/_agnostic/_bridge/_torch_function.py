@@ -42,9 +42,9 @@ def carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch
 
 
 def _carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torch.Tensor], Structure | None]:
-    transformed = _level() is not None
-    if not transformed and not is_recorded(tensors) and is_plain(tensors):
+    if not is_watched(tensors):
         return flat.run(tensors)
+    transformed = _level() is not None
     if transformed and _top().key() == _FUNCTIONALIZE:
         # It has no rule for an autograd.Function.
         return call(flat, tensors)
@@ -54,10 +54,20 @@ def _carried(flat: Flat, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[torc
     return found[transformed].apply(around, *tensors), around.structure
 
 
+def is_watched(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether anything records, transforms or replaces what is done with tensors."""
+    return _level() is not None or is_recorded(tensors) or not is_plain(tensors)
+
+
 def is_recorded(tensors: Sequence[torch.Tensor]) -> bool:
     """Whether reverse or forward mode takes note of what is done with tensors."""
-    # Nothing public tells the level.
-    return (torch.is_grad_enabled() and any(x.requires_grad for x in tensors)) or _forward._current_level >= 0  # noqa: SLF001
+    if _forward._current_level >= 0:  # noqa: SLF001 - nothing public tells
+        return True
+    # A loop: a generator takes longer than all else here.
+    for x in tensors:
+        if x.requires_grad:
+            return torch.is_grad_enabled()
+    return False
 
 
 def crossing(flat: Flat) -> tuple[Any, Any]:
@@ -121,9 +131,8 @@ def crossing(flat: Flat) -> tuple[Any, Any]:
         backward, jvp = staticmethod(pulled), staticmethod(pushed)
 
         @staticmethod
-        def vmap(
-            info: Any, dims: tuple[int | None, ...], around: Around, *tensors: torch.Tensor
-        ) -> tuple[tuple[torch.Tensor, ...], tuple[int, ...]]:
+        def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+            dims, (around, *tensors) = in_dims, args
             batched = flat.vmap(dims[1:])
             found, around.structure = (
                 _looped(flat, info.batch_size, dims[1:], tensors) if batched is None else carried(batched, tensors)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from interop import _to
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
 from interop._agnostic._bridge._torch_sizes import decided, is_open, outputs_of_all_sizes
@@ -69,8 +69,9 @@ class JaxFlat:
         if not (self._jitted and tensors[0].is_cpu and _host_is_default()):
             return self._run_on_device(tensors)
         # An ndarray is taken by C, and aliased where it lies on a multiple of 64; no result aliases one.
-        results = self._call(*[_to_numpy(x, detach=True) for x in tensors])
-        return [_from_host(each) for each in results.row], results.around
+        results = self._call(*[_to_numpy(x, detach=True) if x.requires_grad else _to_numpy(x) for x in tensors])
+        # Memory that nobody else has.
+        return [_to_torch(np.asarray(x), writable=False, dtype="nearest") for x in results.row], results.around
 
     def _run_on_device(self, tensors: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], Structure | None]:
         """By arrays, in stream order: what isn't jitted, or isn't on the host."""
@@ -198,12 +199,6 @@ def _host_is_default() -> bool:
 @cache
 def _backend() -> str:
     return str(jax.default_backend())
-
-
-def _from_host(x: Any) -> torch.Tensor:
-    """A result as a tensor on its memory, which nobody else has, when it is there."""
-    made: torch.Tensor = _to_torch(np.asarray(x), writable=False, dtype="nearest")
-    return made
 
 
 @cache

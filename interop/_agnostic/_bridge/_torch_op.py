@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.autograd import forward_ad
 
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._torch_flat import Like
 from interop.errors import GradientError, UnsupportedError
 
@@ -37,7 +37,8 @@ _around: Final[dict[str, Structure | None]] = {}
 
 
 #: What looks at each frame of Python that is about to run, while a compiled function runs; else None.
-_callback: Final[Any] = _C._dynamo.eval_frame.get_eval_frame_callback  # noqa: SLF001 - nothing public tells
+#: Nothing public tells, and torch before 2.6 nothing at all.
+_callback: Final[Any] = getattr(_C._dynamo.eval_frame, "get_eval_frame_callback", lambda: None)  # noqa: SLF001
 
 
 def hidden(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,8 +155,7 @@ def _back(ctx: Any, gradients: list[torch.Tensor]) -> tuple[None, list[torch.Ten
 operator.register_autograd(_back, setup_context=_keep)
 
 
-@operator.register_vmap
-def _(
+def _batched(
     info: Any, dims: tuple[Any, list[int | None]], key: str, tensors: list[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[int]]:
     flat = _flat_of(key)
@@ -171,3 +171,7 @@ def _(
     ]
     found = [torch.stack(column) for column in zip(*rows, strict=True)]
     return found, [0] * len(found)
+
+
+if hasattr(operator, "register_vmap"):  # torch 2.5
+    operator.register_vmap(_batched)

@@ -7,11 +7,11 @@ marked return for constants. What it can't trace ends the graph, and the call is
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from torch import _dynamo
+from torch import _dynamo as dynamo
 from torch._dynamo import eval_frame
 from torch.autograd import forward_ad
 
@@ -24,9 +24,8 @@ from interop._agnostic._bridge._torch_op import around, conjugated, hidden, is_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_F = TypeVar("_F", bound="Callable[..., Any]")
-
-_constant: Final[Callable[[_F], _F]] = cast("Any", _dynamo).assume_constant_result
+_dynamo: Final[Any] = dynamo
+_constant: Final[Callable[[Callable[..., Any]], Callable[..., Any]]] = _dynamo.assume_constant_result
 _forward: Final[Any] = forward_ad
 _C: Final[Any] = vars(torch)["_C"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from interop import _to
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._structure import Structure, leaves_of, placed
 from interop._agnostic._bridge._torch_flat import Like
 from interop._convert import convert

@@ -154,10 +154,11 @@ class Call:
             for home, members in kinds.items()
         )
         if how.back is None:
-            parameter = found[0][0].parameter
+            # grad="bridge" takes no back=.
+            other = f", or decorate with back={found[0][0].parameter!r} to have results follow that argument"
             msg = (
                 f"{how.name}() got tensors of several kinds ({who}), and its results go back as one. Convert them "
-                f"first, or decorate with back={parameter!r} to have results follow that argument."
+                f"first{'' if how.grad == 'bridge' else other}."
             )
             raise UnsupportedError(msg)
         first = next(((each, leaf) for each, leaf in found if each.parameter == how.back), None)

@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._jax_function import Like, numpy_type
 from interop.errors import DTypeError, ReadOnlyError, UnsupportedError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._agnostic._bridge._jax_foresight import Foreseen, foresee
 from interop._agnostic._bridge._jax_function import batched_likes, chosen, ending_likes, unbatched_likes
 from interop._convert import convert

@@ -33,7 +33,7 @@ def test_cupy_inside_torch_on_the_device() -> None:
 
 
 def test_numpy_inside_torch_names_the_way_out() -> None:
-    twice = interop.via("numpy", grad="bridge", vjp=lambda args, result, ct: ct * 2)(lambda x: np.multiply(x, 2))
+    twice: Any = interop.via("numpy", grad="bridge", vjp=lambda args, result, ct: ct * 2)(lambda x: np.multiply(x, 2))
     x = torch.ones(3, device="cuda", requires_grad=True)
     with pytest.raises(
         interop.DeviceError, match=r"got a tensor on cuda:0, where numpy can't compute\. Pass x\.cpu\(\)"

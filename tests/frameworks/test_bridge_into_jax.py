@@ -572,9 +572,8 @@ def test_other_shapes_the_second_time_are_an_error() -> None:
 def test_what_it_is_not_for_is_refused_by_name() -> None:
     f = bridged(torch_elementwise)
     x = jnp.ones(3)
-    with pytest.raises(
-        interop.UnsupportedError, match=r"several kinds \(x: jax on cpu; y: numpy on cpu\).*Convert them first\.$"
-    ):
+    mixed = r"several kinds \(x: jax on cpu; y: numpy on cpu\).*Convert them first\.$"
+    with pytest.raises(interop.UnsupportedError, match=mixed):
         f(x, np.ones(3))
     with pytest.raises(interop.GradientError, match=r"returned no tensor at all"):
         bridged(lambda x: x.shape[0])(x)

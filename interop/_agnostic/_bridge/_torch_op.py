@@ -114,7 +114,7 @@ def _refuse_forward_mode(flat: Flat) -> None:
         raise GradientError(msg)
 
 
-@torch.library.custom_op("interop::bridge", mutates_args=())
+@torch.library.custom_op("interop::bridge", mutates_args=(), schema="(str key, Tensor[] tensors) -> Tensor[]")
 def operator(key: str, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     """Call the function with this name."""
     flat = _flat_of(key)

@@ -12,7 +12,7 @@ from interop._changes import changed, is_alike, is_of, is_there
 from interop._layout import nbytes
 from interop._native import Event, Keeper, View, fill_view, is_guarded, note, permit
 from interop._opening import worker_on
-from interop._registry import describe
+from interop._registry import asked, describe
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
 from interop.errors import (
@@ -25,6 +25,7 @@ from interop.errors import (
     describe_facts,
     message,
 )
+from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -214,13 +215,20 @@ def _executed(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter, 
         refuse_captured(case, target if has_streams(case.device) else source)
     run = _Run(case, x, source, target, reader_of(case, target), lasting)
     if case.same:
-        return _stepped(run, plan, x)
+        return _dressed(run, _stepped(run, plan, x))
     with _crossing(source), _crossing(target):
         value = _stepped(run, plan, x)
         if lasting:
             _check(plan, case, value, target)
             _hold(run, value)
     return value
+
+
+def _dressed(run: _Run, value: Any) -> Any:
+    """Give what its own framework made of an array what numbers alone don't carry, a unit for one."""
+    if value is run.x or not isinstance(run.source, SupportsDressing):
+        return value
+    return asked(run.source, value, run.source.dress, value, run.x)
 
 
 def _crossing(adapter: Adapter) -> AbstractContextManager[None]:

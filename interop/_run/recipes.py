@@ -11,6 +11,7 @@ from interop._plan import make_plan
 from interop._refusals import refusal
 from interop._registry import adapter_for, asked, describe
 from interop.errors import InteropError
+from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,6 +103,8 @@ def _compiled(steps: Sequence[Step], case: Case, source: Adapter, target: Adapte
     verbs = [step.do for step in steps]
     if verbs == ["keep"]:
         return (KeepOp(),)
+    if case.same and isinstance(source, SupportsDressing):
+        return ()
     giver, taker = native_ops(source), native_ops(target)
     if giver is None or taker is None:
         return ()

@@ -6,6 +6,7 @@ They show what `interop matrix --out` draws, made for pages: letters stay letter
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -21,7 +22,8 @@ DARK = {"view": "#1a86c7", "copy": "#2f6a8c", "error": "#6b7580", "bad": "#d55e0
 LIGHT = {fill.group: fill.colour for fill in pictures.FILLS}
 
 STYLE = """<style>
-svg {{ font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; --page: #ffffff; --ink: #1f2937; {light} }}
+svg {{ font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }}
+svg {{ --page: #ffffff; --ink: #1f2937; {light} }}
 @media (prefers-color-scheme: dark) {{ svg {{ --page: #131416; --ink: #e6e8eb; {dark} }} }}
 text {{ fill: var(--ink); }}
 .n {{ text-anchor: middle; font-weight: 700; stroke: var(--page); stroke-width: 3px; paint-order: stroke; }}
@@ -30,15 +32,14 @@ text {{ fill: var(--ink); }}
 {classes}
 </style>
 <defs><pattern id="bad" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
-<rect width="6" height="6" fill="var(--bad)"/><path d="M0 0H6M0 0V6" stroke="var(--page)" stroke-width="1.4"/></pattern></defs>"""
-
-Cell = Callable[[str, str, bool], dict[str, float]]
+<rect width="6" height="6" fill="var(--bad)"/><path d="M0 0H6M0 0V6" stroke="var(--page)" stroke-width="1.4"/>
+</pattern></defs>"""
 
 
 def pairs(matrix: results.Matrix) -> str:
     """Sources down, targets across; by hand above, and through interop below."""
 
-    def cell(source: str, target: str, ours: bool) -> dict[str, float]:
+    def cell(source: str, target: str, *, ours: bool) -> dict[str, float]:
         pair = matrix.pairs.get((source, target))
         return {} if pair is None else pictures.shares(verdict.count([pair], ours=ours))
 
@@ -48,7 +49,7 @@ def pairs(matrix: results.Matrix) -> str:
 def dtypes(matrix: results.Matrix) -> str:
     """Element types down, targets across, over all sources."""
 
-    def cell(dtype: str, target: str, ours: bool) -> dict[str, float]:
+    def cell(dtype: str, target: str, *, ours: bool) -> dict[str, float]:
         found = [pair for pair in matrix.pairs.values() if pair.target == target]
         return pictures.shares(verdict.count(found, ours=ours, dtype=dtype))
 
@@ -57,23 +58,26 @@ def dtypes(matrix: results.Matrix) -> str:
     return _drawn(rows, matrix.targets(), cell, "What becomes of each element type, by the library that it goes to")
 
 
-def _drawn(rows: Sequence[str], columns: Sequence[str], cell: Cell, title: str) -> str:
+def _drawn(rows: Sequence[str], columns: Sequence[str], cell: pictures.Cells, title: str) -> str:
     width = LEFT + len(columns) * WIDE + 78
     panel = ABOVE + len(rows) * HIGH + 46
     height = 40 + 2 * panel + LINE * (len(pictures.FILLS) + 4)
     parts = [_head(width, height, title)]
     for number, ours in enumerate((False, True)):
         heading = "through interop" if ours else "by hand: every call that people write"
-        parts += _panel(40 + number * panel, rows, columns, lambda row, column, ours=ours: cell(row, column, ours), heading)
+        parts += _panel(40 + number * panel, rows, columns, partial(cell, ours=ours), heading)
     parts += _legend(40 + 2 * panel)
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _head(width: int, height: int, title: str) -> str:
     light, dark = ("".join(f"--{name}: {value}; " for name, value in each.items()) for each in (LIGHT, DARK))
-    classes = "\n".join(f".{name} {{ fill: {f'url(#{name})' if name == 'bad' else f'var(--{name})'}; }}" for name in LIGHT)
+    classes = "\n".join(
+        f".{name} {{ fill: {f'url(#{name})' if name == 'bad' else f'var(--{name})'}; }}" for name in LIGHT
+    )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}">\n'
         f"<title>{escape(title)}</title>\n{STYLE.format(light=light, dark=dark, classes=classes)}\n"
         f'<rect width="100%" height="100%" fill="var(--page)"/>\n<text class="h" x="12" y="24">{escape(title)}</text>'
     )

@@ -1,6 +1,6 @@
 """Makes a drawing of matplotlib readable on a light page and on a dark one: its colours become names with two values.
 
-What shows the drawing chooses: a browser by the colours of the page around it, or the system's where it is opened alone.
+What shows the drawing chooses: a browser by the colours of the page around it, by the system's where it is alone.
 """
 
 from __future__ import annotations
@@ -45,11 +45,19 @@ def two_palettes(drawing: str) -> str:
         return re.sub(r"#[0-9a-f]{6}", lambda colour: _name(colour[0]), found[0])
 
     drawing = re.sub(r"<\w+[^>]* style=\"[^\"]*\"", named, drawing)
-    drawing = re.sub(r" (fill|stroke)=\"(#[0-9a-f]{6})\"", lambda each: f' style="{each[1]}: {_name(each[2])}"', drawing)
-    light, dark = (" ".join(f"{_variable(key)}: {value};" for key, value in each) for each in (zip(DARK, DARK), DARK.items()))
+    drawing = re.sub(
+        r" (fill|stroke)=\"(#[0-9a-f]{6})\"", lambda each: f' style="{each[1]}: {_name(each[2])}"', drawing
+    )
+    light, dark = (
+        " ".join(f"{_variable(key)}: {value};" for key, value in each)
+        for each in (zip(DARK, DARK, strict=True), DARK.items())
+    )
     head = drawing.index(">", drawing.index("<svg")) + 1
     style = _STYLE.format(light=light, dark=dark)
-    return "\n".join(line.rstrip() for line in (drawing[:head] + "\n" + style + drawing[head:].lstrip()).splitlines()) + "\n"
+    return (
+        "\n".join(line.rstrip() for line in (drawing[:head] + "\n" + style + drawing[head:].lstrip()).splitlines())
+        + "\n"
+    )
 
 
 def _variable(colour: str) -> str:

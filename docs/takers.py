@@ -22,6 +22,12 @@ Answer = Literal["yes", "no", "wrong"]
 #: Rows and columns: sums of so many small integers are beyond 256, where bfloat16 has no odd numbers any more.
 SIZE = 128
 
+#: A number among them.
+LITTLE = 2
+
+#: As many letters of an error as a cell of a table has room for.
+ROOM = 60
+
 #: Relative error of one rounding to bfloat16, and room for a few of them.
 TOLERANCE = 2**-8 * 4
 
@@ -59,9 +65,7 @@ def _of_axes(draw: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
 
 def _seaborn(name: str) -> Callable[[Any], Any]:
     def draw(axes: Any, x: Any) -> Any:
-        import seaborn
-
-        getattr(seaborn, name)(x[:9] if name == "heatmap" else x[0], ax=axes)
+        getattr(_module("seaborn"), name)(x[:9] if name == "heatmap" else x[0], ax=axes)
 
     return _of_axes(draw)
 
@@ -88,10 +92,10 @@ def _module(name: str) -> Any:
 
 
 TAKERS = (
-    Taker("numpy", "`+`, `*`, `np.exp`, comparisons", lambda x: np.exp(x / 8 + 1) * (x > 2)),
+    Taker("numpy", "`+`, `*`, `np.exp`, comparisons", lambda x: np.exp(x / 8 + 1) * (x > LITTLE)),
     Taker("numpy", "`@`", lambda x: x @ x),
     Taker("numpy", "`.sum()`, `.mean()`, `.std()`", lambda x: x.mean()),
-    Taker("numpy", "`.mean(dtype=\"float32\")`", lambda x: x.mean(dtype="float32")),
+    Taker("numpy", '`.mean(dtype="float32")`', lambda x: x.mean(dtype="float32")),
     Taker("numpy", "`.max()`, `np.median`", lambda x: [x.max(), np.median(x)]),
     Taker("numpy", "`np.sort`, `np.argsort`, `np.unique`", lambda x: [*np.sort(x.ravel()), *np.unique(x)]),
     Taker("numpy", "`np.linalg.svd`, `solve`", lambda x: np.linalg.svd(x[:9, :9])[1]),
@@ -116,7 +120,9 @@ TAKERS = (
     Taker("scikit-learn", "`StandardScaler`", _sklearn("preprocessing", "StandardScaler")),
     Taker("scikit-learn", "`PCA`", lambda x: np.abs(_sklearn("decomposition", "PCA", 2)(x))),
     Taker("scikit-learn", "`LinearRegression`", _sklearn("linear_model", "LinearRegression")),
-    Taker("scikit-learn", "`RandomForestClassifier`", _sklearn("ensemble", "RandomForestClassifier", 3, random_state=0)),
+    Taker(
+        "scikit-learn", "`RandomForestClassifier`", _sklearn("ensemble", "RandomForestClassifier", 3, random_state=0)
+    ),
     Taker("opencv", "`cv2.blur`, `cv2.resize`", lambda x: _module("cv2").blur(x, (3, 3))),
     Taker("Pillow", "`Image.fromarray`", lambda x: np.asarray(_module("PIL.Image").fromarray(x))),
     Taker("pyarrow", "`pa.array`", lambda x: _module("pyarrow").array(x[0]).to_numpy()),
@@ -133,7 +139,7 @@ def ask(taker: Taker) -> tuple[Answer, str]:
         expected = taker.call(exact)
         try:
             given = taker.call(exact.astype(ml_dtypes.bfloat16))
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - whatever a library says of a type that it does not know
             return "no", f"{type(err).__name__}: {_short(err)}"
         if expected is None:
             return "yes", ""
@@ -157,7 +163,7 @@ def _one(x: Any) -> str:
 
 def _short(err: Exception) -> str:
     words = " ".join(str(err).replace("> ", "").split()).replace("|", "/")
-    return words if len(words) <= 60 else f"{words[:60].rpartition(' ')[0]} ..."
+    return words if len(words) <= ROOM else f"{words[:ROOM].rpartition(' ')[0]} ..."
 
 
 def is_here(taker: Taker) -> bool:

@@ -232,7 +232,9 @@ def test_a_picture_of_an_example_is_made_by_one(page: Path) -> None:
 
 
 def test_no_picture_of_an_example_is_left_over() -> None:
-    shown = {name for page in PAGES for name in re.findall(r"_static/examples/([^)]+)\)", page.read_text(encoding="utf-8"))}
+    shown = {
+        name for page in PAGES for name in re.findall(r"_static/examples/([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
     assert shown == {each.name for each in (DOCS / "_static" / "examples").iterdir()}
 
 

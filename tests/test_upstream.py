@@ -18,7 +18,9 @@ from patience import PATIENCE
 PAGE = Path(__file__).parent.parent / "docs" / "upstream.md"
 
 #: A heading, the version, how the program ends, and the program.
-FAULT = re.compile(r"([^\n]+)\n\n\*(\S+) (\S+)\* · (?:ends by `(\w+)`|(never ends)).*?\n```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FAULT = re.compile(
+    r"([^\n]+)\n\n\*(\S+) (\S+)\* · (?:ends by `(\w+)`|(never ends)).*?\n```python\n(.*?)^```", re.DOTALL | re.MULTILINE
+)
 
 #: Runs programs one after the other, and prints by which exception each ended.
 RUNNER = """
@@ -85,7 +87,12 @@ def endings() -> dict[str, str]:
     """How the programs end that don't take their process along: all that can run here, in one."""
     asked = [(each.title, each.program) for each in FAULTS if not each.missing() and each.ends.endswith("Error")]
     done = subprocess.run(
-        [sys.executable, "-c", RUNNER], input=json.dumps(asked), capture_output=True, text=True, check=False, timeout=PATIENCE
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
 
@@ -97,9 +104,7 @@ def test_a_fault_is_as_the_page_says(fault: Fault) -> None:
     if fault.ends == "never ends":
         pytest.skip("it never ends")
     if fault.ends.startswith("SIG"):
-        done = subprocess.run(
-            [sys.executable, "-c", fault.program], capture_output=True, check=False, timeout=PATIENCE
-        )
+        done = subprocess.run([sys.executable, "-c", fault.program], capture_output=True, check=False, timeout=PATIENCE)
         assert done.returncode == -signal.Signals[fault.ends], done.stderr.decode()[-500:]
     else:
         assert endings()[fault.title] == fault.ends, "mended, or broken in another way: the page has to say so"

@@ -587,8 +587,12 @@ def test_an_array_made_of_another_of_its_framework_is_dressed() -> None:
     with registered(Quantities()):
         x = Quantity(np.arange(6.0)[::2], "m")
         for _ in range(2):
-            for options in ({"copy": True}, {"dtype": "float32"}, {"order": "C"}, {"writable": False}):
-                made = interop.convert(x, "quantities", **options)
+            for made in (
+                interop.convert(x, "quantities", copy=True),
+                interop.convert(x, "quantities", dtype="float32"),
+                interop.convert(x, "quantities", order="C"),
+                interop.convert(x, "quantities", writable=False),
+            ):
                 assert (made is not x, made.unit, made.array.tolist()) == (True, "m", [0, 2, 4])
             assert interop.convert_like(x, x, copy=True).unit == "m"
             assert interop.convert_tree([x], "quantities", copy=True)[0].unit == "m"

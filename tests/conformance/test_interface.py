@@ -46,7 +46,7 @@ def asarray(values):
 
 
 def from_dlpack(x, /, *, device=None, copy=None):
-    return Array(np.from_dlpack(x, copy=copy))
+    return Array(np.from_dlpack(x, device=device, copy=copy))
 '''
 
 
@@ -350,7 +350,7 @@ def asarray(values):
 def from_dlpack(x, /, *, device=None, copy=None):
     if copy is False:
         never()
-    return Array(np.from_dlpack(x, copy=copy))
+    return Array(np.from_dlpack(x, device=device, copy=copy))
 """
 
 

@@ -31,6 +31,7 @@ _OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
 _FORMAT_KINDS = {"?": "b", "e": "f", "f": "f", "d": "f", "Zf": "c", "Zd": "c"}
 _FORMAT_KINDS.update(dict.fromkeys("bhilqn", "i"))
 _FORMAT_KINDS.update(dict.fromkeys("BHILQN", "u"))
+_CHARACTERS = ("c", "u", "w")
 _FORMAT = re.compile(r"([@=<>!]?)(Z?[a-zA-Z?])")
 
 
@@ -83,14 +84,14 @@ def view_from_buffer(x, /):
 
 cdef str instead_of(memory):
     """What to pass instead of a buffer whose elements are no numbers; numpy reads more formats than there are tensors."""
+    if memory.format[-1:] in _CHARACTERS and memory.c_contiguous and memory.itemsize in (1, 2, 4):
+        return f"Pass numpy.frombuffer(x, 'uint{8 * memory.itemsize}'), the numbers of its characters."
     try:
         dtype = np.asarray(memory).dtype
     except Exception:
         return "Make an array of numbers of it first."
     if dtype.names:
         return f"Pass one field of its structures, such as numpy.asarray(x)[{dtype.names[0]!r}]."
-    if memory.c_contiguous and memory.itemsize in (1, 2, 4):
-        return f"Pass numpy.frombuffer(x, 'uint{8 * memory.itemsize}') for the numbers of its characters."
     return "Pass numpy.asarray(x).astype('float64')." if dtype.kind == "f" else "Make an array of numbers of it first."
 
 

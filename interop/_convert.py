@@ -263,15 +263,17 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
 
 
 def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
+    name = name_of(type(x))
     try:
         source = adapter_for(x)
+        name = framework_of(source, x)
         if _is_kept(x, source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
         case = case_of(facts, source, target, parsed)
     except InteropError as err:
-        return Plan(name_of(type(x)), target.name, ok=False, error=without_frames(err))
+        return Plan(name, target.name, ok=False, error=without_frames(err))
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:

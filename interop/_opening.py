@@ -116,7 +116,7 @@ def open_source(
     # Producers have been seen to refuse, or to order another device's stream, while another device is current.
     with worker.using(facts.device, None) if worker is not None else nullcontext():
         view = asked(source, x, source.open, x, request)
-    if not isinstance(view, View):
+    if type(view) is not View:
         return found(source, view)
     if is_guarded() and (view.copied or to_host):
         _tell_guards(view, facts, options, moved=to_host)
@@ -130,7 +130,7 @@ def open_source(
 def found(source: Adapter, opened: Any) -> tuple[Any, Facts, Adapter]:
     """What an object was opened into, and who knows it: numpy where no View can say how its elements lie."""
     speaks = source.inner if isinstance(source, Wrapped) else source
-    apart = isinstance(speaks, ProtocolAdapter) and not isinstance(opened, View)
+    apart = isinstance(speaks, ProtocolAdapter) and type(opened) is not View
     by = read_by_numpy(source) if apart else source
     return opened, describe(by, opened), by
 

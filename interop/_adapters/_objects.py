@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 #: Who answers to this answers to every name, and is asked no more: a mock, a proxy of another process, a tracer.
 _NOBODYS: Final = "__interop_name_that_nobody_has__"
 
-_WEAK: Final = (weakref.ProxyType, weakref.CallableProxyType)
+
+
+def _is_weak(x: Any) -> bool:
+    # Not by ==, which a metaclass may answer for its types.
+    return type(x) is weakref.ProxyType or type(x) is weakref.CallableProxyType
 
 
 def _attribute(x: Any, name: str) -> Any:
@@ -67,7 +71,7 @@ def _stands_for(x: Any) -> Any:
     UnsupportedError
         If that is gone.
     """
-    if type(x) in _WEAK:
+    if _is_weak(x):
         try:
             return x.__reduce_ex__.__self__
         except ReferenceError as err:
@@ -102,7 +106,7 @@ _passing: Final = _Passing("proxy", (), lambda _tp: False, _stands_for)
 
 def object_source(x: Any) -> Adapter | None:
     """The adapter of an object that itself speaks a protocol, as no class of its does."""
-    if type(x) in _WEAK:
+    if _is_weak(x):
         return _passing
     # What a class has is its objects'.
     if is_a(x, type) or _spoken(x) is None or _attribute(x, _NOBODYS) is not None:

@@ -221,7 +221,7 @@ class ProtocolAdapter(ViewAdapter):
             facts = views.describe(peek_capsule(x))
             assumed = facts.readonly and not peek_capsule(x, legacy_readonly=False).readonly
             return replace(facts, framework=self.name, orderable=False, assumed=assumed)
-        if isinstance(x, View):
+        if type(x) is View:
             return replace(views.describe(x), framework=self.name)
         if type(x) is np.ndarray:
             return replace(host.describe(x), framework=self.name)
@@ -253,7 +253,7 @@ class ProtocolAdapter(ViewAdapter):
             msg = f"{with_article(name_of(type(x)))} speaks no exchange protocol."
             raise UnsupportedError(msg)
         view = found[1](x, request)
-        if not isinstance(view, View):
+        if type(view) is not View:
             return view
         # A capsule should own its memory, and not every one does: onnxruntime's, of a numpy array that an OrtValue was
         # made of, leaves that to the OrtValue, and the process ended when it was gone.

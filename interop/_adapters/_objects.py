@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._protocol import Opener, ProtocolAdapter, opening, protocol_name
-from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._native import find
 from interop._words import is_a, name_of
 from interop.errors import UnsupportedError, with_article
@@ -18,11 +18,10 @@ from interop.errors import UnsupportedError, with_article
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 #: Who answers to this answers to every name, and is asked no more: a mock, a proxy of another process, a tracer.
 _NOBODYS: Final = "__interop_name_that_nobody_has__"
-
 
 
 def _is_weak(x: Any) -> bool:
@@ -75,7 +74,7 @@ def _stands_for(x: Any) -> Any:
         try:
             return x.__reduce_ex__.__self__
         except ReferenceError as err:
-            msg = f"the object of {with_article(name_of(type(x)))} is gone. Pass the object itself, which keeps it alive."
+            msg = f"the object of {with_article(name_of(type(x)))} is gone. Pass the object itself: that keeps it."
             raise UnsupportedError(msg) from err
     # A method that is bound to another object, which has it by its class.
     producer = getattr(_attribute(x, "__dlpack__"), "__self__", None)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from interop._adapters._pieces import InPieces, Outline
-from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._adapters._shared.pieces import InPieces, Outline
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 _ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
 _TABLES: Final = (pd.DataFrame,)
@@ -108,7 +108,7 @@ _apart: Final = InPieces("pandas", _outline, _pieces)
 
 
 class PandasAdapter(Wrapper):
-    """The adapter of pandas: a column is the array that it holds, and so is a table of one element type in one block."""
+    """The adapter of pandas: a column is the array that it holds, and so is a table of one type in one block."""
 
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one object."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from interop._adapters._pieces import InPieces, Outline, in_rows
-from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._adapters._shared.pieces import InPieces, Outline, in_rows
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._dtypes import BY_NUMPY
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 _TABLES: Final = (pl.DataFrame, pl.LazyFrame)
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from interop._adapters._cuda import Described, has_streams
-from interop._adapters._native import HostNative
 from interop._adapters._numpy import adapter as host
+from interop._adapters._shared.cuda import Described, has_streams
+from interop._adapters._shared.native import HostNative
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
+from interop._contract import Facts
 from interop._devices import CPU, CUDA, device_of_pair, is_pair
 from interop._dtypes import dtype_of_triple
 from interop._native import (
@@ -35,11 +36,10 @@ from interop._native import (
 from interop._streams import LEGACY, Stream, current_stream_of
 from interop._words import exact_int, module_of, name_of, said, short_name_of
 from interop.errors import DeviceError, UnsupportedError, with_article
-from interop.protocols import Facts
 
 if TYPE_CHECKING:
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop.protocols import Adapter
 
 
 #: The type of DLPack's capsules; types.CapsuleType since Python 3.13.
@@ -49,9 +49,9 @@ _CAPSULE: Final = type(View.__dlpack_c_exchange_api__)
 class Request(NamedTuple):
     """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer.
 
-    Memory that its producer can't call readonly, or doesn't, as a legacy capsule can't, is `writable` only on the
-    caller's word. `worker` is the adapter that works on its device, which finds the memory there, and whose current stream is meant
-    where none is named; without one, or where it isn't to be `ordered`, device memory is left as it is.
+    `worker` is the adapter that works on its device, which finds the memory there, and whose current stream is meant
+    where none is named; without one, or where it isn't to be `ordered`, device memory is left as it is. `writable` is
+    the caller's word on memory of which nothing says whether it may be written, as of a legacy capsule.
     """
 
     to_host: bool = False

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostLibrary, copy_values
 from interop._adapters._numpy import adapter as host
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._contract import Facts, Limits
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_ndarray
-from interop.protocols import Facts, Limits
 
 if TYPE_CHECKING:
-    from interop.protocols import Pending
+    from interop._contract import Pending
 
 
 class Outline(NamedTuple):
-    """What the copy will be: the name of its element type, its shape, and whether the blocks hold elements as they are."""
+    """What the copy will be: the name of its element type, its shape, and why there is no memory to be shared."""
 
     dtype: str
     shape: tuple[int, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from interop import _plugins
 from interop._native import find
+from interop._registry import plugins
 from interop._words import module_of, name_of
 from interop.errors import with_article
 
@@ -19,9 +19,8 @@ def no_tensor_text(x: Any) -> str:
     fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
     if issubclass(tp, _NUMBERS) or find(tp, "__array__") is not None:
         fix = "Pass numpy.asarray(x), if its numbers are all that it means."
-    broken = _plugins.faults().get(module_of(tp).partition(".")[0]) or _plugins.silent()
+    broken = plugins.faults().get(module_of(tp).partition(".")[0]) or plugins.silent()
     if broken:
         fix = f"But {broken}"
     name = with_article(name_of(tp))
     return f"{name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
-

@@ -69,7 +69,7 @@ def view(x: Any, /, *, stream: Any = None, writable: bool | None = None) -> View
     ((2, 3), (3, 1), DType('float32'), Device('cpu'), False)
     """
     options = _options.parse(copy=False, writable=writable, stream=stream)
-    made = anew(_view, x, options)
+    made: View = anew(_view, x, options)
     return made.with_readonly(promised=True) if writable is False else made
 
 
@@ -77,6 +77,7 @@ def _view(x: Any, options: Options) -> View:
     source, stream = adapter_for(x), options.stream
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
+        opened: View
         opened, facts, by = found(source, _opened(source, x, facts, options))
         refuse(view_case(facts, by, options))
         if stream is None or stream == ORDERED or not has_streams(opened.device) or isinstance(opened.owner, Loan):

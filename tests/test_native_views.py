@@ -24,8 +24,6 @@ from interop._native import (
     View,
     make_view,
     ndarray_from_view,
-    view_from_array_interface,
-    view_from_buffer,
     view_from_cuda_array_interface,
     view_from_ndarray,
 )
@@ -60,6 +58,18 @@ def on(
     device: tuple[int, int], *, owner: object = None, ordered: bool = True, dtype: tuple[int, int, int] = (2, 32, 1)
 ) -> View:
     return make_view(0x1000, (2, 3), None, dtype, device, readonly=False, owner=owner, ordered=ordered)
+
+
+def view_from_buffer(x: Any) -> View:
+    made = _native.view_from_buffer(x)
+    assert isinstance(made, View)
+    return made
+
+
+def view_from_array_interface(x: Any) -> View:
+    made = _native.view_from_array_interface(x)
+    assert isinstance(made, View)
+    return made
 
 
 def described(array: Array, **changes: Any) -> Any:
@@ -628,6 +638,12 @@ def test_buffers_that_are_no_tensor(x: Any, error: type[Exception]) -> None:
         view_from_buffer(x)
 
 
+READS: tuple[Any, ...] = (
+    _native.view_from_buffer,
+    lambda x: _native.view_from_array_interface(described(np.asarray(x))),
+)
+
+
 @pytest.mark.parametrize(
     "x",
     [
@@ -639,7 +655,9 @@ def test_buffers_that_are_no_tensor(x: Any, error: type[Exception]) -> None:
     ],
     ids=["other order", "ctypes", "field", "field in the other order", "scalar"],
 )
-@pytest.mark.parametrize("read", [view_from_buffer, lambda x: view_from_array_interface(described(np.asarray(x)))])
+@pytest.mark.parametrize(
+    "read", [_native.view_from_buffer, lambda x: _native.view_from_array_interface(described(np.asarray(x)))]
+)
 def test_elements_that_no_view_can_describe_are_an_ndarray_on_the_memory(x: Any, read: Any) -> None:
     a, wanted = read(x), np.asarray(x)
     assert type(a) is np.ndarray
@@ -648,7 +666,7 @@ def test_elements_that_no_view_can_describe_are_an_ndarray_on_the_memory(x: Any,
     assert (a.ctypes.data, a.flags.writeable) == (wanted.ctypes.data, wanted.flags.writeable)
 
 
-@pytest.mark.parametrize("read", [view_from_buffer, lambda x: view_from_array_interface(described(x))])
+@pytest.mark.parametrize("read", READS)
 def test_strides_of_axes_of_length_1_mean_nothing(read: Any) -> None:
     a = np.lib.stride_tricks.as_strided(np.arange(6, dtype="f4"), (3, 1), (8, 5))[:, :1]
     view = read(a)
@@ -669,7 +687,7 @@ def test_a_released_memoryview() -> None:
 @given(numpy_arrays())
 def test_the_array_interface_of_any_array(array: Array) -> None:
     try:
-        view = view_from_array_interface(described(array))
+        view = _native.view_from_array_interface(described(array))
     except InteropError:
         assert not [row for row in PLAIN if row.numpy == array.dtype]
         return

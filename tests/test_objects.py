@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusals import refused
+from torch.utils.dlpack import from_dlpack
 
 import interop
-
-from .refusals import refused
 
 
 class Plain:
@@ -201,7 +201,7 @@ def test_a_promise_lets_consumers_of_legacy_capsules_have_readonly_memory() -> N
         view = interop.view(x, writable=False)
         assert view.readonly
         assert view.promised
-        taken = torch.utils.dlpack.from_dlpack(view.__dlpack__())
+        taken = from_dlpack(view.__dlpack__())
         assert taken.data_ptr() == view.ptr
         assert memoryview(view).readonly
         # Whoever takes it from here is promised nothing: neither another View nor an array.

@@ -205,3 +205,101 @@ def test_what_polars_keeps_apart_is_copied(x: Any, why: str | None, values: list
 def test_a_series_is_called_polars_where_it_cannot_be_written(x: Any) -> None:
     with pytest.raises(interop.ReadOnlyError, match="a polars tensor"):
         interop.copyto(x, np.zeros(1, interop.dtype(x).numpy))
+
+
+def matrices() -> dict[str, Any]:
+    """Tables of one element type, each of the same numbers; how they lie in memory differs."""
+    columns = {"a": np.array([1.0, 2.0, 3.0], "f4"), "b": np.array([4.0, 5.0, 6.0], "f4")}
+    grown = pd.DataFrame({"a": columns["a"]})
+    grown["b"] = columns["b"]
+    whole = np.asfortranarray(np.stack(list(columns.values()), 1))
+    parts = [pl.DataFrame({name: column[rows] for name, column in columns.items()}) for rows in (slice(2), slice(2, 3))]
+    return {
+        "pandas": pd.DataFrame(whole),
+        "pandas, columns added one by one": grown,
+        "polars": pl.DataFrame(columns),
+        "polars, on one block": pl.from_numpy(whole, schema=["a", "b"]),
+        "polars, in chunks": pl.concat(parts, rechunk=False),
+    }
+
+
+@pytest.mark.parametrize("kind", matrices())
+def test_a_table_of_one_element_type_is_a_matrix(kind: str) -> None:
+    x = matrices()[kind]
+    wanted = np.array([[1, 4], [2, 5], [3, 6]], "f4")
+    plan = interop.explain(x, "numpy")
+    assert (plan.ok, plan.certain, plan.source) == (True, True, kind.split(",", maxsplit=1)[0])
+    a = interop.to_numpy(x)
+    assert_identical(a, wanted)
+    if plan.zero_copy:
+        assert not a.flags.writeable
+        assert interop.shares_memory(a, interop.to_numpy(x))
+        assert interop.view(x).readonly
+    else:
+        assert plan.copied_bytes == a.nbytes
+        assert not interop.shares_memory(a, interop.to_numpy(x))
+        for call in (interop.view, lambda x: interop.to_numpy(x, copy=False)):
+            with pytest.raises(interop.CopyError):
+                call(x)
+    assert interop.to_torch(x).tolist() == wanted.tolist()
+    assert interop.to_torch(x, dtype="float64", copy=True).tolist() == wanted.tolist()
+    assert (interop.dtype(x), str(interop.device(x))) == ("float32", "cpu")
+
+
+def test_how_tables_lie_is_told_right() -> None:
+    shared = {kind: interop.explain(x, "numpy").zero_copy for kind, x in matrices().items()}
+    assert (shared["pandas"], shared["pandas, columns added one by one"]) == (True, False)
+    assert (shared["polars, on one block"], shared["polars, in chunks"]) == (True, False)
+
+
+def test_a_table_with_nulls_or_without_columns_is_no_matrix() -> None:
+    for x in (pl.DataFrame({"a": [1, None]}), pl.DataFrame(), pd.DataFrame(), pd.DataFrame({"a": ["x"]})):
+        refused(x)
+
+
+def test_chunks_of_arrays_are_joined() -> None:
+    x = pl.concat([pl.Series([[[1, 2], [3, 4]]], dtype=pl.Array(pl.Int16, (2, 2)))] * 3, rechunk=False)
+    assert x.n_chunks() == 3
+    plan = interop.explain(x, "numpy")
+    assert (plan.certain, plan.copied_bytes) == (True, 24)
+    assert_identical(interop.to_numpy(x), np.array([[[1, 2], [3, 4]]] * 3, "i2"))
+    holed = pl.concat([x, pl.Series([[[1, None], [3, 4]]], dtype=x.dtype)], rechunk=False)
+    assert "may have some" in refused(holed)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(3, 2, 2))
+    chunked = pa.chunked_array([tensors, tensors[1:]])
+    wanted = np.concatenate([tensors.to_numpy_ndarray(), tensors[1:].to_numpy_ndarray()])
+    assert_identical(interop.to_numpy(chunked), wanted)
+    assert interop.to_torch(chunked).shape == (5, 2, 2)
+
+
+def test_an_element_of_an_array_of_tensors_is_a_readonly_view_of_its_shape() -> None:
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(3, 2, 2))
+    x = tensors[1]
+    a = interop.to_numpy(x)
+    assert a.tolist() == [[4, 5], [6, 7]]
+    assert not a.flags.writeable
+    assert interop.shares_memory(x, tensors)
+    null = pa.ExtensionArray.from_storage(tensors.type, pa.array([None], tensors.type.storage_type))[0]
+    refused(null)
+    holed = pa.ExtensionArray.from_storage(tensors.type, pa.array([[1, 2, 3, None]], tensors.type.storage_type))[0]
+    assert "has nulls inside" in refused(holed)
+
+
+@pytest.mark.parametrize(
+    ("ref", "framework"),
+    [
+        (pd.Series([1.0]), "numpy"),
+        (pd.Index([1]), "numpy"),
+        (pd.Series([1], dtype="int64[pyarrow]"), "pyarrow"),
+        (pd.DataFrame({"a": [1.0]}), "numpy"),
+        (pl.Series([1.0]), "numpy"),
+        (pl.Series([True]), "numpy"),
+        (xr.DataArray(np.ones(2)), "numpy"),
+        (xr.Variable("x", np.ones(2)), "numpy"),
+    ],
+    ids=["series", "index", "arrow series", "frame", "polars", "polars booleans", "xarray", "variable"],
+)
+def test_like_a_wrapper_is_like_what_is_behind_it(ref: Any, framework: str) -> None:
+    made = interop.convert_like(np.arange(3), ref)
+    assert interop.framework(made) == framework
+    assert interop.to_numpy(made).tolist() == [0, 1, 2]

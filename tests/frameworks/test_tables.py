@@ -243,7 +243,7 @@ def test_a_table_of_one_element_type_is_a_matrix(kind: str) -> None:
                 call(x)
     assert interop.to_torch(x).tolist() == wanted.tolist()
     assert interop.to_torch(x, dtype="float64", copy=True).tolist() == wanted.tolist()
-    assert (interop.dtype(x), str(interop.device(x))) == ("float32", "cpu")
+    assert (str(interop.dtype(x)), str(interop.device(x))) == ("float32", "cpu")
 
 
 def test_how_tables_lie_is_told_right() -> None:

@@ -6,7 +6,7 @@ stair of plan, execute and adapters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from interop import _options
 from interop._changes import anew
@@ -26,61 +26,16 @@ from interop.errors import CopyError, DeviceError, InteropError, UnsupportedErro
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import cupy
-    import dpnp
-    import jax
-    import mlx.core
     import numpy as np
-    import paddle
-    import pyarrow as pa
-    import tensorflow as tf
-    import torch
-    import tvm_ffi
-    import warp
-    from array_api_strict._array_object import Array as StrictArray
 
     from interop._options import Options, Order
+    from interop._typed import ConvertOptions, DeviceLike, DtypeLike
     from interop.protocols import Adapter
 
 
-class ConvertOptions(TypedDict, total=False):
-    """The options of every conversion; :func:`convert` tells what each value means."""
-
-    device: object
-    dtype: object
-    order: Order | None
-    copy: bool | None
-    writable: bool | None
-    detach: bool
-    stream: Any
+_Ref = TypeVar("_Ref")
 
 
-@overload
-def convert(x: Any, to: Literal["numpy"], /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
-@overload
-def convert(x: Any, to: Literal["torch"], /, **options: Unpack[ConvertOptions]) -> torch.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["cupy"], /, **options: Unpack[ConvertOptions]) -> cupy.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["jax"], /, **options: Unpack[ConvertOptions]) -> jax.Array: ...
-@overload
-def convert(x: Any, to: Literal["tensorflow"], /, **options: Unpack[ConvertOptions]) -> tf.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["mlx"], /, **options: Unpack[ConvertOptions]) -> mlx.core.array: ...
-@overload
-def convert(x: Any, to: Literal["paddle"], /, **options: Unpack[ConvertOptions]) -> paddle.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["pyarrow"], /, **options: Unpack[ConvertOptions]) -> pa.Array | pa.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["tvm_ffi"], /, **options: Unpack[ConvertOptions]) -> tvm_ffi.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["warp"], /, **options: Unpack[ConvertOptions]) -> warp.array[Any]: ...
-@overload
-def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -> dpnp.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
-@overload
-def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
 @public()
 @convert_door(BOOK)
 def convert(
@@ -88,8 +43,8 @@ def convert(
     to: str | ModuleType,
     /,
     *,
-    device: object = None,
-    dtype: object = None,
+    device: DeviceLike | None = None,
+    dtype: DtypeLike | None = None,
     order: Order | None = None,
     copy: bool | None = None,
     writable: bool | None = None,
@@ -166,6 +121,10 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 
+@overload
+def convert_like(x: Any, ref: np.generic, /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
+@overload
+def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Ref: ...
 @public(options_of=convert)
 @like_door(BOOK)
 def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:

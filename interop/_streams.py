@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from interop._devices import CUDA, Device, device_of_pair
 from interop._native import find
 from interop._words import exact_int, exact_str, is_a, name_of, said, shown
 from interop.errors import DeviceError, InteropError
+
+if TYPE_CHECKING:
+    from interop._typed import DeviceLike
 
 #: "The data is ordered already": no wait is made.
 ORDERED: Final = -1
@@ -145,7 +148,7 @@ def current_stream_of(adapter: SupportsStreams, device: Device) -> Stream | None
     return found if found is None or isinstance(found, Stream) else Stream(found, device)
 
 
-def current_stream(framework: object, device: object = None) -> Stream:
+def current_stream(framework: object, device: DeviceLike | None = None) -> Stream:
     """Return the stream that a framework works on now.
 
     Parameters

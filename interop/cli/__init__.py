@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import interop
+from interop.cli._arguments import Parser
 from interop.cli._extras import MissingExtraError
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ COMMANDS: Final = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of the whole command line, made from the table of commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="interop",
         description="Hand a tensor from one library to another: one call, any library, no surprises.",
         epilog="interop COMMAND --help tells what a command takes.",
@@ -74,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
             row.name, help=row.help, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         command.add_arguments(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, parser=sub)
     return parser
 
 

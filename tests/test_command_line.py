@@ -134,7 +134,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     real = subprocess.run
 
     def run(command: list[str], **options: Any) -> Any:
-        ran.append(command[command.index(findings._PROBE) + 1])
+        if findings._PROBE in command:  # and not platform's uname
+            ran.append(command[command.index(findings._PROBE) + 1])
         return real(command, **options)
 
     monkeypatch.setattr(findings.subprocess, "run", run)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import interop
+from interop._whole import fault
 from interop.cli._arguments import Parser
 from interop.cli._extras import MissingExtraError
 
@@ -92,6 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 1 where a check failed, 2 where the command can't run.
     """
+    overwritten = fault()
+    if overwritten:
+        print(f"interop: {overwritten}", file=sys.stderr)
+        return CANT_RUN
     parser = build_parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import interop
 from interop import _rows
+from interop._whole import MEND, NAMESAKE, OURS
 from interop.cli._process import command
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def examine(only: Sequence[str], timeout: float, progress: Callable[[str], objec
 def _findings(libraries: list[Library], pairs: list[dict[str, Any]]) -> Findings:
     _break_those_that_never_work(libraries, pairs)
     broken = {one.name for one in libraries if one.state == "broken"}
-    problems = [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
+    problems = _namesakes()
+    problems += [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
     # One that is broken spoils each of its pairs; it has been told once.
     problems += [
         f"{one['source']} to {one['target']}: {one['error']}"
@@ -115,6 +117,16 @@ def _findings(libraries: list[Library], pairs: list[dict[str, Any]]) -> Findings
         if not one["ok"] and not broken & {one["source"], one["target"]}
     ]
     return Findings(_here(), libraries, pairs, _gpu(libraries), problems)
+
+
+def _namesakes() -> list[str]:
+    """Other distributions that install a package of our name."""
+    others = set(metadata.packages_distributions().get("interop", ())) - {OURS}
+    return [
+        f"the distribution {name} {_version(name)} installs a package of the same name over this one, and uninstalling "
+        f"it takes files of this one away: {MEND.replace(NAMESAKE, name, 1)}. The two can't share an environment"
+        for name in sorted(others)
+    ]
 
 
 def _break_those_that_never_work(libraries: Iterable[Library], pairs: Iterable[dict[str, Any]]) -> None:

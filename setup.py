@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 CORE = Path("interop/_native")
 
 # Python's own flags ask for what a debugger reads, which is three quarters of a wheel. `make sanitize` has others.
-DEFAULT = "/O2" if sys.platform == "win32" else "-O2 -g0"
+DEFAULT = "/O2 /std:c11" if sys.platform == "win32" else "-O2 -g0"
 FLAGS = os.environ.get("INTEROP_CORE_FLAGS", DEFAULT).split()
 
 setup(

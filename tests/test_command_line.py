@@ -138,7 +138,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             ran.append(command[command.index(findings._PROBE) + 1])
         return real(command, **options)
 
-    monkeypatch.setattr(findings.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     return ran
 
 

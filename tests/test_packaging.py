@@ -40,29 +40,7 @@ MADE = shutil.ignore_patterns(
 )
 
 #: The main job, in an environment that has the package and what it needs, and nothing else.
-SMOKE = """
-import sys
-import numpy as np
-import ml_dtypes
-import interop
-
-a = np.arange(6.0).reshape(2, 3)
-v = interop.view(a)
-assert (v.ptr, v.shape, str(v.dtype), str(v.device)) == (a.ctypes.data, (2, 3), "float64", "cpu")
-b = interop.to_numpy(v)
-b[0, 0] = 7
-assert a[0, 0] == 7
-w = a.astype(ml_dtypes.bfloat16)
-assert interop.to_numpy(interop.view(w)).dtype == w.dtype
-assert interop.explain(a, "numpy").ok
-try:
-    interop.convert(a, "torch")
-except interop.UnsupportedError as error:
-    assert isinstance(error, ImportError)
-else:
-    raise AssertionError("torch was found in an empty environment")
-print(interop.__file__)
-"""
+SMOKE = ROOT / "tests" / "wheel.py"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -189,5 +167,5 @@ def test_works_in_an_empty_environment(kind: str, distributions: Distributions, 
     run(python, "-m", "pip", "install", "--quiet", *arguments[kind], cwd=tmp_path)
     run(python, "-m", "pip", "check", cwd=tmp_path)
     assert run(environment / "bin" / "interop", "--version", cwd=tmp_path).split() == ["interop", interop.__version__]
-    where = Path(run(python, "-I", "-W", "error", "-c", SMOKE, cwd=tmp_path).strip())
+    where = Path(run(python, "-I", "-W", "error", SMOKE, cwd=tmp_path).strip())
     assert where.is_relative_to(distributions.source if kind == "editable" else environment)

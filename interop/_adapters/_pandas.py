@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
 from interop.errors import UnsupportedError

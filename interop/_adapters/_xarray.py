@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop._native import lasting, view_from_ndarray
 from interop.errors import UnsupportedError
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
-    from interop._plan import Plan
+    from interop._contract import Adapter
+    from interop._plan.plan import Plan
     from interop._typed import DeviceLike, DtypeLike
-    from interop.protocols import Adapter
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 

@@ -96,7 +96,7 @@ def some_of(argument: str, given: object, known: Collection[str], what: str) -> 
 def parts(given: object) -> list[Any]:
     """The members of a collection; a string and whatever is none alone."""
     if isinstance(given, Collection) and not isinstance(given, (str, bytes)):
-        return list(cast("Collection[Any]", given))
+        return list(given)
     return [given]
 
 
@@ -139,7 +139,7 @@ _ORDER: Final = {name: place for place, name in enumerate(dict.fromkeys([*sum(KI
 
 
 def _in_order(names: Iterable[str]) -> str:
-    return f"some of {listed(sorted(names, key=_ORDER.__getitem__))}"
+    return f"some of {listed(sorted(names, key=lambda name: _ORDER[name]))}"
 
 
 _DTYPES: Final = (
@@ -154,7 +154,7 @@ def layout_list(argument: str, given: object, table: Mapping[str, Layout[Any]], 
     for one in parts(given):
         word = exact_str(one)
         if isinstance(one, Layout):
-            found.append(cast("Layout[Any]", one))
+            found.append(one)
         elif word in LAYOUT_WORDS and word is not None:
             found += filter(LAYOUT_WORDS[word], table.values())
         elif word in table and word is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import interop
 from interop._devices import CPU
 from interop._dtypes import ROWS
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop._words import shown
 from interop.errors import UnsupportedError
 from interop.testing._asked import (
@@ -104,7 +104,8 @@ def _has(framework: str) -> Collection[str] | None:
     if framework in WORLD:
         return _names_of(framework)
     if framework in interop.adapters():
-        return target_adapter(framework).limits(CPU).dtypes
+        limits = target_adapter(framework).limits(CPU)
+        return None if limits is None else limits.dtypes
     return None
 
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import interop
-from interop import _rows
+from interop._registry import frameworks
 from interop._whole import MEND, NAMESAKE, OURS
 from interop.cli._process import command
 
@@ -157,7 +157,7 @@ def _version(package: str) -> str:
 def _shell(name: str, info: interop.AdapterInfo) -> Library:
     """What can be said of a library before it is imported; it is thought to work until something shows."""
     found = Library(name, info.origin, "missing")
-    row = _rows.row_of(name)
+    row = frameworks.row_of(name)
     if row is None or (info.problem and not info.loaded):
         found.state, found.error = "broken", info.problem
         return found
@@ -173,7 +173,7 @@ def _fault_of(told: Mapping[str, Any]) -> str:
 
 def _take(found: Library, told: Mapping[str, Any]) -> None:
     """Write down what a probe told of a library."""
-    row = _rows.row_of(found.name)
+    row = frameworks.row_of(found.name)
     found.version = told.get("version") or found.version
     found.seconds = told.get("seconds", 0.0)
     found.gpu = told.get("gpu", {})

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
-from interop._case import VIEW
 from interop._devices import CUDA, CUDA_MANAGED
 from interop._dtypes import COMPLEX
+from interop._plan.case import VIEW
 from interop._streams import ORDERED, PER_THREAD
 from interop.errors import (
     PRECEDENCE,
@@ -27,7 +27,7 @@ from interop.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from interop._case import Case
+    from interop._plan.case import Case
 
 #: The element type to ask for where the source's own has no equal; "float32" where none is named.
 _HELPFUL: Final = {

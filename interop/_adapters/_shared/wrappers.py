@@ -8,18 +8,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._native import HostNative
+from interop._adapters._numpy import adapter as host
 from interop._adapters._protocol import ProtocolAdapter
-from interop.protocols import ADAPTER_API
+from interop._adapters._shared.native import HostNative
+from interop._contract import ADAPTER_API
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from interop._contract import Adapter, Facts, Limits
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
-    from interop.protocols import Adapter, Facts, Limits
 
 
 class Wrapped:
@@ -134,8 +135,6 @@ class Wrapper(Wrapped):
         unwrap: Callable[[Any], Any],
         shown: Mapping[type, Callable[[Any], Any]] | None = None,
     ) -> None:
-        from interop._adapters._numpy import adapter as host
-
         super().__init__(name, modules, unwrap, host)
         self._claims = claims
         self.native = HostNative(shown or {})

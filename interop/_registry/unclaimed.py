@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from interop import _plugins
 from interop._native import find
+from interop._registry import plugins
 from interop._words import module_of, name_of
 from interop.errors import with_article
 
@@ -29,7 +29,7 @@ def no_tensor_text(x: Any) -> str:
         fix = f"It has {spoken[0]} as an attribute of its own: make it a property, or a method, of its class."
     elif issubclass(tp, _NUMBERS) or find(tp, "__array__") is not None:
         fix = "Pass numpy.asarray(x), if its numbers are all that it means."
-    broken = _plugins.faults().get(module_of(tp).partition(".")[0]) or _plugins.silent()
+    broken = plugins.faults().get(module_of(tp).partition(".")[0]) or plugins.silent()
     if broken:
         fix = f"But {broken}"
     name = with_article(name_of(tp))

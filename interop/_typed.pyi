@@ -41,6 +41,10 @@ class _OfPlatform(Protocol):  # jax
     @property
     def platform(self) -> str: ...
 
+class _Sharding(Protocol):  # jax: as what the device of an array on one device is typed, too
+    @property
+    def device_set(self) -> object: ...
+
 class _Numbered(Protocol):  # cupy
     @property
     def id(self) -> int: ...
@@ -65,6 +69,7 @@ DeviceLike: TypeAlias = (
     | list[int]
     | _OfType
     | _OfPlatform
+    | _Sharding
     | _Numbered
     | _Named
     | _Place

@@ -6,7 +6,7 @@ stair of plan, execute and adapters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from interop import _options
 from interop._changes import anew
@@ -25,8 +25,6 @@ from interop.errors import CopyError, DeviceError, InteropError, UnsupportedErro
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    import numpy as np
 
     from interop._contract import Adapter
     from interop._options import Options, Order
@@ -121,13 +119,9 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 
-@overload
-def convert_like(x: Any, ref: np.generic, /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
-@overload
-def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Ref: ...
 @public(options_of=convert)
 @like_door(BOOK)
-def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
+def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Ref:
     """Hand a tensor to the framework of another one, on the other one's device.
 
     Parameters
@@ -142,7 +136,8 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     Returns
     -------
     array
-        Of the framework of `ref`.
+        Of the framework of `ref`; typed as `ref`, though of a subclass (a scalar of numpy, a parameter of torch) it is the
+        framework's plain array.
 
     Examples
     --------

@@ -98,7 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"interop: {overwritten}", file=sys.stderr)
         return CANT_RUN
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments, left = parser.parse_known_args(argv)
+    if left:
+        # The command that was named knows what it takes.
+        getattr(arguments, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return CANT_RUN

@@ -32,14 +32,6 @@ class Parser(argparse.ArgumentParser):
         # A prefix that is taken for an option today means another one tomorrow.
         super().__init__(allow_abbrev=False, **options)
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and let the parser of the subcommand speak of what is left over."""
-        found, left = self.parse_known_args(args, namespace)
-        if left:
-            speaker = getattr(found, "parser", self)
-            speaker.error(f"unrecognized arguments: {' '.join(left)}")
-        return found
-
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message with what is nearest, and end with status 2."""
         unknown, choice = _UNKNOWN.search(message), _NO_CHOICE.search(message)

@@ -139,7 +139,8 @@ _ORDER: Final = {name: place for place, name in enumerate(dict.fromkeys([*sum(KI
 
 
 def _in_order(names: Iterable[str]) -> str:
-    return f"some of {listed(sorted(names, key=lambda name: _ORDER[name]))}"
+    ordered = sorted(names, key=_ORDER.__getitem__)
+    return f"some of {listed(ordered)}"
 
 
 _DTYPES: Final = (

@@ -136,8 +136,8 @@ def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Re
     Returns
     -------
     array
-        Of the framework of `ref`; typed as `ref`, though of a subclass (a scalar of numpy, a parameter of torch) it is the
-        framework's plain array.
+        Of the framework of `ref`. It is typed as `ref` is; where that is of a subclass (numpy's scalars, torch's
+        parameters) it is the framework's plain array.
 
     Examples
     --------

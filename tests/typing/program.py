@@ -52,8 +52,8 @@ def wrong(a: np.ndarray[Any, Any]) -> None:
     interop.explain(a, "torch", device=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     interop.empty_aligned(3, 4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     interop.via("numpy", device=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    interop.convert_like(a, a, device=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     # Of several signatures none fits.
     interop.to_jax(a, device=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    give, like = interop.convert, interop.convert_like
+    give = interop.convert
     give(a, "jax", dtype=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    like(a, a, device=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -6,6 +6,7 @@ stair of plan, execute and adapters.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from interop import _options
@@ -160,10 +161,9 @@ def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Re
         options.setdefault("device", known[1])
     elif facts is not None and not facts.traced:
         options.setdefault("device", facts.device)
-    if is_guarded() and not named:
-        with implied():
-            return _convert(x, target, _options.parse(**options))
-    return _convert(x, target, _options.parse(**options))
+    with implied() if is_guarded() and not named else nullcontext():
+        converted: _Ref = _convert(x, target, _options.parse(**options))
+    return converted
 
 
 @public(options_of=convert)

@@ -6,7 +6,7 @@ This is the long way, which does everything; calls with plain tensors of one fra
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -147,7 +147,7 @@ class Call:
         for argument, leaf in found:
             kinds.setdefault(self._home_of(argument, leaf), []).append((argument, leaf))
         if len(kinds) == 1:
-            return next(iter(kinds))
+            return self._followed(next(iter(kinds)), found)
         how = self.how
         who = "; ".join(
             f"{', '.join(path_to(each.value, leaf, each.label) for each, leaf in members)}: {home}"
@@ -170,6 +170,11 @@ class Call:
             )
             raise UnsupportedError(msg)
         return self._home_of(*first)
+
+    def _followed(self, home: Home, found: list[tuple[Argument, Any]]) -> Home:
+        """The home of all, with the argument that was named for what dresses results."""
+        named = next((leaf for each, leaf in found if each.parameter == self.how.back), None)
+        return home if named is None else replace(home, like=named)
 
     def _home_of(self, argument: Argument, leaf: Any) -> Home:
         try:

@@ -154,10 +154,11 @@ class Call:
             for home, members in kinds.items()
         )
         if how.back is None:
-            parameter = found[0][0].parameter
+            # grad="bridge" takes no back=.
+            other = f", or decorate with back={found[0][0].parameter!r} to have results follow that argument"
             msg = (
                 f"{how.name}() got tensors of several kinds ({who}), and its results go back as one. Convert them "
-                f"first, or decorate with back={parameter!r} to have results follow that argument."
+                f"first{'' if how.grad == 'bridge' else other}."
             )
             raise UnsupportedError(msg)
         first = next(((each, leaf) for each, leaf in found if each.parameter == how.back), None)
@@ -234,7 +235,7 @@ class Call:
         if not own and not inout and "writable" not in options and (room is None or room.readonly == "keeps"):
             # A write would reach callers on the host, and not those on a device.
             options["writable"] = False
-        if not own and (how.grad == "cut" or _is_unrecorded(adapter, leaf)):
+        if not own and (how.grad in ("cut", "bridge") or _is_unrecorded(adapter, leaf)):
             options["detach"] = True
         return options
 
@@ -392,5 +393,10 @@ def plans_of(how: How, arguments: list[Argument]) -> dict[str, Plan]:
         for leaf in call.collected(argument, Walk(classify)):
             own = adapter_for(leaf).name == how.target.name
             options = call.options_of(leaf, own=own, inout=argument.parameter in how.inout)
-            plans[path_to(argument.value, leaf, argument.label)] = explain(leaf, how.framework, **options)
+            plan = explain(leaf, how.framework, **options)
+            if how.grad == "bridge" and plan.ok and not plan.zero_copy:
+                # What is handed over for the time of the call alone is aliased where it can be.
+                lent = explain(leaf, how.framework, **options, copy=False)
+                plan = lent if lent.ok else plan
+            plans[path_to(argument.value, leaf, argument.label)] = plan
     return plans

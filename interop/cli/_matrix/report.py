@@ -99,6 +99,8 @@ def show(matrix: Matrix) -> None:
     for each in found.stale:
         console.print(f"an exception for nothing: {each}", style="red", markup=False, soft_wrap=True)
     excused = sum(map(len, found.excused.values()))
+    looked = sum(pair.looked for pair in matrix.pairs.values())
+    console.print(f"A second judge looked at {looked:,} calls; where it finds something else, the cell is at fault.")
     ends = ", for these reasons:" if excused else "."
     console.print(f"{len(found.open)} cells are not as they should be; {excused} are excepted{ends}", highlight=False)
     for each, cells in found.excused.items():
@@ -202,7 +204,9 @@ def _where(matrix: Matrix) -> str:
     cells = sum(len(pair.found[pair.ways[0]]) for pair in matrix.pairs.values())
     calls = sum(len(found) for pair in matrix.pairs.values() for found in pair.found.values())
     head = f"{len(matrix.pairs)} pairs, {cells:,} cells, {calls:,} calls, in these environments:\n"
-    return "\n".join((head, *lines, ""))
+    looked = sum(pair.looked for pair in matrix.pairs.values())
+    again = [f"\nA second judge looked at {looked:,} of these calls.\n"] if looked else []
+    return "\n".join((head, *lines, *again, ""))
 
 
 def _totals(pairs: Sequence[Pair]) -> str:

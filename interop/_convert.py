@@ -6,7 +6,8 @@ stair of plan, execute and adapters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from interop import _options
 from interop._changes import anew
@@ -21,66 +22,27 @@ from interop._run.book import BOOK
 from interop._run.execute import execute
 from interop._run.opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._words import name_of
-from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_frames
+from interop.errors import (
+    CopyError,
+    DeviceError,
+    InteropError,
+    UnsupportedError,
+    call_text,
+    with_article,
+    without_frames,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import cupy
-    import dpnp
-    import jax
-    import mlx.core
-    import numpy as np
-    import paddle
-    import pyarrow as pa
-    import tensorflow as tf
-    import torch
-    import tvm_ffi
-    import warp
-    from array_api_strict._array_object import Array as StrictArray
-
     from interop._contract import Adapter
     from interop._options import Options, Order
+    from interop._typed import ConvertOptions, DeviceLike, DtypeLike
 
 
-class ConvertOptions(TypedDict, total=False):
-    """The options of every conversion; :func:`convert` tells what each value means."""
-
-    device: object
-    dtype: object
-    order: Order | None
-    copy: bool | None
-    writable: bool | None
-    detach: bool
-    stream: Any
+_Ref = TypeVar("_Ref")
 
 
-@overload
-def convert(x: Any, to: Literal["numpy"], /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
-@overload
-def convert(x: Any, to: Literal["torch"], /, **options: Unpack[ConvertOptions]) -> torch.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["cupy"], /, **options: Unpack[ConvertOptions]) -> cupy.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["jax"], /, **options: Unpack[ConvertOptions]) -> jax.Array: ...
-@overload
-def convert(x: Any, to: Literal["tensorflow"], /, **options: Unpack[ConvertOptions]) -> tf.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["mlx"], /, **options: Unpack[ConvertOptions]) -> mlx.core.array: ...
-@overload
-def convert(x: Any, to: Literal["paddle"], /, **options: Unpack[ConvertOptions]) -> paddle.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["pyarrow"], /, **options: Unpack[ConvertOptions]) -> pa.Array | pa.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["tvm_ffi"], /, **options: Unpack[ConvertOptions]) -> tvm_ffi.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["warp"], /, **options: Unpack[ConvertOptions]) -> warp.array[Any]: ...
-@overload
-def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -> dpnp.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
-@overload
-def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
 @public()
 @convert_door(BOOK)
 def convert(
@@ -88,8 +50,8 @@ def convert(
     to: str | ModuleType,
     /,
     *,
-    device: object = None,
-    dtype: object = None,
+    device: DeviceLike | None = None,
+    dtype: DtypeLike | None = None,
     order: Order | None = None,
     copy: bool | None = None,
     writable: bool | None = None,
@@ -168,7 +130,7 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
 
 @public(options_of=convert)
 @like_door(BOOK)
-def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
+def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Ref:
     """Hand a tensor to the framework of another one, on the other one's device.
 
     Parameters
@@ -183,7 +145,8 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     Returns
     -------
     array
-        Of the framework of `ref`.
+        Of the framework of `ref`. It is typed as `ref` is; where that is of a subclass (numpy's scalars, torch's
+        parameters) it is the framework's plain array.
 
     Examples
     --------
@@ -192,12 +155,15 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     tensor([1., 1.], dtype=torch.float64)
     """
     reference = adapter_for(ref)
-    name = framework_of(reference, ref)
+    # Of what wraps an array (a Series, a DataArray), that array's framework.
+    name = getattr(reference, "behind", "") or framework_of(reference, ref)
     try:
         target = target_adapter(name)
     except UnsupportedError as err:
         like = with_article(name_of(type(ref)))
-        msg = f"{name} can't be a target: no array is like {like}. Pass an array of a framework."
+        msg = (
+            f"{like} is memory of no framework, so that no array is like it. Name one: {call_text('numpy', **options)}."
+        )
         raise UnsupportedError(msg) from err
     known = outline(reference, ref)
     facts = None if known is not None else describe(reference, ref, traced=True)
@@ -206,10 +172,9 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
         options.setdefault("device", known[1])
     elif facts is not None and not facts.traced:
         options.setdefault("device", facts.device)
-    if is_guarded() and not named:
-        with implied():
-            return _convert(x, target, _options.parse(**options))
-    return _convert(x, target, _options.parse(**options))
+    with implied() if is_guarded() and not named else nullcontext():
+        converted: _Ref = _convert(x, target, _options.parse(**options))
+    return converted
 
 
 @public(options_of=convert)
@@ -254,15 +219,17 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
 
 
 def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
+    name = name_of(type(x))
     try:
         source = adapter_for(x)
+        name = framework_of(source, x)
         if _is_kept(x, source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
         case = case_of(facts, source, target, parsed)
     except InteropError as err:
-        return Plan(name_of(type(x)), target.name, ok=False, error=without_frames(err))
+        return Plan(name, target.name, ok=False, error=without_frames(err))
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:
@@ -317,7 +284,7 @@ def _convert_once(x: Any, target: Adapter, options: Options, lasting: bool) -> A
     facts, opened = describe(source, x, traced=True), x
     # Inside one framework nothing has to be known of a lazy array: its own operations keep it lazy.
     if not facts.certain and not (source.name == target.name and "lazy" in facts.pending):
-        opened, facts = open_source(x, facts, source, target, options)
+        opened, facts, source = open_source(x, facts, source, target, options)
     case = case_of(facts, source, target, options)
     plan = plan_of(case)
     carrier = carrier_of(case, source, target) if plan.ok and (case.moves or case.handed_copies) else None

@@ -76,9 +76,9 @@ def _call(case: Case, **changes: object) -> str:
     if case.target == VIEW:
         # What can be changed is the tensor that is looked at, by its own framework.
         own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
-        if case.facts.pending & {"encoded", "chunked"} and case.facts.device.is_host:
+        if case.facts.pending & {"encoded", "chunked", "byteorder", "strides"} and case.facts.device.is_host:
             # A copy of its framework's own may be encoded again (pyarrow's booleans are bits in each array), or there
-            # is none: polars is a source only.
+            # is none: polars and whatever only has a buffer are sources only.
             return f"interop.view({call_text('numpy', **own)})"
         return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
     return call_text(case.target, **case.spelled(**changes))
@@ -249,6 +249,10 @@ def _readonly(case: Case) -> InteropError | None:
         return ReadOnlyError(message(_what(case), why, f"{_call(case, writable=None)} gives one that can be read."))
     if not case.facts.readonly or options.copy is not False:
         return None
+    if options.writable is True and case.target == VIEW:
+        made = call_text("numpy" if case.facts.device.is_host else "torch", writable=True)
+        why = "it is readonly, writable memory takes a copy, and a View never copies"
+        return ReadOnlyError(message(_what(case), why, f"interop.view({made}) copies."))
     if options.writable is True:
         why = "it is readonly, writable memory takes a copy, and copy=False forbids one"
         return ReadOnlyError(message(_what(case), why, f"{_call(case, copy=None)} copies."))

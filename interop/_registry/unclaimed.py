@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from interop._native import find
 from interop._registry import plugins
 from interop._words import module_of, name_of
 from interop.errors import with_article
-
-if TYPE_CHECKING:
-    from collections.abc import Container
-
-_PROTOCOLS: Final = ("__cuda_array_interface__", "__array_interface__", "__dlpack__")
 
 #: Whose numbers numpy reads one by one.
 _NUMBERS: Final = (bool, int, float, complex, list, tuple)
@@ -21,25 +16,11 @@ _NUMBERS: Final = (bool, int, float, complex, list, tuple)
 def no_tensor_text(x: Any) -> str:
     """Why an object is no tensor, and what to pass instead."""
     tp = type(x)
-    own = _own_attributes(x)
-    spoken = [name for name in _PROTOCOLS if name in own]
     fix = "Pass an array of a framework, or an object with __dlpack__, __array_interface__ or a buffer."
-    if spoken and not issubclass(tp, type):
-        # One look at a type tells of all its objects, as Python itself looks special methods up.
-        fix = f"It has {spoken[0]} as an attribute of its own: make it a property, or a method, of its class."
-    elif issubclass(tp, _NUMBERS) or find(tp, "__array__") is not None:
+    if issubclass(tp, _NUMBERS) or find(tp, "__array__") is not None:
         fix = "Pass numpy.asarray(x), if its numbers are all that it means."
     broken = plugins.faults().get(module_of(tp).partition(".")[0]) or plugins.silent()
     if broken:
         fix = f"But {broken}"
     name = with_article(name_of(tp))
     return f"{name} is no tensor: no adapter claims its type and it speaks no exchange protocol. {fix}"
-
-
-def _own_attributes(x: Any) -> Container[str]:
-    """What an object has been given. Its ``__getattr__`` isn't asked: some answer to every name, some note the name."""
-    try:
-        found = object.__getattribute__(x, "__dict__")
-    except Exception:  # noqa: BLE001 - without attributes, or with a __dict__ that is computed
-        return ()
-    return found if type(found) is dict else ()

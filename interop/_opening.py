@@ -47,6 +47,7 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
+        rebuild=lambda other: case_of(facts, source, target, other),
     )
 
 

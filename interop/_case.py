@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
-from interop._options import parse
+from interop._options import NEAREST, parse
 from interop._streams import ORDERED
 
 if TYPE_CHECKING:
@@ -319,6 +319,8 @@ class Case:
     @property
     def _spelled_dtype(self) -> object:
         dtype, swapped = self.options.dtype, self.options.swapped
+        if self.options.nearest:
+            return NEAREST
         if dtype is None or dtype.numpy is None or not (self.swaps or swapped):
             return None if dtype is None else dtype.name
         order = ">" if (sys.byteorder == "little") is bool(swapped) else "<"

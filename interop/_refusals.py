@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._case import VIEW
 from interop._devices import CUDA, CUDA_MANAGED
-from interop._dtypes import BOOL, COMPLEX, HANDLE, INT, UINT, DType, castable
+from interop._dtypes import BOOL, BY_NUMPY, COMPLEX, HANDLE, INT, UINT, DType, castable
 from interop._nearest import nearest
 from interop._streams import ORDERED, PER_THREAD
+from interop._words import about
 from interop.errors import (
     PRECEDENCE,
     CopyError,
@@ -45,21 +45,28 @@ class Obstacle:
     why
         In words.
     fix
-        What to do instead, or what says it: that may ask for the obstacles again. Of calls that ask for something else,
-        what each of them does.
+        Of the calls that work, what each of them does; or what to do where there is none.
     changes
         The options with which this no longer stands against it, for each of those calls; the last says what else
-        stands against it then. Empty where another object has to be passed.
+        stands against it then.
+    instead
+        What is passed in the place of `x` where no option helps.
     """
 
     why: str
-    fix: str | Callable[[], str] | tuple[str, ...]
+    fix: str | tuple[str, ...]
     changes: tuple[Mapping[str, object], ...] = ()
+    instead: str = ""
 
 
 def _asking(why: str, does: str, **changes: object) -> Obstacle:
     """An obstacle that other options take away."""
     return Obstacle(why, (does,), (changes,))
+
+
+def _passing(instead: str, why: str, does: str, **changes: object) -> Obstacle:
+    """An obstacle that is taken away where something made of the object is passed."""
+    return Obstacle(why, (does,), (changes,), instead)
 
 
 def refusal(case: Case) -> InteropError | None:
@@ -78,7 +85,7 @@ def _fix_text(case: Case, obstacle: Obstacle) -> str:
     if isinstance(fix, tuple):
         calls = (_call(case, **changes) for changes in obstacle.changes)
         return f"{'; '.join(f'{call} {does}' for call, does in zip(calls, fix, strict=True))}."
-    return fix if isinstance(fix, str) else fix()
+    return fix
 
 
 def _first(case: Case) -> tuple[type[InteropError], Obstacle] | None:
@@ -112,41 +119,40 @@ def _what(case: Case) -> str:
     return f"{what} with {asked}" if asked else what
 
 
-def _mended(case: Case, changes: dict[str, object]) -> dict[str, object]:
-    """Changes to the options with those that what is still refused then asks for: a call that is named works."""
+def _call(case: Case, **changes: object) -> str:
+    """The call with other options, and with those that whatever else stands against it then asks for."""
+    if case.target == VIEW:
+        return _view_call(case, {name: value for name, value in changes.items() if value is not None})
+    passed = "x"
     for _ in _CHECKS:
         again = case.again(changes)
-        if again is None:
+        obstacles = [] if again is None else [found for _, found in _obstacles(again) if found.changes]
+        more = (found.changes[-1] for found in obstacles)
+        asked = next((one for one in more if not one.items() <= changes.items()), None)
+        if asked is None:
+            for found in obstacles:
+                passed = about(found.instead, passed) if found.instead else passed
             break
-        # What no option takes away, the call has something else in the place of x for.
-        mends = next((obstacle.changes for _, obstacle in _obstacles(again) if obstacle.changes), None)
-        if mends is None:
-            break
-        changes = {**changes, **mends[-1]}
-    return changes
+        changes |= asked
+    return call_text(case.target, **case.spelled(**changes)).replace("(x", f"({passed}", 1)
 
 
-def _call(case: Case, **changes: object) -> str:
-    if case.target == VIEW:
-        # What can be changed is the tensor that is looked at, by its own framework.
-        own = {name: value for name, value in changes.items() if value is not None} or {"copy": True}
-        if case.facts.pending & {"encoded", "chunked"} and case.facts.device.is_host:
-            # A copy of its framework's own may be encoded again (pyarrow's booleans are bits in each array), or there
-            # is none: polars is a source only.
-            return f"interop.view({call_text('numpy', **own)})"
-        return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
-    return call_text(case.target, **case.spelled(**_mended(case, changes)))
-
-
-def _call_of(case: Case, instead: str, **changes: object) -> str:
-    """The call with something made of `x` in its place."""
-    return _call(case, **changes).replace("(x", f"({instead}", 1)
+def _view_call(case: Case, own: dict[str, object]) -> str:
+    """What can be changed is the tensor that is looked at, by its own framework."""
+    own = own or {"copy": True}
+    if case.facts.pending & {"encoded", "chunked"} and case.facts.device.is_host:
+        # A copy of its framework's own may be encoded again (pyarrow's booleans are bits in each array), or there is
+        # none: polars is a source only.
+        return f"interop.view({call_text('numpy', **own)})"
+    return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
 
 
 def _on_host(case: Case, **options: object) -> str:
     """An ndarray of what is in host memory: not everything has the methods of an array of its own."""
+    dtype = case.facts.dtype
+    held = {} if dtype.numpy is not None else {"dtype": nearest(dtype.name, _NUMPY) or "float32"}
     graph = {} if case.facts.grad == "none" else {"detach": True}
-    return call_text("numpy", **graph, **options)
+    return call_text("numpy", **graph, **held, **options)
 
 
 def _traced(case: Case) -> Obstacle | None:
@@ -182,10 +188,8 @@ def _dimensions(case: Case) -> Obstacle | None:
         why = f"{case.target} holds at most {room.max_ndim} dimensions and this has {len(shape)}"
         first = len(shape) - room.max_ndim + 1
         wanted = (math.prod(shape[:first]), *shape[first:])
-    lengths = ", ".join(map(str, wanted))
-    if not case.facts.device.is_host:
-        return Obstacle(why, f"Reshape it first: x.reshape({lengths}).")
-    return Obstacle(why, lambda: f"Reshape it first: {_call_of(case, f'{_on_host(case)}.reshape({lengths})')}.")
+    array = _on_host(case) if case.facts.device.is_host else "x"
+    return _passing(f"{array}.reshape({', '.join(map(str, wanted))})", why, "reshapes it first")
 
 
 def _order(case: Case) -> Obstacle | None:
@@ -281,12 +285,13 @@ def _dtype(case: Case) -> Obstacle | None:
 
 
 def _real_part(case: Case) -> Obstacle:
-    source = case.facts.dtype
-    why = f"a cast from {source} to {case.dtype} would drop the imaginary part"
-    real = "x.real"
-    if case.facts.device.is_host:
-        real = f"{_on_host(case, **({} if source.numpy is not None else {'dtype': 'complex64'}))}.real"
-    return Obstacle(why, lambda: f"{_call_of(case, real)} hands over the real part.")
+    why = f"a cast from {case.facts.dtype} to {case.dtype} would drop the imaginary part"
+    real = f"{_on_host(case)}.real" if case.facts.device.is_host else "x.real"
+    if case.dtype.name in case.room.dtypes:
+        return _passing(real, why, "hands over the real part")
+    part = DType("float64" if case.facts.dtype.name == "complex128" else "float32")
+    found = _nearest_to(part, case.dtype, case.room.dtypes)
+    return _passing(real, why, "hands over the real part", **({"dtype": found} if found else {}))
 
 
 #: What people compute with, before types that are smaller and hold as much.
@@ -297,21 +302,29 @@ _USUAL: Final[Mapping[int, tuple[str, ...]]] = {
     COMPLEX: ("complex64", "complex128"),
 }
 _FLOATS: Final = ("float32", "float64")
+_NUMPY: Final = frozenset(row.name for row in BY_NUMPY.values())
 
 
 def _another_dtype(case: Case, why: str) -> Obstacle:
     """Name an element type that loses nothing, where there is one; else one that rounds, and say so."""
-    source, wanted = case.facts.dtype, case.dtype
+    source = case.facts.dtype
     held = frozenset(name for name in case.room.dtypes if case.source_casts_to(name) or case.target_casts)
+    found = _nearest_to(source, case.dtype, held)
+    if found:
+        return _asking(why, _does(source, found), dtype=found)
+    if source.numpy is not None and case.facts.device.is_host:
+        found = _nearest_to(source, case.dtype, case.room.dtypes & _NUMPY)
+        if found:
+            return _passing(_on_host(case), why, _does(source, found), dtype=found)
+    return _raw_bytes(case, why)
+
+
+def _nearest_to(source: DType, wanted: DType, held: frozenset[str]) -> str:
     usual = _USUAL.get(source.code, _FLOATS)
     near = (nearest(wanted.name, held), nearest(source.name, held))
-    for name in (*usual, *near, *(usual or _FLOATS), "int64"):
-        if name in held and _keeps(source, name):
-            return _asking(why, "converts the values", dtype=name)
-    for name in (*near, *reversed(usual), *_FLOATS):
-        if name in held:
-            return _asking(why, _loses(source, name), dtype=name)
-    return Obstacle(why, partial(_raw_bytes, case))
+    keeping = (name for name in (*usual, *near, *(usual or _FLOATS), "int64") if name in held and _keeps(source, name))
+    losing = (name for name in (*near, *reversed(usual), *_FLOATS) if name in held)
+    return next(keeping, None) or next(losing, None) or ""
 
 
 def _keeps(source: DType, name: str) -> bool:
@@ -319,23 +332,24 @@ def _keeps(source: DType, name: str) -> bool:
     return source.code == HANDLE or castable(source, DType(name), "safe")
 
 
-def _loses(source: DType, name: str) -> str:
+def _does(source: DType, name: str) -> str:
+    if _keeps(source, name):
+        return "converts the values"
     if source.code in (INT, UINT) and DType(name).code in (INT, UINT):
         return f"wraps the values that {name} doesn't hold"
     return "rounds the values"
 
 
-def _raw_bytes(case: Case) -> str:
-    facts = case.facts
+def _raw_bytes(case: Case, why: str) -> Obstacle:
+    facts, looked = case.facts, "x"
     if "uint8" not in case.room.dtypes or facts.dtype.code == HANDLE or not facts.device.is_host or facts.strides is None:
-        return f"Ask for one of {case.target}'s own: {', '.join(sorted(case.room.dtypes))}."
-    looked = "x"
+        return Obstacle(why, f"Ask for one of {case.target}'s own: {', '.join(sorted(case.room.dtypes))}.")
     if not _layout.is_c(facts.shape, facts.strides):
         if facts.dtype.numpy is None:
-            return "No dtype= helps, and bytes are memory in C order: pass a copy of it that is."
+            return Obstacle(why, "No dtype= helps, and bytes are memory in C order: pass a copy of it that is.")
         looked = _on_host(case, order="C")
-    raw = _call_of(case, f"interop.view({looked}).bytes", dtype=None)
-    return f"No dtype= helps; {raw} hands over the raw bytes."
+    does = "hands over the raw bytes: no dtype= holds the values"
+    return _passing(f"interop.view({looked}).bytes", why, does, dtype=None)
 
 
 def _readonly(case: Case) -> Obstacle | None:

@@ -29,6 +29,8 @@ class Row:
         For a framework that is a source only: what to call where it was named as a target.
     types_in
         The package that its array types say they are from, where that isn't the module's own.
+    stack
+        What makes one array of a sequence of its arrays.
     entry
         For one that an installed package offers: what it says of it.
     """
@@ -39,24 +41,25 @@ class Row:
     install: str
     instead: str = ""
     types_in: str = ""
+    stack: str = ""
     entry: _plugins.Entry | None = None
 
 
 #: The built-in adapters. A new source is one file in ``_adapters`` and one row here; a new target has a door of its own
 #: in :mod:`interop._doors` besides, and its type among the overloads of ``convert``.
 ROWS: Final = (
-    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
-    Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
-    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
-    Row("jax", "jax", "interop._adapters._jax:adapter", "jax", types_in="jaxlib"),
-    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
-    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
-    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
+    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy", stack="numpy.stack"),
+    Row("torch", "torch", "interop._adapters._torch:adapter", "torch", stack="torch.stack"),
+    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x", stack="cupy.stack"),
+    Row("jax", "jax", "interop._adapters._jax:adapter", "jax", types_in="jaxlib", stack="jax.numpy.stack"),
+    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow", stack="tensorflow.stack"),
+    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx", stack="mlx.core.stack"),
+    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle", stack="paddle.stack"),
     Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow"),
     Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi"),
     Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang"),
     Row("array_api_strict", "array_api_strict", "interop._adapters._array_api_strict:adapter", "array-api-strict"),
-    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt"),
+    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt", stack="dpnp.stack"),
     Row("pandas", "pandas", "interop._adapters._pandas:adapter", "pandas", "pandas.Series(interop.to_numpy(x))"),
     Row("polars", "polars", "interop._adapters._polars:adapter", "polars", "polars.Series(interop.to_numpy(x))"),
     Row("xarray", "xarray", "interop._adapters._xarray:adapter", "xarray", "xarray.DataArray(interop.to_numpy(x))"),
@@ -83,6 +86,11 @@ def rows() -> dict[str, Row]:
 def row_of(name: str) -> Row | None:
     """The row of a framework, built-in or offered by a package; None of what was registered by hand."""
     return rows().get(name)
+
+
+def row_of_types(package: str) -> Row | None:
+    """The row of the framework whose array types say that they are from a package."""
+    return next((row for row in ROWS if package in (row.types_in or row.module.partition(".")[0], row.name)), None)
 
 
 def is_installed(module: str) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from interop._adapters._native import HostNative
 from interop._adapters._protocol import ProtocolAdapter
+from interop._words import about, name_of, text_of
+from interop.errors import UnsupportedError, with_article
 from interop.protocols import ADAPTER_API
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from interop._dtypes import DType
     from interop._native import View
     from interop.protocols import Adapter, Facts, Limits
+
+
+def _held(x: Any) -> tuple[str, str]:
+    return with_article(name_of(type(x))), "numpy.asarray(x)"
 
 
 class Wrapped:
@@ -33,12 +39,22 @@ class Wrapped:
         Returns what an object wraps, or the object itself where it is no wrapper: a copy in the middle of a plan.
     inner
         The adapter of what is wrapped.
+    held
+        Says what an object is, and spells what it wraps, for messages.
     """
 
     api = ADAPTER_API
 
-    def __init__(self, name: str, modules: tuple[str, ...], unwrap: Callable[[Any], Any], inner: Adapter) -> None:
+    def __init__(
+        self,
+        name: str,
+        modules: tuple[str, ...],
+        unwrap: Callable[[Any], Any],
+        inner: Adapter,
+        held: Callable[[Any], tuple[str, str]],
+    ) -> None:
         self.name = name
+        self.held = held
         self.modules = modules
         self.unwrap = unwrap
         self.inner = inner
@@ -57,7 +73,18 @@ class Wrapped:
 
     def describe(self, x: Any, /) -> Facts:
         """The facts of what is wrapped, under the wrapper's name."""
-        return replace(self.inner.describe(self.unwrap(x)), framework=self.name)
+        return replace(self._of_held(x, self.inner.describe), framework=self.name)
+
+    def _of_held(self, x: Any, ask: Callable[[Any], Any]) -> Any:
+        """Ask of what is wrapped; what is advised then is advised of the wrapper."""
+        inner = self.unwrap(x)
+        try:
+            return ask(inner)
+        except UnsupportedError as err:
+            if inner is x:
+                raise
+            what, spelled = self.held(x)
+            raise UnsupportedError(f"{what} holds no tensor: {about(text_of(err), spelled)}") from err
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Settle what is wrapped."""
@@ -133,10 +160,11 @@ class Wrapper(Wrapped):
         claims: Callable[[type], bool],
         unwrap: Callable[[Any], Any],
         shown: Mapping[type, Callable[[Any], Any]] | None = None,
+        held: Callable[[Any], tuple[str, str]] = _held,
     ) -> None:
         from interop._adapters._numpy import adapter as host
 
-        super().__init__(name, modules, unwrap, host)
+        super().__init__(name, modules, unwrap, host, held)
         self._claims = claims
         self.native = HostNative(shown or {})
 
@@ -150,4 +178,4 @@ class Wrapper(Wrapped):
 
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one wrapper, by what it wraps."""
-        return Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)))
+        return Wrapped(self.name, self.modules, self.unwrap, self._of_held(x, adapter_for), self.held)

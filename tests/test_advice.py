@@ -187,10 +187,9 @@ def test_where_no_element_type_helps_the_bytes_are_named() -> None:
         assert follow(x, "bytes", {}, caught.value)
 
 
-@warnings.catch_warnings()
 def quantized() -> torch.Tensor:
-    warnings.simplefilter("ignore")
-    return torch.quantize_per_tensor(torch.ones(2, 3), 0.5, 0, torch.qint8)
+    with warnings.catch_warnings(action="ignore"):
+        return torch.quantize_per_tensor(torch.ones(2, 3), 0.5, 0, torch.qint8)
 
 
 SOURCES: dict[str, Callable[[], Any]] = {

@@ -64,7 +64,7 @@ def calls(text: str) -> Iterator[str]:
             continue
         call = text[found.start() : _end(text, found.start())].rstrip(".")
         tree = ast.parse(call, mode="eval")
-        if any(isinstance(node, ast.Name) and node.id == "x" for node in ast.walk(tree)):
+        if call != "x" and any(isinstance(node, ast.Name) and node.id == "x" for node in ast.walk(tree)):
             past = found.start() + len(call)
             yield call
 

@@ -29,14 +29,18 @@ def refusal_text(x: Any) -> str:
     dtype = x.dtype
     what = f"{_KINDS[dtype.kind]} ({dtype})" if dtype.kind in _KINDS else str(dtype)
     found = calls_for(x, "x")
-    fix = advice(found, _TREE if dtype.kind == "O" and holds_arrays(x.flat) else _NONE)
+    fix = advice(found, otherwise_for(x, "x.tolist()"))
     notes = {"M": " It counts units of time.", "m": " It counts units of time."}
     rounds = " That rounds." if dtype.kind in _LONG and found else ""
     return f"a numpy array of {what} is no tensor that other libraries know.{notes.get(dtype.kind, '')} {fix}{rounds}"
 
 
-_TREE: Final = "interop.convert_tree(x.tolist(), 'numpy'), or another framework's name, converts what is in it."
-_NONE: Final = "Encode its values as numbers first."
+
+def otherwise_for(x: Any, values: str) -> str:
+    """What to do where nothing makes one array of an array; what spells a list of its values is passed."""
+    if x.dtype.kind == "O" and holds_arrays(x.flat):
+        return f"interop.convert_tree({values}, 'numpy'), or another framework's name, converts what is in it."
+    return "Encode its values as numbers first."
 
 
 def calls_for(x: Any, text: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from interop._adapters._pandas_advice import calls_for, calls_for_levels, table_text, words_for
+from interop._adapters._pandas_advice import calls_for, calls_for_levels, otherwise_for, table_text, words_for
 from interop._adapters._wrappers import Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
@@ -34,7 +34,7 @@ def unwrap(x: Any) -> Any:
         return _readonly(x.to_numpy())
     calls = calls_for(x, "x")
     if calls != ["x"] and (calls or not isinstance(x.dtype, pd.ArrowDtype)):
-        raise UnsupportedError(f"{_what(x)} {words_for(x)}. {advice(calls)}")
+        raise UnsupportedError(f"{_what(x)} {words_for(x)}. {advice(calls, otherwise_for(x))}")
     if isinstance(x.dtype, pd.ArrowDtype):
         return _chunk(x)
     # Without nulls pandas hands out the values themselves.

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from interop._adapters._numpy_advice import calls_for as calls_for_ndarray
+from interop._adapters._numpy_advice import otherwise_for as otherwise_for_ndarray
 from interop._words import advice
 
 _WORDS: Final = {
@@ -22,6 +23,18 @@ _WORDS: Final = {
 _KINDS: Final = {"M": "counts units of time", "m": "counts units of time", "O": "holds Python objects"}
 
 
+def _dtype(x: Any) -> Any:
+    """The type of the elements, numpy's own where pandas only dresses an array of numpy's."""
+    return x.dtype.numpy_dtype if isinstance(x, pd.arrays.NumpyExtensionArray) else x.dtype
+
+
+def otherwise_for(x: Any) -> str:
+    """What to do where no call makes numbers of a Series, an Index or an array."""
+    if isinstance(_dtype(x), np.dtype):
+        return otherwise_for_ndarray(x.to_numpy(), "list(x)")
+    return "Encode its values as numbers first."
+
+
 def is_nullable(dtype: Any) -> bool:
     """Whether it is a type of numbers that has nulls beside them: pandas' own, or Arrow's."""
     if isinstance(dtype, pd.ArrowDtype):
@@ -31,11 +44,11 @@ def is_nullable(dtype: Any) -> bool:
 
 def words_for(x: Any) -> str:
     """Why a Series, an Index or an array of pandas' own is no tensor."""
-    if is_nullable(x.dtype):
+    if not isinstance(_dtype(x), np.dtype) and is_nullable(x.dtype):
         return f"has nulls ({int(x.isna().sum())}), which no other library would see"
-    if isinstance(x.dtype, (np.dtype, pd.ArrowDtype)):
+    if isinstance(_dtype(x), (np.dtype, pd.ArrowDtype)):
         decimals = str(x.dtype).startswith("decimal")
-        return "holds decimal numbers, which float64 rounds" if decimals else _KINDS.get(x.dtype.kind, "holds lists")
+        return "holds decimal numbers, which float64 rounds" if decimals else _KINDS.get(_dtype(x).kind, "holds lists")
     return _WORDS.get(type(x.dtype), "is no array of numbers")
 
 
@@ -65,7 +78,7 @@ def calls_for(x: Any, text: str) -> list[str]:
     text
         What spells it.
     """
-    dtype = x.dtype
+    dtype = _dtype(x)
     if isinstance(dtype, np.dtype):
         if dtype.kind == "O":
             return calls_for_ndarray(x.to_numpy(), f"{text}.to_numpy()")

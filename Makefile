@@ -100,7 +100,7 @@ leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so
 leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
 	@$(call compiled,$(BIN)/python)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_doors.py
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_to.py
 
 test-engines:  ## pickle, dask, ray, MPI, DataLoader, shared memory, safetensors: the real ones, in an environment beside this one
 	@$(MAKE) --no-print-directory engines VENV='$(VENV)'-engines PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none

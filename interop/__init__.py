@@ -8,8 +8,16 @@ from interop._aligned import empty_aligned
 from interop._chunks import chunks
 from interop._convert import convert, convert_like, explain
 from interop._copyto import copyto
+from interop._current import current_stream, use_stream
 from interop._devices import Device
-from interop._doors import (
+from interop._dtypes import DType
+from interop._inspect import device, dtype, framework, shares_memory, view
+from interop._native import Guard, GuardedCall, View
+from interop._pack import join, pack, split, unpack
+from interop._plan.plan import Plan, Step
+from interop._registry.lookup import AdapterInfo, adapters, register
+from interop._streams import Stream
+from interop._to import (
     to_array_api_strict,
     to_cupy,
     to_dpnp,
@@ -23,13 +31,6 @@ from interop._doors import (
     to_tvm_ffi,
     to_warp,
 )
-from interop._dtypes import DType
-from interop._inspect import device, dtype, framework, shares_memory, view
-from interop._native import Guard, GuardedCall, View
-from interop._pack import join, pack, split, unpack
-from interop._plan import Plan, Step
-from interop._registry import AdapterInfo, adapters, register
-from interop._streams import Stream, current_stream, use_stream
 from interop.errors import (
     CopyError,
     DeviceError,

@@ -16,8 +16,8 @@ from interop.errors import UnsupportedError, describe_facts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from interop._contract import Facts
     from interop._native import View
-    from interop.protocols import Facts
 
 _T = TypeVar("_T")
 

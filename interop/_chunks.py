@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from interop import _rows
 from interop._convert import convert
-from interop._doors import to_numpy
 from interop._inspect import dtype as dtype_of
-from interop._registry import adapter_for, framework_of
+from interop._registry import frameworks
+from interop._registry.lookup import adapter_for, framework_of
+from interop._to import to_numpy
 from interop._words import exact_int, shown
 from interop.errors import UnsupportedError
 
@@ -57,7 +57,7 @@ def chunks(x: Any, nbytes: int, /, to: str | ModuleType, **options: Unpack[Conve
     if most is None or most <= 0:
         msg = f"nbytes={shown(nbytes)} is no number of bytes: pass a positive integer, such as 1 << 26."
         raise UnsupportedError(msg)
-    row = _rows.row_of(framework_of(adapter_for(x), x))
+    row = frameworks.row_of(framework_of(adapter_for(x), x))
     # What only speaks a protocol can't be sliced as arrays are.
     source = x if row is not None else to_numpy(x, writable=False)
     shape = tuple(source.shape)

@@ -1,4 +1,4 @@
-"""The front door: convert, convert_like, explain; to_numpy and its siblings are in :mod:`interop._doors`.
+"""The front door: convert, convert_like, explain; to_numpy and its siblings are in :mod:`interop._to`.
 
 The native door looks for a recipe first: what was planned for an object of the same kind. Everything else goes down the
 stair of plan, execute and adapters.
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from interop import _options
 from interop._changes import anew
 from interop._compiled import public
-from interop._execute import execute
 from interop._native import convert_door, implied, is_guarded, like_door
-from interop._opening import carried, carried_facts, carrier_of, case_of, open_source
-from interop._plan import Plan, Step, make_plan
-from interop._plans import plan_of
-from interop._refusals import refuse
-from interop._registry import adapter_for, describe, framework_of, outline
+from interop._plan.made import plan_of
+from interop._plan.plan import Plan, Step, make_plan
+from interop._plan.refusals import refuse
+from interop._registry.lookup import adapter_for, describe, framework_of, outline
+from interop._registry.targets import target_adapter
 from interop._run.book import BOOK
-from interop._targets import target_adapter
+from interop._run.execute import execute
+from interop._run.opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._words import name_of
 from interop.errors import CopyError, DeviceError, InteropError, UnsupportedError, with_article, without_frames
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     import warp
     from array_api_strict._array_object import Array as StrictArray
 
+    from interop._contract import Adapter
     from interop._options import Options, Order
-    from interop.protocols import Adapter
 
 
 class ConvertOptions(TypedDict, total=False):
@@ -162,7 +162,7 @@ def convert(
 
 
 def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
-    """Convert to a built-in framework: what the doors of :mod:`interop._doors` do where no recipe takes `x`."""
+    """Convert to a built-in framework: what the doors of :mod:`interop._to` do where no recipe takes `x`."""
     return _convert(x, target_adapter(target), _options.parse(**options) if options else _options.DEFAULT)
 
 

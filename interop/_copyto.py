@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from interop import _layout
-from interop._adapters._cuda import has_streams, refuse_forked
-from interop._adapters._wrappers import Wrapped
-from interop._case import same_place
+from interop._adapters._shared.cuda import has_streams, refuse_forked
+from interop._adapters._shared.wrappers import Wrapped
 from interop._changes import anew, changed
 from interop._compiled import public
 from interop._convert import convert, convert_for_now
-from interop._doors import to_numpy
 from interop._dtypes import RULES, castable, parse_casting
-from interop._execute import keeper_of
 from interop._inspect import shares_memory, view
 from interop._layout import nbytes
 from interop._native import (
@@ -33,8 +29,13 @@ from interop._native import (
     view_from_ndarray,
 )
 from interop._options import parse
-from interop._registry import adapter_for, asked, describe
+from interop._plan.case import same_place
+from interop._plan.refusals import refusal
+from interop._registry.lookup import adapter_for, asked, describe
+from interop._run.execute import keeper_of
+from interop._run.opening import case_of
 from interop._run.recipes import native_ops
+from interop._to import to_numpy
 from interop._words import first_line_of
 from interop.errors import (
     CopyError,
@@ -49,8 +50,8 @@ from interop.errors import (
 )
 
 if TYPE_CHECKING:
-    from interop._dtypes import DType
-    from interop.protocols import Adapter, Facts
+    from interop._contract import Adapter, Facts
+    from interop._options import Options
 
 Casting = Literal["no", "equiv", "safe", "same_kind", "unsafe"]
 
@@ -67,12 +68,11 @@ def _writer(dst: Any, src: Any, casting: Casting) -> Writer | None:
         return None
     if native is None or there.readonly or here.pending or not here.certain:
         return None
-    same = here.framework == there.framework
-    if not same and (here.grad != "none" or _held(here, into, there) is not None or here.strides is None):
-        return None
-    limits = into.limits(there.device.type_code)
-    if limits is None or not (same or _layout.fits(here.shape, here.strides or (), limits.strides)):
-        return None
+    if here.framework != there.framework:
+        # What the planner would read as it is: torch's loops end the process on memory that isn't aligned.
+        case = case_of(here, source, into, _reading(here, into, there))
+        if here.grad != "none" or refusal(case) is not None or case.reasons:
+            return None
     return native.writer(here.dtype, there.dtype) if castable(here.dtype, there.dtype, casting) else None
 
 
@@ -159,8 +159,7 @@ def _copyto(dst: Any, src: Any, rule: str) -> None:
     if here.framework != into.name:
         if _written_through(dst, there, src, here, source):
             return
-        options = parse(device=there.device, writable=False, dtype=_held(here, into, there))
-        src = convert_for_now(src, into.name, options)
+        src = convert_for_now(src, into.name, _reading(here, into, there))
         now = describe(into, src)
         if not here.certain:
             _check(there, now, rule, named)
@@ -204,10 +203,11 @@ def _written_through(dst: Any, there: Facts, src: Any, here: Facts, source: Adap
     return True
 
 
-def _held(here: Facts, into: Adapter, there: Facts) -> DType | None:
-    """None where the destination's framework has the source's element type, else the destination's own type."""
+def _reading(here: Facts, into: Adapter, there: Facts) -> Options:
+    """How the destination's framework reads the source: as its own element type where it lacks the source's."""
     limits = into.limits(there.device.type_code)
-    return None if limits is None or here.dtype.name in limits.dtypes else there.dtype
+    lacks = limits is not None and here.dtype.name not in limits.dtypes
+    return parse(device=there.device, writable=False, dtype=there.dtype if lacks else None)
 
 
 def _refuse_readonly(there: Facts, named: Facts) -> None:

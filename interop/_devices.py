@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, Final, final
 
+from interop._foreign import FOREIGN
 from interop._words import exact_int, exact_str, is_a, shown
 from interop.errors import DeviceError
 
@@ -39,9 +39,6 @@ CPU, CUDA, CUDA_HOST, METAL, ROCM, ROCM_HOST, EXT_DEV, CUDA_MANAGED, ONEAPI = 1,
 HOST_ACCESSIBLE: Final = frozenset({CPU, CUDA_HOST, ROCM_HOST, CUDA_MANAGED})
 
 _PATTERN: Final = re.compile(r"([a-z_]+|device\d+)(?::(\d+))?")
-
-#: Asked for what is no string, pair or Device: the loaded adapters, in turn.
-foreign_device: Callable[[object], tuple[int, int] | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
 @final
@@ -180,5 +177,5 @@ def _parse(device: object) -> tuple[int, int] | None:
         kind, place = map(exact_int, device)
         pair = None if kind is None or place is None else (kind, place)
     else:
-        return foreign_device(device)
+        return FOREIGN.device(device)
     return pair if pair is not None and is_pair(*pair) else None

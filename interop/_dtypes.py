@@ -7,13 +7,13 @@ table is the only place where a name is tied to a DLPack code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, NamedTuple, final
 
 import ml_dtypes
 import numpy as np
 
+from interop._foreign import FOREIGN
 from interop._words import exact_str, is_a, module_of, shown
 from interop.errors import DTypeError, UnsupportedError
 
@@ -85,9 +85,6 @@ BY_NUMPY: Final = {row.numpy: row for row in ROWS if row.numpy is not None}
 _SHORT: Final = re.compile("[=|<>]?([iu][1248]|f[248]|c(8|16)|b1)")
 
 _PYTHON: Final[dict[object, str]] = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
-
-#: Asked for what is no name, no numpy dtype and no Python scalar type: the loaded adapters, in turn.
-foreign_dtype: Callable[[object], str | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
 @final
@@ -228,7 +225,7 @@ def _parse(dtype: object) -> DType | None:
         row = BY_TRIPLE.get(dtype)
     else:
         if name is None:
-            name = _python_name(dtype) or _numpy_name(dtype) or foreign_dtype(dtype)
+            name = _python_name(dtype) or _numpy_name(dtype) or FOREIGN.dtype(dtype)
         row = BY_NAME.get(name) if name is not None else None
     return None if row is None else dtype_of_triple(row.code, row.bits, row.lanes)
 

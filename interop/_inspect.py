@@ -6,25 +6,25 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._cuda import Loan, Producer, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import VIEW, same_place
+from interop._adapters._shared.cuda import Loan, Producer, has_streams, ordered_by_worker, refuse_forked
 from interop._changes import anew, changed, is_of
 from interop._compiled import public
-from interop._execute import probe
 from interop._native import door
-from interop._opening import view_case, worker_on
-from interop._refusals import refuse
-from interop._registry import adapter_for, asked, describe, framework_of, outline
+from interop._plan.case import VIEW, same_place
+from interop._plan.refusals import refuse
+from interop._registry.lookup import adapter_for, asked, describe, framework_of, outline
 from interop._run.book import BOOK
+from interop._run.execute import probe
+from interop._run.opening import view_case, worker_on
 from interop._streams import ORDERED, parse_stream
 
 if TYPE_CHECKING:
+    from interop._contract import Facts
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
     from interop._streams import Stream
-    from interop.protocols import Facts
 
 
 @public()

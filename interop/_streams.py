@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
-from typing import Any, Final, Protocol, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from interop._devices import CUDA, Device, device_of_pair
+from interop._foreign import FOREIGN
 from interop._native import find
-from interop._words import exact_int, exact_str, is_a, name_of, said, shown
-from interop.errors import DeviceError, InteropError
+from interop._words import exact_int, is_a, name_of, said, shown
+from interop.errors import DeviceError
+
+if TYPE_CHECKING:
+    from interop._devices import Device
 
 #: "The data is ordered already": no wait is made.
 ORDERED: Final = -1
@@ -20,9 +22,6 @@ PER_THREAD: Final = 2
 
 #: What a handle is at most: an address, which the frameworks take as a signed number.
 HIGHEST: Final = 2**63 - 1
-
-#: Asked for what is no number: the loaded adapters, in turn.
-foreign_stream: Callable[[object], int | None] = lambda _: None  # noqa: E731 - replaced by the registry
 
 
 class SupportsStreams(Protocol):
@@ -111,7 +110,7 @@ def parse_stream(stream: Any) -> Stream | None:
 def _handle(stream: Any) -> Stream:
     # A framework knows the device of its own streams, which their __cuda_stream__ doesn't tell.
     try:
-        found = foreign_stream(stream)
+        found = FOREIGN.stream(stream)
     except Exception as err:
         raise DeviceError(_no_stream_text(stream)) from err
     if found is not None:
@@ -143,111 +142,3 @@ def current_stream_of(adapter: SupportsStreams, device: Device) -> Stream | None
     """The stream that a framework works on, on a device; None where it has none there."""
     found = adapter.current_stream(device)
     return found if found is None or isinstance(found, Stream) else Stream(found, device)
-
-
-def current_stream(framework: object, device: object = None) -> Stream:
-    """Return the stream that a framework works on now.
-
-    Parameters
-    ----------
-    framework
-        Its name or module.
-    device
-        A CUDA device, in any spelling; None for the framework's current one.
-
-    Returns
-    -------
-    Stream
-        An object with ``__cuda_stream__``, which is also the handle as an int; it keeps the stream alive.
-
-    Raises
-    ------
-    DeviceError
-        If the framework has no streams there.
-
-    Examples
-    --------
-    >>> import interop
-    >>> with interop.use_stream(interop.current_stream("cupy")):  # doctest: +SKIP
-    ...     y = model(interop.to_torch(x))
-    """
-    from interop._targets import target_adapter  # noqa: PLC0415 - which needs the registry, which looks streams up here
-
-    adapter = target_adapter(framework)
-    anywhere = device is None or exact_str(device) == "cuda"
-    place = device_of_pair(CUDA, adapter.current_device(CUDA)) if anywhere else Device(device)
-    limits = adapter.limits(place.type_code)
-    if limits is not None and limits.devices is not None and place.index >= limits.devices:
-        count = limits.devices
-        msg = (
-            f"there is no {place}: {adapter.name} sees {count} device{'s' * (count != 1)}. "
-            f'interop.current_stream("{adapter.name}") asks for the current one.'
-        )
-        raise DeviceError(msg)
-    found = current_stream_of(adapter, place) if limits is not None else None
-    if found is None:
-        msg = (
-            f"{adapter.name} has no streams on {place}, here and now. Ask a framework that works on a CUDA device of "
-            'this machine: interop.current_stream("cupy", "cuda:0").'
-        )
-        raise DeviceError(msg)
-    return found
-
-
-@contextmanager
-def use_stream(stream: Any, /) -> Generator[Stream]:
-    """Make one stream current in every loaded GPU framework, for the length of a ``with``.
-
-    What torch and cupy do in it is then ordered without an event, and memory that goes from one to the other costs
-    no synchronisation at all.
-
-    Parameters
-    ----------
-    stream
-        A framework's stream, an object with ``__cuda_stream__``, or a handle. Its device is current too; for a handle,
-        whose device can't be told, that is the device that is current already.
-
-    Raises
-    ------
-    DeviceError
-        If it is no stream, or one that a loaded framework can't work on.
-
-    Notes
-    -----
-    jax and the libraries that compute by it choose their streams themselves: nothing changes for them, and a handoff to
-    them costs its event.
-
-    Where the stream isn't torch's own, dropping what torch has lent costs an event and a wait: torch's allocator can be
-    told of its own streams only.
-
-    Examples
-    --------
-    >>> import cupy, interop  # doctest: +SKIP
-    >>> with interop.use_stream(cupy.cuda.Stream(non_blocking=True)):  # doctest: +SKIP
-    ...     t = interop.to_torch(cupy.arange(3)) * 2
-    """
-    from interop._registry import loaded_adapters  # noqa: PLC0415 - which looks streams up here
-
-    parsed = parse_stream(stream)
-    if parsed is None or parsed == ORDERED:
-        what = f"stream={shown(stream)} names no stream that could be made current"
-        msg = f"{what}. Pass a framework's stream, or a handle."
-        raise DeviceError(msg)
-    adapters = [adapter for adapter in loaded_adapters() if adapter.limits(CUDA) is not None]
-    if not adapters:
-        msg = "no framework that works on a CUDA device is loaded: import torch or cupy first."
-        raise DeviceError(msg)
-    with ExitStack() as stack:
-        for adapter in adapters:
-            place = parsed.device or device_of_pair(CUDA, adapter.current_device(CUDA))
-            try:
-                if parsed.owner is None and parsed > PER_THREAD:
-                    # A bare handle may be of a stream that is gone: an event can't be recorded there.
-                    adapter.order(place, parsed)
-                stack.enter_context(adapter.using(place, parsed))
-            except InteropError:
-                raise
-            except Exception as err:
-                msg = f"{adapter.name} can't work on {parsed!r}: {said(err)}. Pass a stream that exists."
-                raise DeviceError(msg) from err
-        yield parsed

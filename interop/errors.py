@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from interop._registry.frameworks import TARGETS
 from interop._words import said, text_of
 
 if TYPE_CHECKING:
-    from interop.protocols import Facts
+    from interop._contract import Facts
 
 __all__ = [
     "CopyError",
@@ -117,7 +118,5 @@ def describe_facts(facts: Facts, *, layout: bool = False) -> str:
 
 def call_text(to: str, **options: object) -> str:
     """Spell the call that would work: ``interop.to_numpy(x, device='cpu')``."""
-    import interop  # noqa: PLC0415 - which frameworks have a function of their own is known when all is imported
-
     given = "".join(f", {name}={value!r}" for name, value in options.items())
-    return f"interop.to_{to}(x{given})" if hasattr(interop, f"to_{to}") else f"interop.convert(x, {to!r}{given})"
+    return f"interop.to_{to}(x{given})" if to in TARGETS else f"interop.convert(x, {to!r}{given})"

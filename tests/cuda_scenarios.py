@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import interop
-from interop._adapters._host import HostLibrary
+from interop._adapters._shared.host import HostLibrary
 from interop._streams import Stream
 
 SIZE = 1 << 14

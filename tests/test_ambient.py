@@ -16,7 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import interop
-from interop import _registry
+from interop._registry import lookup
 from interop.errors import NotInstalledError
 
 PLANNED: dict[str, Callable[[], Any]] = {
@@ -156,7 +156,7 @@ def test_types_of_a_framework_can_die() -> None:
     alive = use()
     gc.collect()
     assert alive() is None
-    assert torch.Tensor in _registry._by_type
+    assert torch.Tensor in lookup._by_type
 
 
 def test_errors_travel_between_processes() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import interop
-from interop import _case, errors, protocols
+from interop import errors, protocols
+from interop._plan import case
 from interop.errors import InteropError
 
 ROOT = Path(__file__).parent.parent
@@ -224,13 +225,13 @@ def literals(node: ast.AST) -> list[str]:
 
 def reasons() -> Iterator[str]:
     """Every text that a plan gives as the reason of a copy, without its variable parts."""
-    assert _case.__file__ is not None
-    tree = ast.parse(Path(_case.__file__).read_text(encoding="utf-8"))
+    assert case.__file__ is not None
+    tree = ast.parse(Path(case.__file__).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Yield) and node.value is not None:
             yield from literals(node.value)
-    yield from _case.PENDING.values()
-    yield from _case._STRIDES.values()
+    yield from case.PENDING.values()
+    yield from case._STRIDES.values()
 
 
 @pytest.mark.parametrize("reason", sorted({text for text in reasons() if len(text) > 3}))

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import interop
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +81,10 @@ def test_an_unknown_target_is_refused(to: Any, says: str) -> None:
 
 
 def test_a_target_that_isnt_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from interop import _rows
+    from interop._registry import frameworks
 
-    row = _rows.Row("absent", "absent_framework", "nowhere:adapter", "absent-framework")
-    monkeypatch.setattr(_rows, "rows", lambda: {"absent": row})
+    row = frameworks.Row("absent", "absent_framework", "nowhere:adapter", "absent-framework")
+    monkeypatch.setattr(frameworks, "rows", lambda: {"absent": row})
     with pytest.raises(interop.UnsupportedError, match="pip install absent-framework") as caught:
         interop.convert(np.ones(2), "absent")
     assert isinstance(caught.value, ImportError)
@@ -402,12 +402,12 @@ def test_keywords_are_checked() -> None:
 
 
 def test_adapters_lists_without_importing() -> None:
-    from interop import _rows
+    from interop._registry import frameworks
 
     infos = interop.adapters()
     assert infos["numpy"].installed
     # An example of the docs may have registered one of its own before.
-    assert {infos[row.name].origin for row in _rows.ROWS} == {"built-in"}
+    assert {infos[row.name].origin for row in frameworks.ROWS} == {"built-in"}
     assert "torch" in infos
     assert "cupy" in infos
 

@@ -5,6 +5,8 @@ Each in a process of its own: in this one everything has been imported already.
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE
+
+import interop
 
 FRAMEWORKS = (
     "array_api_strict",
@@ -242,8 +246,55 @@ def test_importing_watches_no_forks() -> None:
     register = os.register_at_fork
     os.register_at_fork = lambda **given: (hooks.extend(given.values()), register(**given))
     import numpy, ml_dtypes
-    import interop, interop._adapters._cuda
+    import interop, interop._adapters._shared.cuda
     interop.to_numpy(interop.view(numpy.zeros(3)))
     print([hook for hook in hooks if str(getattr(hook, "__module__", "")).startswith("interop")])
     """
     assert run_fresh(textwrap.dedent(code)).strip() == "[]"
+
+
+# The shape of the code.
+
+PACKAGE = Path(interop.__file__).parent
+
+#: Imports of our own inside of functions: of what itself imports a framework, which is there when they are reached.
+LATE = {("interop._compiled", "interop._adapters._torch_compiled")}
+
+
+def modules() -> dict[str, ast.Module]:
+    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): ast.parse(path.read_text("utf-8")) for path, name in names.items()}
+
+
+def imported(nodes: list[ast.stmt], known: set[str]) -> set[str]:
+    """Modules of ours that run when these statements do."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.split(".")[0] == "interop":
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            # A package that only modules are taken from doesn't have to be whole.
+            found |= inner & known if inner <= known else (inner | {node.module}) & known
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.unparse(node.test):
+            found |= imported([*node.body, *node.orelse], known)
+        elif isinstance(node, ast.Try):
+            found |= imported([*node.body, *(each for handler in node.handlers for each in handler.body)], known)
+    # The package itself is whole when its modules are asked for anything.
+    return found - {"interop"}
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    trees = modules()
+    graph = {name: imported(tree.body, set(trees)) - {name} for name, tree in trees.items()}
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) >= len(graph)
+
+
+def test_no_import_of_ours_hides_in_a_function() -> None:
+    trees = modules()
+    late: set[tuple[str, str]] = set()
+    for name, tree in trees.items():
+        if name.startswith(("interop.cli", "interop.testing", "interop.integrations", "interop.__")):
+            continue
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inner = [node for each in functions for node in ast.walk(each) if isinstance(node, ast.ImportFrom)]
+        late |= {(name, module) for module in imported(list[ast.stmt](inner), set(trees))}
+    assert late == LATE

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from interop._adapters._host import copy_values
+from interop._adapters._shared.host import copy_values
 from interop._native import Keeper, fill_ndarray, fill_view, view_from_ndarray
 
 Array = np.ndarray[Any, Any]

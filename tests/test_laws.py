@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import interop
 from interop._dtypes import ROWS
 from interop._native import ExchangeAPI
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays, producers, torch_tensors
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -21,9 +21,12 @@ from toys import EVERYTHING, Toy, ToyFramework, fits, registered
 import interop
 from interop._aligned import aligned
 from interop._dtypes import BY_NUMPY, DType, opaque_dtype
-from interop.protocols import Limits, Pending
+from interop.protocols import Limits
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
+
+if TYPE_CHECKING:
+    from interop._contract import Pending
 
 Array = np.ndarray[Any, Any]
 

@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 import interop
-from interop import _registry
 from interop._native import (
     Book,
     CallOp,
@@ -42,6 +41,7 @@ from interop._native import (
     forget_recipes,
     like_door,
 )
+from interop._registry import lookup
 from interop.errors import UnsupportedError
 
 DOORS = [interop.to_numpy, interop.to_torch, interop.to_cupy, interop.convert, interop.view]
@@ -80,7 +80,7 @@ def at_once(function: Callable[[Any], Any]) -> Entry:
 
 def facts_of(x: Thing) -> Any:
     """What the planner would say of the memory that a thing shows."""
-    return _registry.describe(_registry.adapter_for(x.array), x.array)
+    return lookup.describe(lookup.adapter_for(x.array), x.array)
 
 
 def by_recipe(function: Callable[[Any], Any]) -> Entry:
@@ -114,7 +114,7 @@ def test_a_door_is_a_function_to_whoever_looks_at_it(function: Any) -> None:
     assert inspect.unwrap(function).__name__ == function.__name__
     assert "stream" in inspect.signature(function).parameters
     assert next(iter(inspect.signature(function).parameters.values())).kind is inspect.Parameter.POSITIONAL_ONLY
-    assert function.__module__ in {"interop._convert", "interop._doors", "interop._inspect"}
+    assert function.__module__ in {"interop._convert", "interop._to", "interop._inspect"}
     shown = pydoc.plain(pydoc.render_doc(function))
     # From Python 3.13 on a signature that is too long for one line has a line for each parameter.
     assert "".join(shown.splitlines()[2:4]).replace(" ", "").startswith(f"{function.__name__}(x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import mmap
@@ -471,7 +472,8 @@ def test_no_header_whatever_gets_anything_but_a_tree_or_our_error(data: st.DataO
                 break
             where, key = there[data.draw(st.integers(0, len(there) - 1))]
             if data.draw(st.booleans()):
-                where[key] = data.draw(junk)
+                # Of its own: what is drawn is one object each time, and may be put into itself.
+                where[key] = copy.deepcopy(data.draw(junk))
             else:
                 del where[key]
         header = rehead(body)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import interop
 from interop import _options
-from interop._opening import case_of
-from interop._plan import make_plan
-from interop._plans import plan_of
-from interop._registry import adapter_for, describe
-from interop._targets import target_adapter
+from interop._plan.made import plan_of
+from interop._plan.plan import make_plan
+from interop._registry.lookup import adapter_for, describe
+from interop._registry.targets import target_adapter
+from interop._run.opening import case_of
 from interop.testing.strategies import numpy_arrays
 
 OPTIONS = st.fixed_dictionaries(

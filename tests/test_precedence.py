@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, count, permutations, product
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -16,9 +16,13 @@ import torch
 from toys import EVERYTHING, ToyFramework, registered
 
 import interop
-from interop import _refusals, errors
+from interop import errors
+from interop._plan import refusals
 from interop._streams import Stream
-from interop.protocols import Limits, Pending
+from interop.protocols import Limits
+
+if TYPE_CHECKING:
+    from interop._contract import Pending
 
 FLOATS: Final = frozenset({"float32", "float64", "complex64", "uint8", "int64"})
 
@@ -316,7 +320,7 @@ def test_errors_come_in_one_order_however_many_there_are(first: str) -> None:
 
 def test_the_planner_asks_in_the_order_that_is_documented() -> None:
     assert errors.PRECEDENCE == ORDER
-    assert {*_refusals._CHECKS} == {*ORDER}
+    assert {*refusals._CHECKS} == {*ORDER}
     page = (Path(__file__).parent.parent / "docs" / "errors.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| \{class\}`~interop\.(\w+)`", page, re.MULTILINE) == [kind.__name__ for kind in ORDER]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,8 +24,8 @@ from interop import _options
 from interop._adapters._numpy import NumpyAdapter
 from interop._convert import _convert
 from interop._native import ExchangeAPI, forget_recipes
+from interop._registry.targets import target_adapter
 from interop._run import book
-from interop._targets import target_adapter
 from interop.testing.compare import assert_identical
 from interop.testing.strategies import numpy_arrays, torch_tensors
 
@@ -66,10 +67,11 @@ def outcome(call: Callable[[], Any]) -> tuple[Any, Exception | None]:
 
 
 def described(x: Any) -> tuple[Any, ...]:
-    v = interop.view(x.detach() if isinstance(x, torch.Tensor) else x)
+    """What shows of a result, by its framework's own attributes: a View can't have every stride of numpy's."""
+    strides, readonly = (x.strides, not x.flags.writeable) if isinstance(x, np.ndarray) else (x.stride(), False)
     # Along an axis of length 1 no stride counts.
-    strides = tuple(step for n, step in zip(v.shape, v.strides, strict=True) if n > 1) if v.size else ()
-    return (type(x), v.shape, strides, v.dtype, v.device, v.readonly)
+    steps = tuple(step for n, step in zip(x.shape, strides, strict=True) if n > 1) if 0 not in x.shape else ()
+    return (type(x), tuple(x.shape), steps, x.dtype, str(interop.device(x)), readonly)
 
 
 @pytest.mark.parametrize("to", ["numpy", "torch"])
@@ -89,10 +91,6 @@ def test_a_recipe_does_what_the_planner_does(source: str, to: str, data: st.Data
             continue
         if planned is x:
             assert result is x
-            continue
-        if isinstance(planned, np.ndarray) and not planned.dtype.isnative:
-            # A View can't say so.
-            assert result.dtype == planned.dtype
             continue
         assert described(result) == described(planned)
         # torch itself negates zero to +0 or to -0, by the loop that it picks.
@@ -117,6 +115,25 @@ def test_copyto_writes_what_numpy_writes(x: Any, y: torch.Tensor, casting: Any) 
             _, error = outcome(functools.partial(interop.copyto, into, src, casting=casting))
             assert (type(error), str(error)) == (type(refused), str(refused))
             assert_identical(fresh[0], into)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64, np.float64, np.int16])
+def test_what_is_known_of_aligned_memory_says_nothing_of_other_memory(dtype: Any) -> None:
+    """torch's loops read complex128 by aligned loads, which end the process elsewhere: c10::complex is alignas(16)."""
+    memory = np.zeros(512, np.uint8)
+    size = np.dtype(dtype).itemsize
+    start = -memory.ctypes.data % 64
+    for shape in ((), (3,), (3, 3)):
+        count = math.prod(shape)
+        # The kind is learned where it is aligned, and met again wherever numpy may put it.
+        for offset in (0, 64, *range(1, 65)):
+            there = memory[start + offset :][: count * size]
+            there[...] = range(count * size)
+            src = there.view(dtype).reshape(shape)
+            for _ in range(2):
+                into = torch.zeros((4, *shape) if offset % 2 else shape, dtype=interop.to_torch(src).dtype)
+                interop.copyto(into, src)
+                assert_identical(interop.to_numpy(into), np.broadcast_to(src, into.shape))
 
 
 # What runs.

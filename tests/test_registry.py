@@ -15,10 +15,10 @@ import torch
 import toys
 
 import interop
-from interop import _plugins, _registry, _rows
-from interop._adapters._host import HostOnly
+from interop._adapters._shared.host import HostOnly
 from interop._devices import HOST_ACCESSIBLE
 from interop._native import ndarray_from_view
+from interop._registry import frameworks, lookup, plugins
 from interop.protocols import Facts, Limits, make_view
 
 REAL, HERE = object(), object()
@@ -174,10 +174,10 @@ def test_what_is_no_adapter_is_refused(flaw: str) -> None:
         api = 99 if flaw == "another version" else 1
 
     adapter: Any = object() if flaw == "not an adapter" else Incomplete()
-    before = dict(_registry._loaded)
+    before = dict(lookup._loaded)
     with pytest.raises(interop.UnsupportedError, match=r"Adapter|version"):
         interop.register(adapter)
-    assert dict(_registry._loaded) == before
+    assert dict(lookup._loaded) == before
 
 
 @pytest.mark.usefixtures("types_die")
@@ -205,16 +205,16 @@ def test_an_entry_point_is_loaded_when_its_module_is_named(monkeypatch: pytest.M
     module = types.ModuleType("toy")
     module.adapter = ToyAdapter()  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy", module)
-    entry = _plugins.Entry("toy", "toy:adapter", "toy-arrays", "1.0")
-    rows = {**_rows.rows(), "toy": _rows.Row("toy", "toy", "toy:adapter", "toy", entry=entry)}
-    monkeypatch.setattr(_rows, "rows", lambda: rows)
+    entry = plugins.Entry("toy", "toy:adapter", "toy-arrays", "1.0")
+    rows = {**frameworks.rows(), "toy": frameworks.Row("toy", "toy", "toy:adapter", "toy", entry=entry)}
+    monkeypatch.setattr(frameworks, "rows", lambda: rows)
     try:
         assert interop.adapters()["toy"].origin == "entry point of toy-arrays"
         assert isinstance(interop.convert(np.ones(2), "toy"), Toy)
         assert interop.adapters()["toy"].loaded
     finally:
-        _registry._loaded.pop("toy", None)
-        _registry._by_type.pop(Toy, None)
+        lookup._loaded.pop("toy", None)
+        lookup._by_type.pop(Toy, None)
 
 
 def test_another_threads_register_empties_the_tables_between_two_look_ups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,8 +229,8 @@ def test_another_threads_register_empties_the_tables_between_two_look_ups(monkey
             self.clear()
             return found
 
-    monkeypatch.setattr(_registry, "_unclaimed", Emptied())
-    monkeypatch.setattr(_registry, "_by_type", Emptied())
+    monkeypatch.setattr(lookup, "_unclaimed", Emptied())
+    monkeypatch.setattr(lookup, "_by_type", Emptied())
     for _ in range(3):
         with pytest.raises(interop.UnsupportedError, match="no adapter claims"):
             interop.to_numpy(object())
@@ -248,6 +248,6 @@ def test_another_thread_finds_every_adapter_while_one_registers(
             super().clear()
             raise AssertionError("whoever reads the table now finds nothing in it")
 
-    monkeypatch.setattr(_registry, "_loaded", Read(_registry._loaded))
+    monkeypatch.setattr(lookup, "_loaded", Read(lookup._loaded))
     interop.register(registered)
     assert interop.adapters()["toy"].loaded

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 import interop
 from interop import _options
 from interop._convert import _convert
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop.testing import assert_identical
 
 #: Each option by itself. What it changes differs; what it may never do is the same for all.

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from toys import registered
 
 import interop
-from interop import _rows
-from interop._nearest import nearest
+from interop._plan.nearest import nearest
+from interop._registry import frameworks
 from interop.protocols import HostAdapter
 
 if TYPE_CHECKING:
@@ -520,7 +520,8 @@ def test_types_are_forgotten_when_they_die_and_when_an_adapter_comes() -> None:
 
 def test_a_framework_that_is_not_installed_is_refused_when_it_is_called() -> None:
     absent = next(
-        (row.name for row in _rows.rows().values() if not _rows.is_installed(row.module) and not row.instead), None
+        (row.name for row in frameworks.rows().values() if not frameworks.is_installed(row.module) and not row.instead),
+        None,
     )
     if absent is None:
         pytest.skip("every framework is installed here")

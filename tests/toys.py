@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from interop import _plugins, _registry
 from interop._aligned import aligned
 from interop._dtypes import BY_NUMPY, DType
 from interop._native import forget_recipes
+from interop._registry import lookup, plugins
 from interop.protocols import Adapter, Facts, HostAdapter, Limits
 
 Array = np.ndarray[Any, Any]
@@ -123,17 +123,17 @@ def refuse_unfit(array: Array, limits: Limits) -> None:
 @contextmanager
 def registry_kept() -> Generator[None]:
     """Forget afterwards what is registered for as long as this lasts."""
-    kept = _registry._loaded, set(_registry._registered), _plugins.faults()
+    kept = lookup._loaded, set(lookup._registered), plugins.faults()
     try:
         yield
     finally:
-        _registry._loaded = kept[0]
-        _registry._registered.clear()
-        _registry._registered.update(kept[1])
-        _plugins._faults.clear()
-        _plugins._faults.update(kept[2])
-        _registry._by_type.clear()
-        _registry._unclaimed.clear()
+        lookup._loaded = kept[0]
+        lookup._registered.clear()
+        lookup._registered.update(kept[1])
+        plugins._faults.clear()
+        plugins._faults.update(kept[2])
+        lookup._by_type.clear()
+        lookup._unclaimed.clear()
         forget_recipes()
 
 
@@ -142,5 +142,5 @@ def registered(*frameworks: Adapter) -> Generator[None]:
     """Register adapters for as long as this lasts."""
     with registry_kept():
         for framework in frameworks:
-            _registry.register(framework)
+            lookup.register(framework)
         yield

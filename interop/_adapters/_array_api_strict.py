@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import array_api_strict as xp
 import numpy as np
 
-from interop._adapters._host import HostLibrary
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary
+from interop._adapters._shared.native import HostNative
+from interop._contract import Limits
 from interop._devices import CPU, EXT_DEV
 from interop._dtypes import BY_NAME
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
-from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

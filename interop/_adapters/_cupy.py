@@ -12,11 +12,12 @@ from cupy.cuda import MemoryPointer, UnownedMemory
 
 from interop import _layout
 from interop._adapters import _cupy_cuda
-from interop._adapters._cuda import Loan, guard, refuse_forked
 from interop._adapters._cupy_copies import assign, synchronize
 from interop._adapters._cupy_cuda import CupyStreams, device_count, on_device, runtime
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import Loan, guard, refuse_forked
+from interop._adapters._shared.native import HostNative
 from interop._changes import changed, is_unchanged
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import (
@@ -31,13 +32,12 @@ from interop._native import (
 )
 from interop._options import Options
 from interop.errors import UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interop._contract import Adapter
     from interop._native import Shortcut
-    from interop.protocols import Adapter
 
 #: What cupy has kernels for; bfloat16 since it takes ml_dtypes' (cupy#9670), float8 not at all.
 _DTYPES: Final = frozenset(

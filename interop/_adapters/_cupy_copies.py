@@ -7,9 +7,9 @@ from typing import Any
 import cupy
 import numpy as np
 
-from interop._adapters._cuda import guard
 from interop._adapters._cupy_cuda import on_device, record, wait
-from interop._adapters._host import copy_values
+from interop._adapters._shared.cuda import guard
+from interop._adapters._shared.host import copy_values
 from interop._streams import LEGACY
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import cupy
 
-from interop._adapters._cuda import guard, has_streams, stream_error
+from interop._adapters._shared.cuda import guard, has_streams, stream_error
 from interop._devices import CUDA, Device, device_of_pair
 from interop._native import CalledStreams, CurrentStream
 from interop._streams import LEGACY, ORDERED, Stream

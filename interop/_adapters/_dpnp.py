@@ -13,14 +13,14 @@ import dpnp
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_values, without_odd_strides
+from interop._adapters._shared.host import HostOnly, copy_values, without_odd_strides
 from interop._changes import changed, is_unchanged
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._devices import ONEAPI, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, make_view, ndarray_from_view
 from interop._words import text_of
 from interop.errors import DeviceError, UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,17 +16,17 @@ from jax.core import Tracer
 from jax.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._cuda import has_streams
-from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
-from interop._adapters._host import without_odd_strides
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import has_streams
+from interop._adapters._shared.drafts import Draft, Drafting, copied, traced_facts
+from interop._adapters._shared.host import without_odd_strides
+from interop._adapters._shared.native import HostNative
 from interop._aligned import ALIGNMENT
-from interop._case import ALLOCATORS_ALIGN
+from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, INT, UINT, DType, dtype_of_triple
 from interop._native import View, view_from_dlpack, view_from_ndarray
+from interop._plan.case import ALLOCATORS_ALIGN
 from interop.errors import DeviceError, InteropError, UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,15 +12,15 @@ import mlx.core as mx
 import numpy as np
 
 from interop import _layout
-from interop._adapters._drafts import Draft, Drafting
-from interop._adapters._host import copy_on_host, without_odd_strides
-from interop._adapters._native import HostNative
+from interop._adapters._shared.drafts import Draft, Drafting
+from interop._adapters._shared.host import copy_on_host, without_odd_strides
+from interop._adapters._shared.native import HostNative
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._devices import CPU, HOST_ACCESSIBLE, METAL, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
 from interop._words import text_of
 from interop.errors import InteropError, UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._drafts import Draft, Drafting
-from interop._adapters._host import without_odd_strides
 from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._shared.drafts import Draft, Drafting
+from interop._adapters._shared.host import without_odd_strides
+from interop._contract import Facts, Limits
 from interop._devices import HOST_ACCESSIBLE
 from interop._dtypes import BY_NAME
 from interop._native import View, view_from_dlpack
-from interop.protocols import Facts, Limits
 
 if TYPE_CHECKING:
     from types import ModuleType

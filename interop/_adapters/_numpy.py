@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_values
 from interop._adapters._numpy_advice import calls_for, refusal_text
 from interop._adapters._numpy_native import NATIVE
+from interop._adapters._shared.host import HostOnly, copy_values, empty_ndarray
+from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, lasting, ndarray_from_view, view_from_ndarray
 from interop._words import advice, name_of
 from interop.errors import DTypeError, UnsupportedError, with_article
-from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,14 +115,7 @@ class NumpyAdapter(HostOnly):
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], _device: Device, /) -> Array:
         """Allocate in any dense layout."""
-        if dtype.numpy is None:
-            msg = f"numpy has no element type {dtype}"
-            raise UnsupportedError(msg)
-        if strides == _layout.c_strides(shape):
-            return np.empty(shape, dtype.numpy)
-        order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
-        memory = np.empty([shape[axis] for axis in order], dtype.numpy)
-        return memory.transpose(np.argsort(order)) if order else memory
+        return empty_ndarray(dtype, shape, strides)
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write with numpy's own copyto."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from interop._dtypes import BY_NUMPY
-from interop._objects import holds_arrays, is_numbers, number_type, stacking_call
+from interop._registry.objects import holds_arrays, is_numbers, number_type, stacking_call
 from interop._words import advice
 
 _KINDS: Final = {

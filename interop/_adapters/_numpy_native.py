@@ -12,12 +12,12 @@ from interop._native import CopyToNdarrayOp, NdarrayReader, NdarrayWriter, Op, R
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interop._case import Case
+    from interop._contract import Adapter
     from interop._dtypes import DType
     from interop._native import Shortcut
     from interop._options import Options
-    from interop._plan import Step
-    from interop.protocols import Adapter
+    from interop._plan.case import Case
+    from interop._plan.plan import Step
 
 READER: Final = NdarrayReader()
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import paddle
 
 from interop import _layout
-from interop._adapters._cuda import has_streams
-from interop._adapters._drafts import Draft, Drafting
-from interop._adapters._host import copy_values, without_odd_strides
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import has_streams
+from interop._adapters._shared.drafts import Draft, Drafting
+from interop._adapters._shared.host import copy_values, without_odd_strides
+from interop._adapters._shared.native import HostNative
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._devices import CPU
 from interop._native import (
     ExchangeAPI,
@@ -27,7 +28,6 @@ from interop._native import (
 )
 from interop._streams import ORDERED, Stream
 from interop.errors import InteropError, UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

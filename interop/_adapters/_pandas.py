@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from interop._adapters._pandas_advice import calls_for, calls_for_levels, otherwise_for, table_text, words_for
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
 from interop._words import advice

@@ -12,14 +12,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from PIL import Image
 
-from interop._adapters._host import HostLibrary, copy_values
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.native import HostNative
+from interop._contract import Facts, Limits
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
 from interop._layout import c_strides
 from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
 from interop.errors import UnsupportedError
-from interop.protocols import Facts, Limits
 
 
 class _Mode(NamedTuple):

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from interop._adapters._host import HostLibrary, copy_values
 from interop._adapters._numpy import adapter as host
 from interop._adapters._polars_advice import WIDE, calls_for, calls_for_arrays, frame_text, lazy_text
-from interop._adapters._wrappers import Wrapped, Wrapper
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
+from interop._contract import Facts, Limits, Pending
 from interop._devices import CPU, device_of_pair
 from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop._words import advice
 from interop.errors import UnsupportedError
-from interop.protocols import Facts, Limits, Pending
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 _TABLES: Final = (pl.DataFrame, pl.LazyFrame)
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from interop._adapters._cuda import Described, has_streams
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import Described, has_streams
+from interop._adapters._shared.native import HostNative
 from interop._adapters._view import ViewAdapter
 from interop._adapters._view import adapter as views
+from interop._contract import Facts
 from interop._devices import CPU, CUDA, device_of_pair, is_pair
 from interop._dtypes import dtype_of_triple
 from interop._native import (
@@ -32,11 +33,10 @@ from interop._native import (
 from interop._streams import LEGACY, Stream, current_stream_of
 from interop._words import exact_int, module_of, name_of, said, short_name_of
 from interop.errors import DeviceError, UnsupportedError, with_article
-from interop.protocols import Facts
 
 if TYPE_CHECKING:
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop.protocols import Adapter
 
 
 #: The type of DLPack's capsules; types.CapsuleType since Python 3.13.

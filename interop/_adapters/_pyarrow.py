@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from interop._adapters._host import HostLibrary, copy_values, without_odd_strides
-from interop._adapters._native import HostNative
 from interop._adapters._pyarrow_advice import calls_for
+from interop._adapters._shared.host import HostLibrary, copy_values, without_odd_strides
+from interop._adapters._shared.native import HostNative
+from interop._contract import Facts, Limits, Pending
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop._words import advice
 from interop.errors import UnsupportedError
-from interop.protocols import Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

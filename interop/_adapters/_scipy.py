@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 import scipy.sparse as sp
 
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop.errors import UnsupportedError
 
 

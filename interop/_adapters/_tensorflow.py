@@ -12,15 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from interop import _layout
-from interop._adapters._drafts import Draft, Drafting, copied, traced_facts
-from interop._adapters._host import without_odd_strides
-from interop._adapters._native import HostNative
+from interop._adapters._shared.drafts import Draft, Drafting, copied, traced_facts
+from interop._adapters._shared.host import without_odd_strides
+from interop._adapters._shared.native import HostNative
 from interop._aligned import ALIGNMENT
+from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
 from interop.errors import InteropError, UnsupportedError, with_article
-from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

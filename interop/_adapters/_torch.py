@@ -17,8 +17,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
-from interop._adapters._cuda import Loan, guard, has_streams
-from interop._adapters._host import copy_on_host, use_huge_pages, without_odd_strides
+from interop._adapters._shared.cuda import Loan, guard, has_streams
+from interop._adapters._shared.host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_code import TorchCode
 from interop._adapters._torch_cuda import API, TorchStreams
 from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
@@ -26,12 +26,12 @@ from interop._adapters._torch_native import TorchNative
 from interop._adapters._torch_shortcuts import lender, triples
 from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, proxy_text, warn_if_tracing
 from interop._changes import changed, is_unchanged
+from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
 from interop._words import name_of, short_name_of, text_of
 from interop.errors import UnsupportedError, with_article
-from interop.protocols import ADAPTER_API, Facts, Limits, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

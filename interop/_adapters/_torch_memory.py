@@ -15,7 +15,7 @@ from interop._devices import METAL
 from interop._native import Keeper
 
 if TYPE_CHECKING:
-    from interop.protocols import Facts
+    from interop._contract import Facts
 
 # Where the method is defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__

@@ -8,7 +8,7 @@ import torch
 from torch.autograd import forward_ad
 
 from interop import _layout
-from interop._adapters._native import UNSEEN
+from interop._adapters._shared.native import UNSEEN
 from interop._adapters._torch_memory import KEEPER
 from interop._adapters._torch_shortcuts import NUMPYS_OWN, RECORDING, move_to_host, numpy_calls, record
 from interop._adapters._torch_tracing import ALLOCATES, NOT_TRACING, UNTRACED
@@ -34,11 +34,11 @@ from interop._options import Options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interop._case import Case
+    from interop._contract import Adapter
     from interop._dtypes import DType
     from interop._native import Shortcut
-    from interop._plan import Step
-    from interop.protocols import Adapter
+    from interop._plan.case import Case
+    from interop._plan.plan import Step
 
 # Where the methods are defined: bound through it, no look-up is paid per call.
 _Base: Any = torch.Tensor.__base__

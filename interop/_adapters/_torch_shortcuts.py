@@ -16,7 +16,7 @@ import torch
 from torch.autograd import forward_ad
 
 from interop._adapters import _torch_cuda
-from interop._adapters._cuda import Loan
+from interop._adapters._shared.cuda import Loan
 from interop._adapters._torch_memory import KEEPER
 from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
 from interop._dtypes import BY_NAME

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tvm_ffi
 
-from interop._adapters._cuda import has_streams
-from interop._adapters._host import HostLibrary
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import has_streams
+from interop._adapters._shared.host import HostLibrary
+from interop._adapters._shared.native import HostNative
+from interop._contract import Limits
 from interop._devices import CUDA
 from interop._dtypes import ROWS
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_dlpack
 from interop._streams import ORDERED, Stream
-from interop.protocols import Limits
 
 if TYPE_CHECKING:
+    from interop._contract import Facts
     from interop._devices import Device
-    from interop.protocols import Facts
 
 _BYTE: Final = 8
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, has_streams
-from interop._adapters._host import HostOnly
-from interop._adapters._native import HostNative
+from interop._adapters._shared.cuda import Loan, has_streams
+from interop._adapters._shared.host import HostOnly
+from interop._adapters._shared.native import HostNative
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._native import View, ViewReader, find
 from interop._streams import ORDERED
 from interop.errors import UnsupportedError
-from interop.protocols import ADAPTER_API, Facts, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

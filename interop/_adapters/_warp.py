@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import warp as wp
 
 from interop import _layout
-from interop._adapters._host import HostLibrary
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary
+from interop._adapters._shared.native import HostNative
+from interop._contract import Limits
 from interop._devices import CPU, CUDA
 from interop._dtypes import BY_NAME, BY_NUMPY
 from interop._native import View, make_view, view_from_ndarray
 from interop.errors import UnsupportedError
-from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

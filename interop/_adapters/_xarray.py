@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from interop._adapters._numpy_advice import calls_for
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop._native import lasting, view_from_ndarray
 from interop._words import advice
 from interop.errors import UnsupportedError

@@ -14,14 +14,15 @@ import numpy as np
 from interop._agnostic._containers import classify
 from interop._agnostic._paths import path_to, walk_error
 from interop._agnostic._trees import converted, placed
+from interop._contract import SupportsDressing
 from interop._convert import convert, explain
 from interop._copyto import copyto
 from interop._inspect import shares_memory
 from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
-from interop._nearest import nearest
 from interop._options import NEAREST
-from interop._registry import adapter_for, asked, describe, framework_of, outline
-from interop._targets import target_adapter
+from interop._plan.nearest import nearest
+from interop._registry.lookup import adapter_for, asked, describe, framework_of, outline
+from interop._registry.targets import target_adapter
 from interop.errors import (
     CopyError,
     DeviceError,
@@ -31,16 +32,15 @@ from interop.errors import (
     UnsupportedError,
     describe_facts,
 )
-from interop.protocols import SupportsDressing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from interop._agnostic._containers import Kind
     from interop._agnostic._how import How
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop._plan import Plan
-    from interop.protocols import Adapter
+    from interop._plan.plan import Plan
 
 
 #: Where nobody guards, nobody has to be told.

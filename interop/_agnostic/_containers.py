@@ -20,7 +20,7 @@ import numpy as np
 from interop._adapters._protocol import ProtocolAdapter
 from interop._agnostic._registries import registry_of
 from interop._native import CONTAINER, KEEP, LEAF, find
-from interop._registry import adapter_for_type
+from interop._registry.lookup import adapter_for_type
 from interop._words import shown
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from interop import _options
 from interop._dtypes import DType
 from interop._options import NEAREST
-from interop._targets import target_adapter, target_name
+from interop._registry.targets import target_adapter, target_name
 from interop._words import exact_str, name_of, shown
 from interop.errors import GradientError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 Grad = Literal["refuse", "cut"]
 

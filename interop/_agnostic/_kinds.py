@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from interop import _doors
+from interop import _to
 from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._shared.wrappers import Wrapper
 from interop._adapters._view import ViewAdapter
-from interop._adapters._wrappers import Wrapper
 from interop._agnostic._calls import classify_result
 from interop._agnostic._containers import classify
+from interop._contract import SupportsDressing
 from interop._convert import convert
 from interop._devices import CPU, NAMES
 from interop._native import CONTAINER, FOREIGN, KEEP, OWN, PASS, SCALAR, SLOW
-from interop._registry import adapter_for_type
-from interop.protocols import SupportsDressing
+from interop._registry.lookup import adapter_for_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interop._agnostic._how import How
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 
 def door_to(framework: str) -> Callable[[Any], Any]:
     """What converts to a framework by the defaults."""
-    door = getattr(_doors, f"to_{framework}", None)
+    door = getattr(_to, f"to_{framework}", None)
     return door if door is not None else lambda x: convert(x, framework)
 
 

@@ -10,16 +10,16 @@ import numpy as np
 from interop._agnostic._containers import is_tensor
 from interop._convert import convert
 from interop._devices import CPU, NAMES, device_of_pair
-from interop._registry import adapter_for, framework_of
-from interop._targets import target_adapter
+from interop._registry.lookup import adapter_for, framework_of
+from interop._registry.targets import target_adapter
 from interop._words import name_of, said
 from interop.errors import InteropError, NotInstalledError, UnsupportedError, with_article
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop.protocols import Adapter
 
 #: Who knows the namespaces.
 _COMPAT: Final = "array_api_compat"

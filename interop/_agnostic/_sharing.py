@@ -13,15 +13,15 @@ from interop import _layout
 from interop._convert import convert
 from interop._inspect import view
 from interop._native import make_view
-from interop._registry import adapter_for, describe
+from interop._registry.lookup import adapter_for, describe
 from interop.errors import InteropError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from interop._contract import Adapter, Facts
     from interop._options import Options
-    from interop._plan import Plan
-    from interop.protocols import Adapter, Facts
+    from interop._plan.plan import Plan
 
 #: A span is copied whole up to so many times the bytes of its leaves: ``x[::1000]`` mustn't copy a thousandfold.
 _MOST: Final = 2

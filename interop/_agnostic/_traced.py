@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from interop._registry import loaded_adapters
+from interop._registry.lookup import loaded_adapters
 
 if TYPE_CHECKING:
     from interop._agnostic._how import How

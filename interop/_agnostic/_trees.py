@@ -13,8 +13,8 @@ from interop._agnostic._sharing import clusters, spread, without_doubles
 from interop._convert import ConvertOptions, convert, explain
 from interop._devices import CPU
 from interop._native import CycleError, RebuildError, Walk, all_answer, convert_all
-from interop._registry import adapter_for_type
-from interop._targets import target_adapter
+from interop._registry.lookup import adapter_for_type
+from interop._registry.targets import target_adapter
 from interop._words import text_of
 from interop.errors import InteropError
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
+    from interop._contract import Adapter
     from interop._options import Options
-    from interop._plan import Plan
-    from interop.protocols import Adapter
+    from interop._plan.plan import Plan
 
     #: An error and the leaf that it is about, to the error to raise.
     _Wrong = Callable[[InteropError, Any], InteropError]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
-    from interop._plan import Plan
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
+    from interop._plan.plan import Plan
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 

@@ -10,7 +10,7 @@ from interop._pack._files import join, split
 from interop._pack._header import Header, Leaf, bad, dump, load
 from interop._pack._landing import Landed, landed
 from interop._pack._tree import Decoder, Encoder, spelled, unknown
-from interop._registry import adapter_for_type
+from interop._registry.lookup import adapter_for_type
 from interop._words import said, shown, text_of
 from interop.errors import InteropError, UnsupportedError
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from interop import _rows
 from interop._aligned import aligned
 from interop._convert import convert
 from interop._devices import CPU
@@ -16,8 +15,9 @@ from interop._layout import c_strides, compact_strides
 from interop._native import View, make_view, view_from_ndarray
 from interop._pack._header import bad
 from interop._pack._landing import compact
-from interop._registry import loaded
-from interop._targets import target_adapter
+from interop._registry import frameworks
+from interop._registry.lookup import loaded
+from interop._registry.targets import target_adapter
 from interop._words import said, shown
 from interop.errors import NotInstalledError
 
@@ -122,7 +122,7 @@ def framework_for(leaf: Leaf, absent: Absent) -> str:
         If it isn't loaded and ``absent="refuse"``.
     """
     name = leaf.framework
-    row = next((row for row in _rows.ROWS if row.name == name), None)
+    row = next((row for row in frameworks.ROWS if row.name == name), None)
     here = loaded(name) is not None if row is None else row.module in sys.modules and not row.instead
     if here:
         return name

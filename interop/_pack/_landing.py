@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from interop import _rows
 from interop._convert import convert
-from interop._doors import to_numpy
 from interop._inspect import dtype as dtype_of
 from interop._inspect import view
 from interop._layout import is_dense, overlaps
 from interop._native import View, make_view, ndarray_from_view, view_from_ndarray
-from interop._registry import adapter_for, describe, framework_of
+from interop._registry import frameworks
+from interop._registry.lookup import adapter_for, describe, framework_of
+from interop._to import to_numpy
 from interop.errors import DeviceError, DTypeError, GradientError, UnsupportedError, call_text, message, with_article
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _view_of(array: np.ndarray[Any, Any]) -> View:
 def _name_of(x: Any) -> str:
     """The framework that a leaf can come back in."""
     name = framework_of(adapter_for(x), x)
-    row = _rows.row_of(name)
+    row = frameworks.row_of(name)
     if row is not None and row.instead:
         what = f"{with_article(type(x).__name__)} of {name} can't be packed"
         why = "it is more than its elements (labels, an index, a mode), and would arrive without it"

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from interop import _rows
 from interop._convert import convert
-from interop._doors import to_numpy
 from interop._dtypes import BY_NAME, DType
 from interop._inspect import device as device_of
 from interop._inspect import view
@@ -20,7 +18,9 @@ from interop._native import View, make_view, view_from_ndarray
 from interop._pack._arrival import Memory, array_on
 from interop._pack._header import Leaf
 from interop._pack._landing import compact, is_whole, landed, span
-from interop._registry import adapter_for_type, adapters, framework_of
+from interop._registry import frameworks
+from interop._registry.lookup import adapter_for_type, adapters, framework_of
+from interop._to import to_numpy
 from interop._words import said
 from interop.errors import InteropError, UnsupportedError
 
@@ -66,7 +66,7 @@ def _home(x: Any) -> str:
         return ""
     try:
         name = framework_of(adapter, x)
-        row = _rows.row_of(name)
+        row = frameworks.row_of(name)
         if row is None or row.instead:
             return ""
         made = convert(np.zeros(1, np.uint8), name, device=device_of(x))
@@ -88,7 +88,7 @@ def home_type(framework: str) -> type | None:
 
 def home_types() -> dict[str, type]:
     """The types of plain arrays, of the frameworks that are imported."""
-    here = [row.name for row in _rows.ROWS if row.module in sys.modules and not row.instead]
+    here = [row.name for row in frameworks.ROWS if row.module in sys.modules and not row.instead]
     others = [info.name for info in adapters().values() if info.origin != "built-in" and info.loaded and info.target]
     found = ((name, home_type(name)) for name in (*here, *others))
     return {name: kind for name, kind in found if kind is not None}

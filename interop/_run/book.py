@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop import _options
 from interop._adapters._protocol import BUFFERS
-from interop._case import ALLOCATORS_ALIGN, VIEW
+from interop._contract import SupportsLending
 from interop._devices import CPU
 from interop._native import Apart, Book, CallReader, Entry, Handover, View, add_readers
 from interop._options import Options
-from interop._registry import adapter_for_type
+from interop._plan.case import ALLOCATORS_ALIGN, VIEW
+from interop._registry.lookup import adapter_for_type
+from interop._registry.targets import target_adapter
 from interop._run.recipes import NativeOps, native_ops, recipe_of, view_recipe_of
-from interop._targets import target_adapter
 from interop.errors import InteropError
-from interop.protocols import SupportsLending
 
 if TYPE_CHECKING:
+    from interop._contract import Adapter, Facts
     from interop._native import Recipe, Shortcut
-    from interop.protocols import Adapter, Facts
 
 #: The options of a conversion, in the order in which the core keeps them.
 NAMES: Final = ("device", "dtype", "order", "copy", "writable", "detach", "stream")

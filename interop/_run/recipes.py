@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from interop._adapters._protocol import ProtocolAdapter
 from interop._native import KeepOp, Recipe, ToViewOp
-from interop._opening import case_of, view_case
-from interop._plan import make_plan
-from interop._refusals import refusal
-from interop._registry import adapter_for, asked, describe
+from interop._plan.plan import make_plan
+from interop._plan.refusals import refusal
+from interop._registry.lookup import adapter_for, asked, describe
+from interop._run.opening import case_of, view_case
 from interop.errors import InteropError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interop._case import Case
+    from interop._contract import Adapter, Facts
     from interop._dtypes import DType
     from interop._native import Op, Reader, Shortcut, Writer
     from interop._options import Options
-    from interop._plan import Step
-    from interop.protocols import Adapter, Facts
+    from interop._plan.case import Case
+    from interop._plan.plan import Step
 
 
 class NativeOps(Protocol):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from interop import _rows
 from interop._inspect import device, dtype, framework
 from interop._pack._single import arrived, carries, home_types, sent
+from interop._registry import frameworks
 from interop._words import name_of
 from interop.errors import GradientError, UnsupportedError, with_article
 
@@ -158,13 +158,13 @@ def _lazy(dispatch: Any) -> dict[str, Any]:
 
 def _packages() -> list[str]:
     """Where the types of arrays are from."""
-    rows = [row for row in _rows.ROWS if not row.instead]
+    rows = [row for row in frameworks.ROWS if not row.instead]
     return [name for row in rows for name in (row.module.partition(".")[0], row.types_in) if name]
 
 
 def _take_met(package: str, previous: Callable[[], Any] | None) -> None:
     """What dask calls when it meets the first object from a package."""
-    for row in _rows.ROWS:
+    for row in frameworks.ROWS:
         if row.types_in == package:
             # Where it arrived, its type was imported, and not yet what it is of: jaxlib without jax.
             importlib.import_module(row.module)

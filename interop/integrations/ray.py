@@ -10,8 +10,8 @@ import importlib
 import pickle
 from typing import TYPE_CHECKING, Any, Final
 
-from interop import _rows
 from interop._pack._single import arrived, carries, home_of, home_types, sent
+from interop._registry import frameworks
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _util() -> Any:
 
 
 def _import(name: str) -> None:
-    row = _rows.row_of(name)
+    row = frameworks.row_of(name)
     module = name if row is None else row.module
     try:
         importlib.import_module(module)

@@ -20,7 +20,7 @@ from interop._dtypes import DType
 from interop._pack._arrival import Memory, array_on
 from interop._pack._header import Leaf
 from interop._pack._landing import compact, landed
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop._words import said, shown
 from interop.errors import DTypeError, InteropError, UnsupportedError
 

@@ -17,7 +17,7 @@ from interop._dtypes import DType
 from interop._pack import unpack_read
 from interop._pack._files import offsets, parted
 from interop._pack._header import Header, Leaf, dump
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop._words import exact_str, said, shown
 from interop.errors import UnsupportedError
 

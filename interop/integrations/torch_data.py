@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop._copyto import copyto
-from interop._doors import to_torch
 from interop._inspect import dtype as dtype_of
 from interop._pack._single import carries
-from interop._registry import adapter_for_type
+from interop._registry.lookup import adapter_for_type
+from interop._to import to_torch
 from interop._words import name_of
 from interop.errors import InteropError, UnsupportedError, with_article
 

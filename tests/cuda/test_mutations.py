@@ -24,7 +24,7 @@ from patience import PATIENCE
 
 import cudasim
 import interop
-from interop._adapters import _cuda
+from interop._adapters._shared import cuda
 from interop._streams import Stream
 
 pytestmark = pytest.mark.sim_only(mode="lazy")
@@ -137,15 +137,17 @@ TORCH, CUPY = "interop._adapters._torch_cuda", "interop._adapters._cupy_cuda"
 
 MUTANTS: dict[tuple[str, str], Mutant] = {
     # The order in which memory goes over.
-    ("interop._adapters._cuda", "order_after_producer"): Mutant(
+    ("interop._adapters._shared.cuda", "order_after_producer"): Mutant(
         nothing, ("torch_to_cupy", "cupy_to_torch", "a_view_handed_on", "a_named_stream_for_a_transfer")
     ),
-    ("interop._adapters._cuda", "order_after_interface"): Mutant(
+    ("interop._adapters._shared.cuda", "order_after_interface"): Mutant(
         nothing, ("interface_with_a_stream", "old_interface", "old_interface_to_cupy")
     ),
-    ("interop._adapters._cuda", "ordered_by_producer"): Mutant(unordered, ("a_library_that_orders_by_itself",)),
-    ("interop._adapters._cuda", "ordered_by_worker"): Mutant(unordered, ("a_library_that_names_its_stream",)),
-    ("interop._adapters._cuda", "refuse_half_captured"): Mutant(nothing, ("a_handoff_across_a_capture",), apart=True),
+    ("interop._adapters._shared.cuda", "ordered_by_producer"): Mutant(unordered, ("a_library_that_orders_by_itself",)),
+    ("interop._adapters._shared.cuda", "ordered_by_worker"): Mutant(unordered, ("a_library_that_names_its_stream",)),
+    ("interop._adapters._shared.cuda", "refuse_half_captured"): Mutant(
+        nothing, ("a_handoff_across_a_capture",), apart=True
+    ),
     (TORCH, "own_stream"): Mutant(whatever_stream, ("torch_to_cupy",)),
     (CUPY, "works_on"): Mutant(always(True), ("cupy_to_torch",)),
     (TORCH, "record"): Mutant(
@@ -160,34 +162,38 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
         nothing, ("managed_memory_on_the_host", "a_pinned_source_is_written_at_once")
     ),
     # The order in which it comes back.
-    ("interop._adapters._cuda", "give_back"): Mutant(nothing, ("a_dropped_torch_tensor", "a_dropped_cupy_array")),
-    ("interop._adapters._cuda", "Loan.read_by"): Mutant(nothing, ("a_dropped_torch_tensor", "a_dropped_cupy_array")),
-    ("interop._adapters._cuda", "Loan.stayed_home"): Mutant(
+    ("interop._adapters._shared.cuda", "give_back"): Mutant(
+        nothing, ("a_dropped_torch_tensor", "a_dropped_cupy_array")
+    ),
+    ("interop._adapters._shared.cuda", "Loan.read_by"): Mutant(
+        nothing, ("a_dropped_torch_tensor", "a_dropped_cupy_array")
+    ),
+    ("interop._adapters._shared.cuda", "Loan.stayed_home"): Mutant(
         always(True), ("a_dropped_cupy_array", "on_one_stream_and_then_on_another")
     ),
-    ("interop._adapters._cuda", "and_now"): Mutant(
+    ("interop._adapters._shared.cuda", "and_now"): Mutant(
         lambda _guard: list, ("a_reader_that_went_on_to_another_stream", "on_one_stream_and_then_on_another")
     ),
     (TORCH, "record_stream"): Mutant(nothing, ("a_dropped_torch_tensor", "a_tensor_of_one_stream_used_on_another")),
     (CUPY, "CupyStreams.retain"): Mutant(without_the_default_stream, ("a_cupy_array_of_the_default_stream",)),
-    ("interop._execute", "lent"): Mutant(
+    ("interop._run.execute", "lent"): Mutant(
         lambda _guard: lambda view, *_rest: view, ("a_producer_whose_memory_is_dropped",)
     ),
     # What is kept alive.
-    ("interop._adapters._cuda", "Loan.__init__"): Mutant(forgetful, ("the_owner_alone_keeps_it",)),
+    ("interop._adapters._shared.cuda", "Loan.__init__"): Mutant(forgetful, ("the_owner_alone_keeps_it",)),
     ("interop._adapters._cupy", "borrowed"): Mutant(unowned_by_cupy, ("the_owner_alone_keeps_it",)),
     ("interop._adapters._torch", "borrowed"): Mutant(unowned_by_torch, ("the_owner_alone_keeps_it",)),
     (CUPY, "CupyStreams.reader"): Mutant(not_kept_alive, ("a_stream_that_is_dropped_first",)),
-    ("interop._execute", "as_reader"): Mutant(not_kept_alive, ("a_named_stream_that_is_dropped_first",)),
+    ("interop._run.execute", "as_reader"): Mutant(not_kept_alive, ("a_named_stream_that_is_dropped_first",)),
     (TORCH, "bridge"): Mutant(foreign, ("a_stream_that_is_dropped_first",), apart=True),
     # The device that is current, and the one that is meant.
     (TORCH, "on_device"): Mutant(same_device, ("a_producer_on_another_device",)),
     (CUPY, "on_device"): Mutant(same_device, ("another_device_is_current", "a_producer_on_another_device")),
-    ("interop._execute", "probe"): Mutant(nothing, ("a_bare_handle_of_another_device",)),
+    ("interop._run.execute", "probe"): Mutant(nothing, ("a_bare_handle_of_another_device",)),
     # While a graph is captured, and in a forked child.
     (TORCH, "TorchStreams.capturing"): Mutant(always(False), ("given_back_during_capture",), apart=True),
     (CUPY, "CupyStreams.capturing"): Mutant(always(False), ("given_back_by_cupy_during_capture",), apart=True),
-    ("interop._adapters._cuda", "in_child"): Mutant(always(False), ("dropped_in_a_forked_child",)),
+    ("interop._adapters._shared.cuda", "in_child"): Mutant(always(False), ("dropped_in_a_forked_child",)),
 }
 
 
@@ -243,8 +249,8 @@ def test_without_a_guard_something_goes_wrong(guard: tuple[str, str], scenario: 
     assert harm(scenario, torch, cupy) == ""
     with instead(guard, mutant.make):
         wrong = harm(scenario, torch, cupy)
-    _cuda._postponed.clear()
-    _cuda._kept.clear()
+    cuda._postponed.clear()
+    cuda._kept.clear()
     torch.cuda.set_device(0)
     assert wrong, f"{scenario} goes well without {guard[0]}.{guard[1]}"
 
@@ -270,7 +276,7 @@ def harm_apart(guard: tuple[str, str], scenario: str) -> bool:
 
 def test_every_guard_has_a_mutant(torch: Any, cupy: Any) -> None:
     interop.to_cupy(interop.to_torch(np.ones(1), device="cuda"))
-    assert MUTANTS.keys() == _cuda.GUARDS
+    assert MUTANTS.keys() == cuda.GUARDS
 
 
 #: Calls that make somebody wait, tell an allocator who reads, make a device current, or take memory over.
@@ -300,7 +306,7 @@ def unguarded(path: Path) -> Generator[str]:
 
 
 def test_nothing_waits_outside_of_a_guard() -> None:
-    folder = Path(_cuda.__file__).parent
+    folder = Path(cuda.__file__).parent
     files = [
         *folder.glob("_cu*.py"),
         *folder.glob("_torch*.py"),

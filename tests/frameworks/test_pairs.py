@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import interop
 from interop import _options
 from interop._convert import _convert
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop.testing.strategies import KINDS, dtypes, numpy_arrays, shapes
 
 # Adapters load when they are needed, and what reads their arrays natively with them.

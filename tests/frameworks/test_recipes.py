@@ -25,7 +25,7 @@ from PIL import Image
 import interop
 from interop import _options
 from interop._convert import _convert
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop.testing import assert_identical
 from interop.testing.strategies import numpy_arrays
 

@@ -18,7 +18,7 @@ import interop
 from interop import _options
 from interop._convert import _convert
 from interop._options import DEFAULT
-from interop._targets import target_adapter
+from interop._registry.targets import target_adapter
 from interop.testing import assert_identical
 
 # Any: what types there are for it leave out half of what its functions take.

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import interop
-from interop import _rows
+from interop._registry import frameworks
 from interop.cli._process import command
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _version(package: str) -> str:
 
 def _library(name: str, info: interop.AdapterInfo, timeout: float) -> Library:
     found = Library(name, info.origin, "missing")
-    row = _rows.row_of(name)
+    row = frameworks.row_of(name)
     if row is None or (info.problem and not info.loaded):
         found.state, found.error = "broken", info.problem
         return found

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 import interop
-from interop import _plugins, _registry, _rows
+from interop._registry import frameworks, lookup, plugins
 from interop._run.book import is_compiled
 
 #: Values whose bits are looked at on the other side.
@@ -45,8 +45,8 @@ def _cuda_version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _row(name: str) -> _rows.Row:
-    row = _rows.row_of(name)
+def _row(name: str) -> frameworks.Row:
+    row = frameworks.row_of(name)
     if row is None:
         msg = f"{name} has no row"
         raise LookupError(msg)
@@ -62,7 +62,7 @@ def library(name: str) -> dict[str, Any]:
     root = sys.modules[row.module.partition(".")[0]]
     found["version"] = str(getattr(root, "__version__", ""))
     # A type of nobody's: every adapter is asked whether it is its own.
-    _registry.adapter_for_type(type("Nobodys", (), {}))
+    lookup.adapter_for_type(type("Nobodys", (), {}))
     found["problem"] = interop.adapters()[name].problem
     if name in _GPUS:
         try:
@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> None:
             found: dict[str, Any] = library(names[0])
         except (Exception, SystemExit) as err:  # noqa: BLE001 - the same
             found = {"error": f"{type(err).__name__}: {err}"}
-        found["faults"] = dict(_plugins.faults())
+        found["faults"] = dict(plugins.faults())
         print(json.dumps(found))
     else:
         skip = {(source, target) for name in names if "," in name for source, target in [name.split(",")]}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from interop import _rows
+from interop._registry import frameworks
 from interop._words import module_of
 
 #: More objects than these are taken to be like the first.
@@ -67,7 +67,7 @@ def stacking_call(values: Sequence[Any], text: str) -> str:
         What spells a sequence of them.
     """
     first = next(iter(values), None)
-    row = _rows.row_of_types(module_of(type(first)).partition(".")[0])
+    row = frameworks.row_of_types(module_of(type(first)).partition(".")[0])
     if row is None or not row.stack or issubclass(type(first), np.generic):
         return ""
     try:
@@ -79,7 +79,7 @@ def stacking_call(values: Sequence[Any], text: str) -> str:
 
 def holds_arrays(values: Iterable[Any]) -> bool:
     """Whether arrays of frameworks are among the first objects."""
-    return any(_rows.row_of_types(module_of(type(each)).partition(".")[0]) for each in islice(values, _MOST))
+    return any(frameworks.row_of_types(module_of(type(each)).partition(".")[0]) for each in islice(values, _MOST))
 
 
 def is_sequence(x: Any) -> bool:

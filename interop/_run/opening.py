@@ -6,28 +6,28 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, has_streams, ordered_by_worker, refuse_forked
 from interop._adapters._protocol import ProtocolAdapter, Request
-from interop._case import VIEW, Case, result_device, same_place
+from interop._adapters._shared.cuda import Loan, has_streams, ordered_by_worker, refuse_forked
+from interop._contract import Limits
 from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
 from interop._dtypes import BY_NAME, HANDLE, DType
 from interop._native import Event, is_guarded, note, permit
-from interop._nearest import nearest
 from interop._options import Options
-from interop._refusals import refusal, refuse
-from interop._registry import asked, describe, loaded_adapters
+from interop._plan.case import VIEW, Case, result_device, same_place
+from interop._plan.nearest import nearest
+from interop._plan.refusals import refusal, refuse
+from interop._registry.lookup import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
 from interop._words import name_of
 from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
-from interop.protocols import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from interop._contract import Adapter, Facts
     from interop._devices import Device
     from interop._native import View
     from interop._streams import Stream
-    from interop.protocols import Adapter, Facts
 
 
 def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._plan import make_plan
+from interop._plan.plan import make_plan
 
 if TYPE_CHECKING:
-    from interop._case import Case
-    from interop._plan import Plan
+    from interop._plan.case import Case
+    from interop._plan.plan import Plan
 
 #: Programs that meet more kinds of arrays than this are served, after so many, as if each were new.
 _MOST: Final = 1024

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from interop import _plugins
 from interop._native import find
-from interop._objects import holds_arrays, is_numbers, is_sequence, stacking_call
+from interop._registry import plugins
+from interop._registry.objects import holds_arrays, is_numbers, is_sequence, stacking_call
 from interop._words import module_of, name_of
 from interop.errors import with_article
 
@@ -27,7 +27,7 @@ def no_tensor_text(x: Any) -> str:
         fix = f"It has {spoken[0]} as an attribute of its own: make it a property, or a method, of its class."
     else:
         fix = _made_of(x) or fix
-    broken = _plugins.faults().get(module_of(tp).partition(".")[0]) or _plugins.silent()
+    broken = plugins.faults().get(module_of(tp).partition(".")[0]) or plugins.silent()
     if broken:
         fix = f"But {broken}"
     name = with_article(name_of(tp))

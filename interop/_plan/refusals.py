@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
-from interop._case import VIEW
 from interop._devices import CUDA, CUDA_MANAGED
 from interop._dtypes import BOOL, BY_NUMPY, COMPLEX, HANDLE, INT, UINT, DType, castable
-from interop._nearest import nearest
+from interop._plan.case import VIEW
+from interop._plan.nearest import nearest
 from interop._streams import ORDERED, PER_THREAD
 from interop._words import about
 from interop.errors import (
@@ -30,7 +30,7 @@ from interop.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from interop._case import Case
+    from interop._plan.case import Case
 
 #: Where work is queued on streams.
 _STREAMED: Final = frozenset({CUDA, CUDA_MANAGED})

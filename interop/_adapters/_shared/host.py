@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
-from interop._adapters._cuda import has_streams, ordered_by_producer
+from interop._adapters._shared.cuda import has_streams, ordered_by_producer
+from interop._contract import ADAPTER_API, Facts, Limits
 from interop._devices import CPU
 from interop._native import View, fill_ndarray, make_view, ndarray_from_view, view_from_ndarray
-from interop.protocols import ADAPTER_API, Facts, Limits
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,11 +107,9 @@ class HostLibrary(HostOnly):
         view = self.view(x)
         return ordered_by_producer(view, x, stream) if has_streams(view.device) else view
 
-    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:
+    def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], _device: Device, /) -> Any:
         """Allocate with numpy."""
-        from interop._adapters._numpy import adapter as host
-
-        return self.wrap(view_from_ndarray(host.empty(dtype, shape, strides, device)))
+        return self.wrap(view_from_ndarray(empty_ndarray(dtype, shape, strides)))
 
     def assign(self, dst: Any, src: Any, /) -> None:
         """Write with numpy."""
@@ -151,6 +150,18 @@ def use_huge_pages(ptr: int, size: int) -> None:
         page = mmap.PAGESIZE
         start = -(-ptr // page) * page
         advise(start, (ptr + size - start) // page * page, _MADV_HUGEPAGE)
+
+
+def empty_ndarray(dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Allocate an ndarray in any dense layout."""
+    if dtype.numpy is None:
+        msg = f"numpy has no element type {dtype}"
+        raise UnsupportedError(msg)
+    if strides == _layout.c_strides(shape):
+        return np.empty(shape, dtype.numpy)
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+    memory: np.ndarray[Any, Any] = np.empty([shape[axis] for axis in order], dtype.numpy)
+    return memory.transpose(np.argsort(order)) if order else memory
 
 
 def copy_values(dst: np.ndarray[Any, Any], src: np.ndarray[Any, Any]) -> None:

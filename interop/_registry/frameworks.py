@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from interop import _plugins
+from interop._registry import plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Row:
     instead: str = ""
     types_in: str = ""
     stack: str = ""
-    entry: _plugins.Entry | None = None
+    entry: plugins.Entry | None = None
 
 
 #: The built-in adapters. A new source is one file in ``_adapters`` and one row here; a new target has a door of its own
-#: in :mod:`interop._doors` besides, and its type among the overloads of ``convert``.
+#: in :mod:`interop._to` besides, and its type among the overloads of ``convert``.
 ROWS: Final = (
     Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy", stack="numpy.stack"),
     Row("torch", "torch", "interop._adapters._torch:adapter", "torch", stack="torch.stack"),
@@ -73,12 +73,15 @@ ROWS: Final = (
     Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
 )
 
+#: Those that can be a target, each of which has a door of its own.
+TARGETS: Final = frozenset(row.name for row in ROWS if not row.instead)
+
 
 @cache
 def rows() -> dict[str, Row]:
     """Every row by its name: the built-in ones, and what installed packages offer."""
     found = {row.name: row for row in ROWS}
-    for name, entry in _plugins.usable_entries(found).items():
+    for name, entry in plugins.usable_entries(found).items():
         found[name] = Row(name, name, entry.value, entry.package, entry=entry)
     return found
 

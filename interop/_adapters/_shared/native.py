@@ -9,12 +9,12 @@ from interop._native import CallOp, CallReader, FeedOp, Op, Reader, ToNdarrayOp
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from interop._case import Case
+    from interop._contract import Adapter
     from interop._dtypes import DType
     from interop._native import Shortcut, Writer
     from interop._options import Options
-    from interop._plan import Step
-    from interop.protocols import Adapter
+    from interop._plan.case import Case
+    from interop._plan.plan import Step
 
 #: Finds every object unusual: of types of which nothing but the identity is known without the adapter.
 UNSEEN: Final = Reader()

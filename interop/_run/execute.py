@@ -6,13 +6,20 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from interop._adapters._cuda import Loan, guard, has_streams, order_after_producer, ordered_by_worker, refuse_forked
-from interop._adapters._host import HostOnly
+from interop._adapters._shared.cuda import (
+    Loan,
+    guard,
+    has_streams,
+    order_after_producer,
+    ordered_by_worker,
+    refuse_forked,
+)
+from interop._adapters._shared.host import HostOnly
 from interop._changes import changed, is_alike, is_of, is_there
 from interop._layout import nbytes
 from interop._native import Event, Keeper, View, fill_view, is_guarded, note, permit
-from interop._opening import worker_on
-from interop._registry import describe
+from interop._registry.lookup import describe
+from interop._run.opening import worker_on
 from interop._streams import LEGACY, ORDERED, PER_THREAD, Stream, current_stream_of
 from interop._words import first_line_of, said
 from interop.errors import (
@@ -30,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from interop._case import Case
+    from interop._contract import Adapter
     from interop._devices import Device
-    from interop._plan import Plan, Step
-    from interop.protocols import Adapter
+    from interop._plan.case import Case
+    from interop._plan.plan import Plan, Step
 
 
 #: Bytes that are copied once more rather than be read while they may move.

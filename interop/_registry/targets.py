@@ -7,12 +7,13 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from interop import _plugins, _registry, _rows
+from interop._adapters._module import ModuleAdapter
+from interop._registry import frameworks, lookup, plugins
 from interop._words import exact_str, is_a, said, shown
 from interop.errors import NotInstalledError, UnsupportedError
 
 if TYPE_CHECKING:
-    from interop.protocols import Adapter
+    from interop._contract import Adapter
 
 #: Whose submodules are namespaces of the framework that they are named after: by itself, or inside of a package that
 #: brings a copy of it (``sklearn.externals.array_api_compat.torch``).
@@ -51,7 +52,7 @@ def _wrapped_name(name: str, parts: list[str]) -> str:
 
 
 def _is_known(name: str) -> bool:
-    return name in _rows.rows() or _registry.loaded(name) is not None
+    return name in frameworks.rows() or lookup.loaded(name) is not None
 
 
 def target_adapter(to: object) -> Adapter:
@@ -63,31 +64,31 @@ def target_adapter(to: object) -> Adapter:
         If no framework of that name is known; an ImportError too where it isn't installed.
     """
     if type(to) is str:
-        found = _registry.loaded(to)
+        found = lookup.loaded(to)
         if found is not None and _can_be_target(to):
             return found
     name = target_name(to)
-    row = _rows.rows().get(name)
+    row = frameworks.rows().get(name)
     if row is not None and not _can_be_target(name):
         msg = f"{name} can be converted from, not to: no memory can be handed to it as it is. Call {row.instead}."
         raise UnsupportedError(msg)
-    found = _registry.loaded(name)
+    found = lookup.loaded(name)
     if found is not None:
         return found
     if row is not None:
         _import_framework(row)
-        if row.entry is not None and name in _plugins.faults():
-            raise UnsupportedError(_plugins.faults()[name])
-        return _registry.load_row(row)
+        if row.entry is not None and name in plugins.faults():
+            raise UnsupportedError(plugins.faults()[name])
+        return lookup.load_row(row)
     return _module_adapter(name)
 
 
 def _can_be_target(name: str) -> bool:
-    row = _rows.rows().get(name)
-    return row is None or not row.instead or _registry.is_registered(name)
+    row = frameworks.rows().get(name)
+    return row is None or not row.instead or lookup.is_registered(name)
 
 
-def _import_framework(row: _rows.Row) -> None:
+def _import_framework(row: frameworks.Row) -> None:
     try:
         importlib.import_module(row.module)
     except (Exception, SystemExit) as err:
@@ -98,15 +99,13 @@ def _import_framework(row: _rows.Row) -> None:
 @cache
 def _module_adapter(name: str) -> Adapter:
     """A target without an adapter: any module that has ``from_dlpack``."""
-    from interop._adapters._module import ModuleAdapter  # noqa: PLC0415 - only for targets that have no adapter
-
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as err:
         if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
             msg = f"the module {name!r} can't be imported: {said(err)}. Mend that, then convert to it."
             raise NotInstalledError(msg, name=name) from err
-        known = sorted(_rows.rows().keys() | {adapter.name for adapter in _registry.loaded_adapters()})
+        known = sorted(frameworks.rows().keys() | {adapter.name for adapter in lookup.loaded_adapters()})
         from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
 
         close = get_close_matches(name, known, n=1)

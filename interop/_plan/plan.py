@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from interop import _layout
 from interop._dtypes import INT, UINT, castable
-from interop._refusals import refusal
+from interop._plan.refusals import refusal
 
 if TYPE_CHECKING:
-    from interop._case import Case
     from interop._devices import Device
     from interop._dtypes import DType
+    from interop._plan.case import Case
     from interop.errors import InteropError
 
 Verb = Literal["keep", "detach", "settle", "wait", "restrict", "copy", "cast", "export", "wrap", "take", "transfer"]

@@ -8,20 +8,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from interop._adapters._native import HostNative
+from interop._adapters._numpy import adapter as host
 from interop._adapters._protocol import ProtocolAdapter
+from interop._adapters._shared.native import HostNative
+from interop._contract import ADAPTER_API
 from interop._words import about, name_of, text_of
 from interop.errors import UnsupportedError, with_article
-from interop.protocols import ADAPTER_API
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from interop._contract import Adapter, Facts, Limits
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
-    from interop.protocols import Adapter, Facts, Limits
 
 
 def _held(x: Any) -> tuple[str, str]:
@@ -162,8 +163,6 @@ class Wrapper(Wrapped):
         shown: Mapping[type, Callable[[Any], Any]] | None = None,
         held: Callable[[Any], tuple[str, str]] = _held,
     ) -> None:
-        from interop._adapters._numpy import adapter as host
-
         super().__init__(name, modules, unwrap, host, held)
         self._claims = claims
         self.native = HostNative(shown or {})

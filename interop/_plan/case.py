@@ -1,7 +1,7 @@
 """One conversion as data, and the small questions about it that the planner asks.
 
 A :class:`Case` holds the facts of the source, the limits of both frameworks and the caller's options. Everything
-here is pure; :mod:`interop._refusals` says what can't be done, :mod:`interop._plan` what is done.
+here is pure; :mod:`interop._plan.refusals` says what can't be done, :mod:`interop._plan.plan` what is done.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from interop._options import NEAREST, parse
 from interop._streams import ORDERED
 
 if TYPE_CHECKING:
+    from interop._contract import Facts, Limits
     from interop._options import Options
-    from interop.protocols import Facts, Limits
 
 #: Why each pending thing needs a copy by the source's own framework ("lazy" needs none).
 PENDING: Final = {

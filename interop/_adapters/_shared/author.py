@@ -8,12 +8,12 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from interop._adapters._host import HostLibrary, copy_values
-from interop._adapters._native import HostNative
+from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.native import HostNative
+from interop._contract import Facts, Limits, Pending
 from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
 from interop._words import name_of, short_name_of, shown
-from interop.protocols import Facts, Limits, Pending
 
 #: What a recipe doesn't ask again.
 _ASKED: Final = ("describe", "export", "settle", "view", "wrap")

@@ -14,21 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from interop import _devices, _dtypes, _plugins, _rows, _streams
-from interop._adapters._wrappers import Wrapper
+from interop._adapters._shared.wrappers import Wrapper
 from interop._changes import anew
+from interop._contract import Facts
+from interop._foreign import FOREIGN
 from interop._native import add_readers, find, forget_recipes, forget_types
-from interop._unclaimed import no_tensor_text
+from interop._registry import frameworks, plugins
+from interop._registry.checked import Checked, problem
+from interop._registry.unclaimed import no_tensor_text
 from interop._words import is_a, name_of, said, shown
 from interop.errors import InteropError, UnsupportedError, with_article
-from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from interop._contract import Adapter
     from interop._devices import Device
     from interop._dtypes import DType
-    from interop.protocols import Adapter
 
 
 #: Sources that are no framework: functions from a type to an adapter or None, asked in turn for what nobody claims.
@@ -79,19 +81,19 @@ def adapters() -> Mapping[str, AdapterInfo]:
     True
     """
     infos: dict[str, AdapterInfo] = {}
-    rows, faults = _rows.rows(), _plugins.faults()
+    rows, faults = frameworks.rows(), plugins.faults()
     for name, row in rows.items():
         origin = f"entry point of {row.entry.package}" if row.entry else "built-in"
         infos[name] = AdapterInfo(
             name,
             origin,
-            installed=_rows.is_installed(row.module),
+            installed=frameworks.is_installed(row.module),
             loaded=name in _loaded,
             target=not row.instead,
             problem=faults.get(name, ""),
         )
     for name in _registered:
-        here = all(map(_rows.is_installed, _loaded[name].modules))
+        here = all(map(frameworks.is_installed, _loaded[name].modules))
         infos[name] = AdapterInfo(name, "registered", installed=here, loaded=True, problem=faults.get(name, ""))
     for name in faults.keys() - infos.keys():
         infos[name] = AdapterInfo(name, "entry point", installed=True, loaded=False, target=False, problem=faults[name])
@@ -111,14 +113,14 @@ def register(adapter: Adapter, /) -> None:
     UnsupportedError
         If it lacks a part of the protocol, or speaks another version of it.
     """
-    if is_a(adapter, _plugins.Checked):
+    if is_a(adapter, Checked):
         adapter = adapter.unchecked
-    flaw = _plugins.problem(adapter)
+    flaw = problem(adapter)
     if flaw is not None:
         msg = f"no adapter can be registered: {flaw}."
         raise UnsupportedError(msg)
-    _plugins.forget(adapter.name)
-    checked = _plugins.Checked(adapter, f"registered, a {name_of(type(adapter))}")
+    plugins.forget(adapter.name)
+    checked = Checked(adapter, f"registered, a {name_of(type(adapter))}")
     with _lock:
         _install(checked.adapter)
         _registered.add(adapter.name)
@@ -157,7 +159,7 @@ def is_registered(name: str) -> bool:
     return name in _registered
 
 
-def load_row(row: _rows.Row) -> Adapter:
+def load_row(row: frameworks.Row) -> Adapter:
     """The adapter of a row, which is loaded if it isn't."""
     with _lock:
         found = _loaded.get(row.name)
@@ -169,7 +171,7 @@ def load_row(row: _rows.Row) -> Adapter:
         return found
 
 
-def _load_entry(row: _rows.Row, entry: _plugins.Entry) -> Adapter:
+def _load_entry(row: frameworks.Row, entry: plugins.Entry) -> Adapter:
     """Load what an installed package offers, or raise what is wrong with it.
 
     Raises
@@ -181,16 +183,16 @@ def _load_entry(row: _rows.Row, entry: _plugins.Entry) -> Adapter:
         adapter = _load(row.adapter)
     except (Exception, SystemExit) as err:
         text = _entry_text(entry, f"it can't be imported ({said(err)})")
-        raise UnsupportedError(_plugins.note(row.name, text)) from err
-    flaw = _plugins.problem(adapter)
+        raise UnsupportedError(plugins.note(row.name, text)) from err
+    flaw = problem(adapter)
     if flaw is None and adapter.name != row.name:
         flaw = f"the adapter there is named {adapter.name!r}, and the entry point {row.name!r}"
     if flaw is not None:
-        raise UnsupportedError(_plugins.note(row.name, _entry_text(entry, flaw)))
-    return _plugins.Checked(adapter, str(entry)).adapter
+        raise UnsupportedError(plugins.note(row.name, _entry_text(entry, flaw)))
+    return Checked(adapter, str(entry)).adapter
 
 
-def _entry_text(entry: _plugins.Entry, flaw: str) -> str:
+def _entry_text(entry: plugins.Entry, flaw: str) -> str:
     return f"the adapter {entry.name!r} ({entry}) is broken: {flaw}. Update {entry.package}, or uninstall it."
 
 
@@ -253,39 +255,20 @@ def adapter_for(x: Any) -> Adapter:
     return cast("Adapter", asked(found, x, found.adapter_of, x, adapter_for))
 
 
-def _foreign_dtype(dtype: object) -> str | None:
-    for adapter in loaded_adapters():
-        try:
-            name = adapter.native_dtypes().get(dtype)
-        except TypeError:  # unhashable, so no dtype object
-            return None
-        if name is not None:
-            return name
-    return None
-
-
-def _foreign_device(device: object) -> tuple[int, int] | None:
-    for adapter in loaded_adapters():
-        pair = adapter.native_device(device)
-        if pair is not None:
-            return pair
-    return None
-
-
 def loaded_adapters() -> list[Adapter]:
     """The adapters of the frameworks that are imported, the newest first."""
     with _lock:
-        for row in _rows.rows().values():
+        for row in frameworks.rows().values():
             if row.module in sys.modules and row.name not in _loaded:
                 _try_row(row)
         return list(_loaded.values())
 
 
-def _try_row(row: _rows.Row) -> None:
+def _try_row(row: frameworks.Row) -> None:
     """Load an adapter; one of somebody else's that is broken is written down, and the rest goes on without it."""
     if row.entry is None:
         load_row(row)
-    elif row.name not in _plugins.faults():
+    elif row.name not in plugins.faults():
         with suppress(UnsupportedError):
             load_row(row)
 
@@ -330,20 +313,10 @@ def _broken_text(adapter: Adapter, x: Any, err: Exception) -> str:
 
 def framework_of(adapter: Adapter, x: Any) -> str:
     """The name of an object's framework, as `to` takes it where the framework can be a target."""
-    if adapter.name not in _rows.rows() and find(type(x), "__array_namespace__") is not None:
+    if adapter.name not in frameworks.rows() and find(type(x), "__array_namespace__") is not None:
         # The array API's own answer: a type's module may be an inner one, such as jaxlib.
         return str(asked(adapter, x, lambda: x.__array_namespace__().__name__))
     return str(getattr(adapter, "family", adapter.name))
 
 
-def _foreign_stream(stream: object) -> int | None:
-    for adapter in loaded_adapters():
-        handle = adapter.native_stream(stream)
-        if handle is not None:
-            return handle
-    return None
-
-
-_dtypes.foreign_dtype = _foreign_dtype
-_streams.foreign_stream = _foreign_stream
-_devices.foreign_device = _foreign_device
+FOREIGN.ask(loaded_adapters)

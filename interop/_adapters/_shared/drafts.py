@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interop import _layout
-from interop._adapters._host import HostOnly, copy_on_host
+from interop._adapters._shared.host import HostOnly, copy_on_host
 from interop._aligned import aligned
+from interop._contract import Facts
 from interop._native import View, view_from_ndarray
-from interop.protocols import Facts
 
 if TYPE_CHECKING:
     from interop._devices import Device

@@ -1,0 +1,1 @@
+"""What several adapters share: they name no framework."""

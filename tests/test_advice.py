@@ -54,6 +54,12 @@ def freed() -> torch.Tensor:
     return t
 
 
+def shrunk() -> torch.Tensor:
+    t = torch.ones(4)
+    t.untyped_storage().resize_(8)
+    return t
+
+
 STRUCTURE = [("name", "U3"), ("when", "M8[s]"), ("at", "f4", 2)]
 
 #: What is no tensor, and has a call that makes one.
@@ -84,8 +90,8 @@ MADE: dict[str, Callable[[], Any]] = {
     "objects that are tensors": lambda: objects(torch.ones(3), torch.zeros(3)),
     "objects that are lists": lambda: objects([1, 2], [3, 4]),
     "objects that are arrays of several shapes": lambda: objects(np.ones(3), np.zeros(2)),
-    "masked": lambda: np.ma.array([1, 2], mask=[0, 1]),
-    "masked datetimes": lambda: np.ma.array(np.zeros(2, "M8[s]"), mask=[0, 1]),
+    "masked": lambda: np.ma.array([1, 2], mask=[False, True]),
+    "masked datetimes": lambda: np.ma.array(np.zeros(2, "M8[s]"), mask=[False, True]),
     "the masked value": lambda: np.ma.masked,
     "a subclass": lambda: np.zeros(2).view(Tagged),
     "a subclass of datetimes": lambda: np.zeros(2, "M8[s]").view(Tagged),
@@ -103,7 +109,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "a sparse tensor": lambda: torch.eye(2).to_sparse(),
     "a sparse tensor in rows": lambda: torch.eye(2).to_sparse_csr(),
     "a nested tensor": lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
-    "a tensor beyond its storage": lambda: shrunk(),
+    "a tensor beyond its storage": shrunk,
 }
 
 #: What has none: only who knows what it means can make numbers of it.
@@ -121,12 +127,6 @@ NOTHING: dict[str, Callable[[], Any]] = {
     "an object of nobody's": object,
     "freed memory": freed,
 }
-
-
-def shrunk() -> torch.Tensor:
-    t = torch.ones(4)
-    t.untyped_storage().resize_(8)
-    return t
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR")
@@ -202,7 +202,7 @@ SOURCES: dict[str, Callable[[], Any]] = {
     "bfloat16": lambda: np.ones((2, 3), ml_dtypes.bfloat16),
     "a scalar": lambda: np.float64(1),
     "bytes": lambda: b"abcdef",
-    "a ctypes array": lambda: (ctypes.c_double * 6)(),
+    "a ctypes array": ctypes.c_double * 6,
     "a View": lambda: interop.view(np.ones((2, 3))),
     "a capsule": lambda: interop.view(np.ones((2, 3))).__dlpack__(max_version=(1, 0)),
     "a tensor": lambda: torch.ones(2, 3),
@@ -210,7 +210,7 @@ SOURCES: dict[str, Callable[[], Any]] = {
     "a conjugate": lambda: torch.ones(2, 3, dtype=torch.complex64).conj(),
     "a negative": lambda: torch.ones(2, 3, dtype=torch.complex64).conj().imag,
     "half complex": lambda: torch.ones(2, 3, dtype=torch.complex64).to(torch.complex32),
-    "quantized": lambda: quantized(),
+    "quantized": quantized,
     "expanded": lambda: torch.ones(1, 3).expand(2, 3),
     "a tensor of bools": lambda: torch.ones(2, 3) > 0,
 }
@@ -261,7 +261,9 @@ def test_every_call_that_a_refusal_names_works(kind: str, to: str, options: dict
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_call_that_view_names_works(kind: str) -> None:
     x = SOURCES[kind]()
+    error = None
     try:
         interop.view(x)
-    except interop.InteropError as error:
-        assert follow(x, "numpy", {}, error)
+    except interop.InteropError as refused:
+        error = refused
+    assert error is None or follow(x, "numpy", {}, error)

@@ -35,7 +35,6 @@ def refusal_text(x: Any) -> str:
     return f"a numpy array of {what} is no tensor that other libraries know.{notes.get(dtype.kind, '')} {fix}{rounds}"
 
 
-
 def otherwise_for(x: Any, values: str) -> str:
     """What to do where nothing makes one array of an array; what spells a list of its values is passed."""
     if x.dtype.kind == "O" and holds_arrays(x.flat):

@@ -74,4 +74,4 @@ def _show(x: Any) -> Any:
     return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else lasting(a)
 
 
-adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show}, _held)
+adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show}, held=_held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -85,19 +86,25 @@ def calls_for(x: Any, text: str) -> list[str]:
         return [f"{text}.astype('int64')"] if dtype.kind in "mM" else [text]
     if is_nullable(dtype):
         return _without_nulls(x, text)
-    if isinstance(dtype, pd.ArrowDtype):
-        return _calls_for_arrow(x, text)
-    if isinstance(dtype, (pd.DatetimeTZDtype, pd.PeriodDtype)):
-        return [f"{text}.astype('int64')"]
-    if isinstance(dtype, pd.CategoricalDtype):
-        return [f"{text}.cat.codes" if isinstance(x, pd.Series) else f"{text}.codes"]
-    if isinstance(dtype, pd.SparseDtype):
-        dense = {pd.Series: ".sparse.to_dense()", pd.Index: ".to_numpy()"}
-        return [f"{text}{dense.get(type(x), '.to_dense()')}"]
-    if isinstance(dtype, pd.IntervalDtype):
-        array, end = (x.array, ".array.left") if isinstance(x, pd.Series) else (x, ".left")
-        return calls_for(array.left, f"{text}{end}")
-    return []
+    return next((calls(x, text) for kind, calls in _BY_TYPE if isinstance(dtype, kind)), [])
+
+
+def _counts(_x: Any, text: str) -> list[str]:
+    return [f"{text}.astype('int64')"]
+
+
+def _codes(x: Any, text: str) -> list[str]:
+    return [f"{text}.cat.codes" if isinstance(x, pd.Series) else f"{text}.codes"]
+
+
+def _dense(x: Any, text: str) -> list[str]:
+    dense = {pd.Series: ".sparse.to_dense()", pd.Index: ".to_numpy()"}
+    return [f"{text}{dense.get(type(x), '.to_dense()')}"]
+
+
+def _ends(x: Any, text: str) -> list[str]:
+    array, end = (x.array, ".array.left") if isinstance(x, pd.Series) else (x, ".left")
+    return calls_for(array.left, f"{text}{end}")
 
 
 def _without_nulls(x: Any, text: str) -> list[str]:
@@ -122,3 +129,13 @@ def _calls_for_arrow(x: Any, text: str) -> list[str]:
         # An empty list becomes a null.
         return [f"{text}.explode()"] if is_nullable(flat.dtype) and not flat.isna().any() else []
     return []
+
+
+_BY_TYPE: Final[tuple[tuple[Any, Callable[[Any, str], list[str]]], ...]] = (
+    (pd.ArrowDtype, _calls_for_arrow),
+    (pd.DatetimeTZDtype, _counts),
+    (pd.PeriodDtype, _counts),
+    (pd.CategoricalDtype, _codes),
+    (pd.SparseDtype, _dense),
+    (pd.IntervalDtype, _ends),
+)

@@ -272,7 +272,9 @@ def _refuse_nulls(x: Any) -> None:
 
 def _type_text(x: Any) -> str:
     what = f"a pyarrow.{type(x).__name__} of {x.type}"
-    words = next((words for question, words in _TYPE_WORDS if question(x.type)), "is no tensor that other libraries know")
+    words = next(
+        (words for question, words in _TYPE_WORDS if question(x.type)), "is no tensor that other libraries know"
+    )
     if isinstance(x.type, pa.BaseExtensionType):
         words = "means more than its storage"
     return f"{what} {words}. {advice(calls_for(x))}"

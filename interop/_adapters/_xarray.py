@@ -67,4 +67,4 @@ def _show(x: Any) -> Any:
     return lasting(held)
 
 
-adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, {xr.DataArray: _show}, _held)
+adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, {xr.DataArray: _show}, held=_held)

@@ -188,8 +188,10 @@ def _dimensions(case: Case) -> Obstacle | None:
         why = f"{case.target} holds at most {room.max_ndim} dimensions and this has {len(shape)}"
         first = len(shape) - room.max_ndim + 1
         wanted = (math.prod(shape[:first]), *shape[first:])
-    array = _on_host(case) if case.facts.device.is_host else "x"
-    return _passing(f"{array}.reshape({', '.join(map(str, wanted))})", why, "reshapes it first")
+    lengths = ", ".join(map(str, wanted))
+    if not case.facts.device.is_host:
+        return Obstacle(why, f"Reshape it first: x.reshape({lengths}).")
+    return _passing(f"{_on_host(case)}.reshape({lengths})", why, "reshapes it first")
 
 
 def _order(case: Case) -> Obstacle | None:
@@ -275,9 +277,13 @@ def _dtype(case: Case) -> Obstacle | None:
         return _real_part(case)
     if target.name not in case.room.dtypes:
         lacking = case.room.lacking.get(target.name)
-        return _another_dtype(case, f"{case.target} has no element type {target}" + (f" ({lacking})" if lacking else ""))
+        return _another_dtype(
+            case, f"{case.target} has no element type {target}" + (f" ({lacking})" if lacking else "")
+        )
     if case.casts and not (case.source_casts or case.target_casts):
-        return _another_dtype(case, f"neither {case.facts.framework} nor {case.target} can compute {target} from {source}")
+        return _another_dtype(
+            case, f"neither {case.facts.framework} nor {case.target} can compute {target} from {source}"
+        )
     if case.options.swapped and not case.room.swapped:
         why = f"{case.target} holds elements in this machine's byte order only"
         return _asking(why, "gives those", dtype=target.name)
@@ -286,7 +292,9 @@ def _dtype(case: Case) -> Obstacle | None:
 
 def _real_part(case: Case) -> Obstacle:
     why = f"a cast from {case.facts.dtype} to {case.dtype} would drop the imaginary part"
-    real = f"{_on_host(case)}.real" if case.facts.device.is_host else "x.real"
+    if not case.facts.device.is_host:
+        return Obstacle(why, "Take the real part first: x.real.")
+    real = f"{_on_host(case)}.real"
     if case.dtype.name in case.room.dtypes:
         return _passing(real, why, "hands over the real part")
     part = DType("float64" if case.facts.dtype.name == "complex128" else "float32")
@@ -342,7 +350,12 @@ def _does(source: DType, name: str) -> str:
 
 def _raw_bytes(case: Case, why: str) -> Obstacle:
     facts, looked = case.facts, "x"
-    if "uint8" not in case.room.dtypes or facts.dtype.code == HANDLE or not facts.device.is_host or facts.strides is None:
+    if (
+        "uint8" not in case.room.dtypes
+        or facts.dtype.code == HANDLE
+        or not facts.device.is_host
+        or facts.strides is None
+    ):
         return Obstacle(why, f"Ask for one of {case.target}'s own: {', '.join(sorted(case.room.dtypes))}.")
     if not _layout.is_c(facts.shape, facts.strides):
         if facts.dtype.numpy is None:

@@ -7,7 +7,7 @@ types might do is nothing that an error should find out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from itertools import chain, islice
@@ -56,7 +56,7 @@ def number_type(values: Iterable[Any]) -> str:
     return "float64"
 
 
-def stacking_call(values: Sequence[Any], text: str) -> str:
+def stacking_call(values: Iterable[Any], text: str) -> str:
     """What stacks arrays of one framework into one; empty where they are of several, or of several kinds.
 
     Parameters
@@ -104,4 +104,4 @@ def _shape_of(x: Any, depth: int) -> tuple[int, ...] | None:
     shapes = {_shape_of(each, depth - 1) for each in islice(x, _MOST)} if depth else {None}
     if len(shapes) > 1 or None in shapes:
         return None
-    return (len(x), *next(iter(shapes), ()))
+    return (len(x), *(next(iter(shapes), None) or ()))

@@ -74,7 +74,8 @@ class Wrapped:
 
     def describe(self, x: Any, /) -> Facts:
         """The facts of what is wrapped, under the wrapper's name."""
-        return replace(self._of_held(x, self.inner.describe), framework=self.name)
+        facts: Facts = self._of_held(x, self.inner.describe)
+        return replace(facts, framework=self.name)
 
     def _of_held(self, x: Any, ask: Callable[[Any], Any]) -> Any:
         """Ask of what is wrapped; what is advised then is advised of the wrapper."""
@@ -161,6 +162,7 @@ class Wrapper(Wrapped):
         claims: Callable[[type], bool],
         unwrap: Callable[[Any], Any],
         shown: Mapping[type, Callable[[Any], Any]] | None = None,
+        *,
         held: Callable[[Any], tuple[str, str]] = _held,
     ) -> None:
         super().__init__(name, modules, unwrap, host, held)

@@ -72,6 +72,13 @@ def short_name_of(tp: type) -> str:
     return _cut(_name_of(tp), _MOST)
 
 
+def with_article(name: str) -> str:
+    """``an IndexedSlices``, ``a Tensor``, ``a uint8``."""
+    spoken = name.lower()
+    vowel = spoken[:1] in set("aeiou") and not spoken.startswith(("uni", "uint", "us"))
+    return f"{'an' if vowel else 'a'} {name}"
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 

@@ -186,6 +186,11 @@ class JaxAdapter(Drafting):
             pending=frozenset(pending),
         )
 
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where packed elements lie."""
+        start = x.unsafe_buffer_pointer()
+        return [(start, start + x.on_device_size_in_bytes())]
+
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Wait for the values, or make an array of what has been written."""
         if "written" in what:

@@ -14,8 +14,8 @@ from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, lasting, ndarray_from_view, view_from_ndarray
-from interop._words import advice, name_of
-from interop.errors import DTypeError, UnsupportedError, with_article
+from interop._words import advice, name_of, with_article
+from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

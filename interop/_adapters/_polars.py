@@ -107,6 +107,12 @@ class _Apart(HostLibrary):
         """What numpy holds."""
         return host.limits(device_type)
 
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where the values of each chunk lie; of booleans nothing public tells."""
+        if x.dtype == pl.Boolean:
+            return []
+        return [view_from_ndarray(chunk.to_numpy(allow_copy=False)).extent for chunk in x.get_chunks() if len(chunk)]
+
     def view(self, x: Any, /) -> View:
         """Look at a copy."""
         return view_from_ndarray(x)

@@ -128,6 +128,16 @@ class PyarrowAdapter(HostLibrary):
             return super().describe(x)
         return replace(facts, shape=(len(x),), strides=(1,), ptr=None, extent=None, readonly=True, pending=pending)
 
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where the values of a chunked array lie, and the bits of booleans."""
+        chunks = x.chunks if isinstance(x, pa.ChunkedArray) else [x]
+        bits = x.type.bit_width
+        return [
+            (memory.address + chunk.offset * bits // 8, memory.address + -(-(chunk.offset + len(chunk)) * bits // 8))
+            for chunk in chunks
+            if len(chunk) and (memory := chunk.buffers()[1]) is not None
+        ]
+
     def view(self, x: Any, /) -> View:
         """Look at the buffers; counting nulls, where Arrow hasn't yet, reads a bit for each."""
         if isinstance(x, np.ndarray) or _is_packed(x):

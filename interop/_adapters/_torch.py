@@ -30,8 +30,8 @@ from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
-from interop._words import name_of, short_name_of, text_of
-from interop.errors import UnsupportedError, with_article
+from interop._words import name_of, short_name_of, text_of, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -317,6 +317,10 @@ def _another_dtype(case: Case, why: str) -> Obstacle:
     """Name an element type that loses nothing, where there is one; else one that rounds, and say so."""
     source = case.facts.dtype
     held = frozenset(name for name in case.room.dtypes if case.source_casts_to(name) or case.target_casts)
+    if not case.facts.certain and case.options.dtype is not None:
+        found = nearest(case.dtype.name, case.room.dtypes)
+        if found is not None:
+            return _asking(why, "asks for the nearest that it has", dtype=found)
     found = _nearest_to(source, case.dtype, held)
     if found:
         return _asking(why, _does(source, found), dtype=found)

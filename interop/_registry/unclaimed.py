@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from interop._native import find
 from interop._registry import plugins
 from interop._registry.objects import holds_arrays, is_numbers, is_sequence, stacking_call
-from interop._words import module_of, name_of
-from interop.errors import with_article
+from interop._words import module_of, name_of, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Container

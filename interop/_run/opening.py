@@ -18,8 +18,8 @@ from interop._plan.nearest import nearest
 from interop._plan.refusals import refusal, refuse
 from interop._registry.lookup import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
-from interop._words import name_of
-from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
+from interop._words import name_of, with_article
+from interop.errors import CopyError, DeviceError, call_text, describe_facts, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ from PIL import Image
 
 import interop
 
-DAY = dt.datetime(2020, 1, 1)
+DAY = dt.datetime(2020, 1, 1)  # noqa: DTZ001 - as columns hold them
 PAIRS = pa.list_(pa.int64(), 2)
 
 

@@ -12,8 +12,8 @@ from interop._adapters._numpy import adapter as host
 from interop._adapters._protocol import ProtocolAdapter
 from interop._adapters._shared.native import HostNative
 from interop._contract import ADAPTER_API
-from interop._words import about, name_of, text_of
-from interop.errors import UnsupportedError, with_article
+from interop._words import about, name_of, text_of, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +87,11 @@ class Wrapped:
                 raise
             what, spelled = self.held(x)
             raise UnsupportedError(f"{what} holds no tensor: {about(text_of(err), spelled)}") from err
+
+    def extents(self, x: Any, /) -> Any:
+        """Where it lies, as what is wrapped: where its adapter tells."""
+        verb = getattr(self.inner, "extents", None)
+        return () if verb is None else verb(self.unwrap(x))
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Settle what is wrapped."""

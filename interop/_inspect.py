@@ -153,8 +153,8 @@ def shares_memory(x: Any, y: Any, /) -> bool:
     bool
         Whether the ranges of addresses overlap. True may be more than the truth: two interleaved views, of the even and
         of the odd elements, count as sharing, and so do arrays of bits within one byte. False is certain where the
-        addresses are known, within one mapping: of booleans polars doesn't tell where it packs them, and two maps of one
-        file have addresses of their own, and a write through one shows in the other.
+        addresses are known, within one mapping: polars doesn't tell where it packs booleans, and two maps of one file
+        have addresses of their own, and a write through one shows in the other.
 
     Examples
     --------

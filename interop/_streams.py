@@ -126,7 +126,8 @@ def _handle(stream: Any) -> Stream:
         raise DeviceError(msg) from err
     if not 0 < found <= HIGHEST:
         # -1 would be taken for "ordered already".
-        msg = f"the __cuda_stream__ of {with_article(name_of(type(stream)))} gives {int(found)}, which is no handle of a stream."
+        what = f"the __cuda_stream__ of {with_article(name_of(type(stream)))}"
+        msg = f"{what} gives {int(found)}, which is no handle of a stream."
         raise DeviceError(msg)
     return found
 

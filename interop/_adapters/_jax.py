@@ -245,7 +245,7 @@ class JaxAdapter(Drafting):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``jax.Device``."""
-        return _pair(device) if isinstance(device, jax.Device) else None
+        return _pair(device) if isinstance(device, jax.Device) and device.platform in _PLATFORMS else None
 
 
 def _describe_tracer(x: Any) -> Facts:

@@ -274,7 +274,7 @@ def _dtype(case: Case) -> Obstacle | None:
         return None
     source, target = case.facts.dtype, case.dtype
     if case.casts and source.code == COMPLEX and target.code != COMPLEX:
-        return _real_part(case)
+        return _real_part(case, f"a cast from {source} to {target} would drop the imaginary part")
     if target.name not in case.room.dtypes:
         lacking = case.room.lacking.get(target.name)
         return _another_dtype(
@@ -290,8 +290,7 @@ def _dtype(case: Case) -> Obstacle | None:
     return None
 
 
-def _real_part(case: Case) -> Obstacle:
-    why = f"a cast from {case.facts.dtype} to {case.dtype} would drop the imaginary part"
+def _real_part(case: Case, why: str) -> Obstacle:
     if not case.facts.device.is_host:
         return Obstacle(why, "Take the real part first: x.real.")
     real = f"{_on_host(case)}.real"
@@ -310,6 +309,8 @@ _USUAL: Final[Mapping[int, tuple[str, ...]]] = {
     COMPLEX: ("complex64", "complex128"),
 }
 _FLOATS: Final = ("float32", "float64")
+#: Bits of the integers that float64 doesn't hold.
+_WIDEST: Final = 64
 _NUMPY: Final = frozenset(row.name for row in BY_NUMPY.values())
 
 
@@ -317,10 +318,11 @@ def _another_dtype(case: Case, why: str) -> Obstacle:
     """Name an element type that loses nothing, where there is one; else one that rounds, and say so."""
     source = case.facts.dtype
     held = frozenset(name for name in case.room.dtypes if case.source_casts_to(name) or case.target_casts)
-    if not case.facts.certain and case.options.dtype is not None:
-        found = nearest(case.dtype.name, case.room.dtypes)
-        if found is not None:
-            return _asking(why, "asks for the nearest that it has", dtype=found)
+    if not case.facts.certain and case.options.dtype is not None and case.facts.device.is_host:
+        # What it is shows when it is exported, and numpy casts whatever that may be.
+        found = _nearest_to(case.dtype, case.dtype, case.room.dtypes & _NUMPY)
+        if found:
+            return _passing(_on_host(case), why, "asks for the nearest that it has", dtype=found)
     found = _nearest_to(source, case.dtype, held)
     if found:
         return _asking(why, _does(source, found), dtype=found)
@@ -328,19 +330,23 @@ def _another_dtype(case: Case, why: str) -> Obstacle:
         found = _nearest_to(source, case.dtype, case.room.dtypes & _NUMPY)
         if found:
             return _passing(_on_host(case), why, _does(source, found), dtype=found)
-    return _raw_bytes(case, why)
+    return _real_part(case, why) if source.code == COMPLEX else _raw_bytes(case, why)
 
 
 def _nearest_to(source: DType, wanted: DType, held: frozenset[str]) -> str:
     usual = _USUAL.get(source.code, _FLOATS)
     near = (nearest(wanted.name, held), nearest(source.name, held))
-    keeping = (name for name in (*usual, *near, *(usual or _FLOATS), "int64") if name in held and _keeps(source, name))
-    losing = (name for name in (*near, *reversed(usual), *_FLOATS) if name in held)
+    # No number that isn't complex stands for one that is.
+    others = () if source.code == COMPLEX else (*_FLOATS, "int64")
+    keeping = (name for name in (*usual, *near, *others) if name in held and _keeps(source, name))
+    losing = (name for name in (*near, *reversed(usual), *sorted(others, reverse=True)) if name in held)
     return next(keeping, None) or next(losing, None) or ""
 
 
 def _keeps(source: DType, name: str) -> bool:
     """Whether a type holds every value; of elements that only their framework understands it tells their values."""
+    if source.code in (INT, UINT) and source.bits == _WIDEST and name in _FLOATS:
+        return False  # numpy calls that safe, and it rounds beyond 2**53
     return source.code == HANDLE or castable(source, DType(name), "safe")
 
 

@@ -291,7 +291,8 @@ def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
     # Any: what a third party's adapter returns is looked at, not believed.
     facts: Any = asked(adapter, x, anew, adapter.describe, x)
     if not isinstance(facts, Facts):
-        msg = f"the adapter {adapter.name!r} described {with_article(name_of(type(x)))} by {shown(facts)}, not by Facts: its bug."
+        name = with_article(name_of(type(x)))
+        msg = f"the adapter {adapter.name!r} described {name} by {shown(facts)}, not by Facts: its bug."
         raise UnsupportedError(msg)
     if facts.traced and not traced:
         raise UnsupportedError(facts.traced)

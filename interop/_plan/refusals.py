@@ -83,7 +83,7 @@ def refusal(case: Case) -> InteropError | None:
 def _fix_text(case: Case, obstacle: Obstacle) -> str:
     fix = obstacle.fix
     if isinstance(fix, tuple):
-        calls = (_call(case, **changes) for changes in obstacle.changes)
+        calls = (_call(case, obstacle.instead, **changes) for changes in obstacle.changes)
         return f"{'; '.join(f'{call} {does}' for call, does in zip(calls, fix, strict=True))}."
     return fix
 
@@ -119,11 +119,11 @@ def _what(case: Case) -> str:
     return f"{what} with {asked}" if asked else what
 
 
-def _call(case: Case, **changes: object) -> str:
-    """The call with other options, and with those that whatever else stands against it then asks for."""
+def _call(case: Case, instead: str = "", **changes: object) -> str:
+    """The call with other options, and with what whatever else stands against it then asks for."""
     if case.target == VIEW:
         return _view_call(case, {name: value for name, value in changes.items() if value is not None})
-    passed = "x"
+    passed = instead or "x"
     for _ in _CHECKS:
         again = case.again(changes)
         obstacles = [] if again is None else [found for _, found in _obstacles(again) if found.changes]
@@ -131,7 +131,7 @@ def _call(case: Case, **changes: object) -> str:
         asked = next((one for one in more if not one.items() <= changes.items()), None)
         if asked is None:
             for found in obstacles:
-                passed = about(found.instead, passed) if found.instead else passed
+                passed = about(found.instead, passed) if found.instead not in ("", instead) else passed
             break
         changes |= asked
     return call_text(case.target, **case.spelled(**changes)).replace("(x", f"({passed}", 1)

@@ -32,9 +32,9 @@ from interop._options import parse
 from interop._plan.case import same_place
 from interop._plan.refusals import refusal
 from interop._registry.lookup import adapter_for, asked, describe
-from interop._run.execute import keeper_of
 from interop._run.opening import case_of
 from interop._run.recipes import native_ops
+from interop._run.steps import keeper_of
 from interop._to import to_numpy
 from interop._words import first_line_of
 from interop.errors import (

@@ -16,8 +16,8 @@ from interop._plan.case import VIEW, same_place
 from interop._plan.refusals import refuse
 from interop._registry.lookup import adapter_for, asked, describe, framework_of, outline
 from interop._run.book import BOOK
-from interop._run.execute import probe
 from interop._run.opening import view_case, worker_on
+from interop._run.order import probe
 from interop._streams import ORDERED, parse_stream
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch.autograd import forward_ad
 from torch.fx import Proxy
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.dlpack import from_dlpack
 
 from interop import _layout
@@ -21,44 +20,37 @@ from interop._adapters._shared.cuda import Loan, guard, has_streams
 from interop._adapters._shared.host import copy_on_host, use_huge_pages, without_odd_strides
 from interop._adapters._torch_code import TorchCode
 from interop._adapters._torch_cuda import API, TorchStreams
-from interop._adapters._torch_memory import KEEPER, is_inside, outside_text
+from interop._adapters._torch_facts import (
+    BY_OUR_NAME,
+    DEVICE_TYPES,
+    DTYPES,
+    NAME,
+    QUANTIZED,
+    describe_odd,
+    device_of,
+    dtype_of,
+    grad_of,
+    has_tangent,
+    pending_of,
+    refuse_shapeless,
+)
+from interop._adapters._torch_memory import KEEPER, is_inside
 from interop._adapters._torch_native import TorchNative
 from interop._adapters._torch_shortcuts import lender, triples
-from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, proxy_text, warn_if_tracing
+from interop._adapters._torch_tracing import UNTRACED, crosses, crossing, looks, warn_if_tracing
 from interop._changes import changed, is_unchanged
-from interop._contract import ADAPTER_API, Facts, Limits, Pending
-from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
-from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
+from interop._contract import ADAPTER_API, Facts, Limits
+from interop._devices import CPU, CUDA, device_of_pair
 from interop._native import ExchangeAPI, ExchangeTaker, Named, Taker, View, make_view
-from interop._words import name_of, short_name_of, text_of, with_article
+from interop._words import text_of
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from interop._devices import Device
+    from interop._dtypes import DType
     from interop._native import Lender
-
-#: Shells without arithmetic: torch can store them, and neither cast nor exchange them.
-_SHELLS: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn_x2"})
-
-#: torch's element types by our names; which of them exist depends on the version.
-DTYPES: Final[dict[Any, str]] = {
-    getattr(torch, name): name
-    for name in BY_NAME
-    if isinstance(getattr(torch, name, None), torch.dtype) and name not in _SHELLS
-}
-BY_OUR_NAME: Final = {name: dtype for dtype, name in DTYPES.items()}
-
-_QUANTIZED: Final = {
-    getattr(torch, name): name for name in ("quint8", "qint8", "qint32", "quint4x2", "quint2x4") if hasattr(torch, name)
-}
-
-#: Layouts that aren't strided memory, and what makes it of them.
-_LAYOUT_FIXES: Final = {
-    "torch.jagged": "x.to_padded_tensor(0.0)",
-    "torch._mkldnn": "x.to_dense()",
-}
 
 _API: Final = API
 
@@ -81,7 +73,7 @@ class TorchAdapter(TorchCode, TorchStreams):
     """The adapter of torch tensors."""
 
     api = ADAPTER_API
-    name = "torch"
+    name = NAME
     modules = ("torch",)
 
     _room = Limits(
@@ -91,7 +83,7 @@ class TorchAdapter(TorchCode, TorchStreams):
         # torch itself accepts misaligned memory without a word.
         alignment=0,
         readonly="drops",
-        decodes=frozenset(_QUANTIZED.values()),
+        decodes=frozenset(QUANTIZED.values()),
     )
 
     _on_cuda: Limits | None = None
@@ -121,12 +113,12 @@ class TorchAdapter(TorchCode, TorchStreams):
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the tensor, or refuse what isn't plain strided memory."""
         if _API is None or type(x) not in _EXACT or x.dtype not in DTYPES:
-            return self._describe_odd(x)
+            return describe_odd(x)
         try:
-            pending, grad = _pending(x), _grad(x)
+            pending, grad = pending_of(x), grad_of(x)
             view = KEEPER.lend(_API, x)
         except (UnsupportedError, RuntimeError):  # whatever it is that isn't plain, the long way finds its name
-            return self._describe_odd(x)
+            return describe_odd(x)
         facts = Facts(
             framework=self.name,
             dtype=view.dtype,
@@ -141,51 +133,22 @@ class TorchAdapter(TorchCode, TorchStreams):
             view=view if view.device.type_code == CPU else None,
         )
         if not is_inside(facts, view.owner):
-            return self._describe_odd(x)
-        if (_pending(x), _grad(x), DTYPES.get(x.dtype)) != (pending, grad, view.dtype.name):
+            return describe_odd(x)
+        if (pending_of(x), grad_of(x), DTYPES.get(x.dtype)) != (pending, grad, view.dtype.name):
             raise changed(facts)
-        return facts
-
-    def _describe_odd(self, x: Any) -> Facts:
-        """The same for what isn't plain, attribute by attribute."""
-        _refuse_unplain(x)
-        dtype = _dtype(x)
-        try:
-            # The storage first, and the address as close to it as can be.
-            storage, ptr = x.untyped_storage(), x.data_ptr()
-        except RuntimeError as err:  # functorch's wrappers have no storage of their own
-            raise UnsupportedError(_wrapped_text(x)) from err
-        shape, strides = tuple(x.shape), tuple(x.stride())
-        size = x.element_size()
-        facts = Facts(
-            framework=self.name,
-            dtype=dtype,
-            device=_device(x.device),
-            shape=shape,
-            strides=strides,
-            ptr=ptr,
-            extent=_layout.extent(ptr, shape, tuple(step * size for step in strides), size),
-            readonly=False,
-            grad=_grad(x),
-            pending=_pending(x),
-        )
-        if (x.data_ptr(), tuple(x.shape), tuple(x.stride()), _dtype(x)) != (ptr, shape, strides, dtype):
-            raise changed(facts)
-        if not is_inside(facts, storage):
-            raise UnsupportedError(outside_text(facts, storage))
         return facts
 
     def outline(self, x: Any, /) -> tuple[DType, Device]:
         """Element type and device, which a tensor has without memory too: inside of torch.func, or of a fake mode."""
-        _refuse_shapeless(x)
-        return _dtype(x), _device(x.device)
+        refuse_shapeless(x)
+        return dtype_of(x), device_of(x.device)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Detach from the graph; nothing is ever lazy."""
         if "detach" not in what:
             return x
         # detach() keeps a forward-mode tangent.
-        return forward_ad.unpack_dual(x).primal.detach() if _has_tangent(x) else x.detach()
+        return forward_ad.unpack_dual(x).primal.detach() if has_tangent(x) else x.detach()
 
     #: What keeps the memory of the host that is exported, and may still move until it is locked.
     keeper: Final = KEEPER
@@ -297,9 +260,9 @@ class TorchAdapter(TorchCode, TorchStreams):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``torch.device``."""
-        if not isinstance(device, torch.device) or device.type not in _DEVICE_TYPES:
+        if not isinstance(device, torch.device) or device.type not in DEVICE_TYPES:
             return None
-        return _device(device).dlpack
+        return device_of(device).dlpack
 
     def lends(self) -> Mapping[type, Lender]:
         """Plain tensors on CUDA that need nothing done."""
@@ -315,101 +278,8 @@ class TorchAdapter(TorchCode, TorchStreams):
     )
 
 
-def _overrides_dispatch(tp: type) -> bool:
-    base = getattr(torch.Tensor, "__torch_dispatch__")  # noqa: B009 - not as a method of the class, which it isn't
-    return bool(getattr(tp, "__torch_dispatch__", base) != base)
-
-
-def _refuse_shapeless(x: Any) -> None:
-    tp = type(x)
-    if issubclass(tp, Proxy):
-        raise UnsupportedError(proxy_text(x))
-    if isinstance(x, (UninitializedBuffer, UninitializedParameter)):
-        name = with_article(short_name_of(tp))
-        msg = f"{name} has no shape and no memory yet. Run the lazy module once, or materialise it."
-        raise UnsupportedError(msg)
-
-
-def _refuse_unplain(x: Any) -> None:
-    _refuse_shapeless(x)
-    tp = type(x)
-    if x.layout != torch.strided:
-        fix = _LAYOUT_FIXES.get(str(x.layout), "x.to_dense()")
-        msg = f"a torch tensor of layout {x.layout}, {tuple(x.shape)}, is not one block of strided memory. Pass {fix}."
-        raise UnsupportedError(msg)
-    if x.is_nested:
-        msg = "a nested torch tensor is not one block of strided memory. Pass x.to_padded_tensor(0.0)."
-        raise UnsupportedError(msg)
-    if x.device.type == "meta":
-        msg = f"a meta tensor {tuple(x.shape)} has no memory. Make it real: torch.empty_like(x, device='cpu')."
-        raise UnsupportedError(msg)
-    if _overrides_dispatch(tp):
-        msg = (
-            f"{with_article(name_of(tp))} overrides __torch_dispatch__ "
-            "(a fake, traced or wrapped tensor), so "
-            "that its memory isn't its values. Hand over the plain tensor that it wraps."
-        )
-        raise UnsupportedError(msg)
-    if torch._is_functional_tensor(x):  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - numpy() returns uninitialised memory for these, and nothing public tells
-        raise UnsupportedError(_wrapped_text(x))
-
-
-def _wrapped_text(x: Any) -> str:
-    return (
-        f"a tensor {tuple(x.shape)} inside torch.func (vmap, grad, jvp, functionalize) is a wrapper without memory of "
-        "its own. Convert outside of the transformed function."
-    )
-
-
-def _dtype(x: Any) -> DType:
-    name = DTYPES.get(x.dtype)
-    if name is None:
-        # Under torch's own name: its int4 isn't the int4 of another library.
-        return opaque_dtype(_QUANTIZED.get(x.dtype) or str(x.dtype), 8 * x.element_size())
-    row = BY_NAME[name]
-    return dtype_of_triple(row.code, row.bits, row.lanes)
-
-
-_DEVICE_TYPES: Final = {"cpu": CPU, "cuda": CUDA, "mps": METAL, "xpu": ONEAPI}
-
-
-def _device(device: Any) -> Device:
-    number = _DEVICE_TYPES.get(device.type)
-    if number is None:
-        msg = f"torch's device {device} has no DLPack device type. Move the tensor first: x.cpu()."
-        raise UnsupportedError(msg)
-    if device.index is not None:
-        return device_of_pair(number, device.index)
-    # Builds without CUDA have a device("cuda") too.
-    has_current = number == CUDA and torch.cuda.is_available()
-    return device_of_pair(number, torch.cuda.current_device() if has_current else 0)
-
-
 def _native_device(device: Device) -> Any:
     return torch.device("cpu") if device.is_host else torch.device(device.type, device.index)
-
-
-def _has_tangent(x: Any) -> bool:
-    # _current_level is below 0 outside of dual_level(), where no tensor can carry a tangent.
-    level = forward_ad._current_level  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - there is no public way
-    return level >= 0 and forward_ad.unpack_dual(x).tangent is not None
-
-
-def _grad(x: Any) -> Any:
-    if x.requires_grad:
-        return "reverse"
-    return "forward" if _has_tangent(x) else "none"
-
-
-def _pending(x: Any) -> frozenset[Pending]:
-    found: set[Pending] = set()
-    if x.is_conj():
-        found.add("conj")
-    if x.is_neg():
-        found.add("neg")
-    if x.is_quantized:
-        found.add("encoded")
-    return frozenset(found)
 
 
 #: What its allocator of host memory says in a plain RuntimeError.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import _dynamo, _numpy
 
-from interop._adapters._torch import BY_OUR_NAME, DTYPES
+from interop._adapters._torch_facts import BY_OUR_NAME, DTYPES
 from interop._devices import CPU, Device, device_of_pair
 from interop._dtypes import BY_NAME, RULES, DType, castable
 from interop._native import run_apart_by

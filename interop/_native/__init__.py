@@ -6,6 +6,7 @@ It knows protocols, not frameworks; it plans nothing and waits for nothing.
 # Compiled, so that pyright sees no module; it fills in View's own exchange API.
 from interop._native import _exchange as _exchange  # pyright: ignore[reportAttributeAccessIssue]
 from interop._native._apart import Apart, called_from, run_apart_by
+from interop._native._book import Book
 from interop._native._buffer_reader import BufferReader
 from interop._native._doors import Door, called_natively, convert_door, copyto_door, door, like_door, of_kind
 from interop._native._exchange_reader import ExchangeReader
@@ -33,6 +34,7 @@ from interop._native._keeping import Keeper
 from interop._native._lending import ArrayLender, ArrayTaker, ExchangeLender, ExchangeTaker, Lender, Taker
 from interop._native._loans import FORKED, CalledStreams, CurrentStream, ExchangeStreams, Loan, Streams
 from interop._native._lookup import find
+from interop._native._making import make_view
 from interop._native._ndarray import lasting, ndarray_from_view, view_from_ndarray
 from interop._native._negotiate import order, view_from_dlpack
 from interop._native._ops import (
@@ -51,11 +53,11 @@ from interop._native._ops import (
 from interop._native._plain import Named, PlainArrays, PlainTensors
 from interop._native._questions import Cell, Flag, Guards, Switch
 from interop._native._readers import CallReader, NdarrayReader, Reader, ViewReader
-from interop._native._recipes import Book, Entry, Recipe, add_readers, forget_recipes
+from interop._native._recipes import Entry, Recipe, add_readers, forget_recipes
 from interop._native._shortcuts import NumpyCall, Shortcut
 from interop._native._trees import CONTAINER, KEEP, LEAF, CycleError, RebuildError, Walk, all_answer, convert_all
 from interop._native._via import FOREIGN, OWN, PASS, SCALAR, SLOW, Via, call_slowly, forget_types, keep_vectorcall
-from interop._native._view import View, make_view
+from interop._native._view import View
 from interop._native._writes import ExchangeWriter, NdarrayWriter, Writer, Writes
 
 __all__ = [

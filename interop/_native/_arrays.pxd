@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from interop._native._view cimport MAX_AXES
+from interop._native._layouts cimport MAX_AXES
 from interop._native.dlpack cimport DLTensor
 
 cdef enum:

@@ -8,7 +8,7 @@ from libc.stdint cimport INT32_MAX, int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from interop._native._calls cimport Py_XDECREF
-from interop._native._view cimport ENORMOUS, IMPOSSIBLE, MAX_AXES, Layout, c_order, measure
+from interop._native._layouts cimport ENORMOUS, IMPOSSIBLE, MAX_AXES, Layout, c_order, measure
 from interop._native.dlpack cimport DLTensor
 
 

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t
 from interop._native._arrays cimport READONLY, Array, measured, sign
 from interop._native._calls cimport Py_INCREF
 from interop._native._readers cimport PLAIN, UNUSUAL, Reader
-from interop._native._view cimport MAX_AXES, c_order
+from interop._native._layouts cimport MAX_AXES, c_order
 from interop._native.dlpack cimport DLTensor, kDLBool, kDLCPU, kDLFloat, kDLInt, kDLUInt
 
 cdef enum:

@@ -18,7 +18,8 @@ from interop._native._calls cimport (
     use_vectorcall,
 )
 from interop._native._guarding cimport guarded
-from interop._native._recipes cimport Book, Entry, Slot
+from interop._native._book cimport Book, Slot
+from interop._native._recipes cimport Entry
 from interop._native._writes cimport Writes
 
 cdef PyObject* Py_None = <PyObject*> None

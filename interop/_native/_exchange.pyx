@@ -11,7 +11,8 @@ from libc.string cimport memcpy
 
 from interop._native._export cimport export_versioned, host_accessible
 from interop._native._import cimport adopt, check_version, hold_versioned
-from interop._native._view cimport IMPOSSIBLE, MAX_AXES, View, c_order, exchange_api, measure
+from interop._native._layouts cimport IMPOSSIBLE, MAX_AXES, c_order, measure
+from interop._native._view cimport View, exchange_api
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,

@@ -34,7 +34,7 @@ from interop._native._import cimport ExchangeAPI
 from interop._native._keeping cimport Keeper
 from interop._native._questions cimport Guards, check_descriptor
 from interop._native._readers cimport PLAIN, UNUSUAL, Reader
-from interop._native._view cimport MAX_AXES
+from interop._native._layouts cimport MAX_AXES
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
 
 

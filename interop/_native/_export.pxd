@@ -12,3 +12,5 @@ cdef object legacy_capsule(const DLTensor* tensor, object owner)
 cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object owner)
 cdef bint host_accessible(int device_type) noexcept nogil
 cdef long process_id() noexcept nogil
+cdef bint takes_versioned(max_version) except -1
+cdef bint wants_host(const DLTensor* tensor, dl_device, bint copy) except -1

@@ -23,6 +23,11 @@ from interop._native.dlpack cimport (
     kDLROCMHost,
 )
 
+import operator
+
+from interop._devices import device_of_pair
+from interop._words import shown
+
 cdef extern from *:
     """
     #if defined(_MSC_VER)
@@ -280,3 +285,33 @@ cdef object versioned_capsule(const DLTensor* tensor, uint64_t flags, object own
     except BaseException:
         delete_versioned(managed)
         raise
+
+
+cdef bint takes_versioned(max_version) except -1:
+    if max_version is None:
+        return False
+    try:
+        major, _ = max_version
+        return operator.index(major) >= 1
+    except Exception as err:
+        raise BufferError(f"max_version={shown(max_version)} is no pair of major and minor") from err
+
+
+cdef bint wants_host(const DLTensor* tensor, dl_device, bint copy) except -1:
+    """Check the device asked for; True where it's the host's and the memory has another name there."""
+    cdef int wanted, index
+    cdef int here = tensor.device.device_type
+    if dl_device is None:
+        return False
+    try:
+        kind, number = dl_device
+        wanted, index = int(kind), int(number)
+    except Exception as err:
+        raise BufferError(f"dl_device={shown(dl_device)} is no pair of device type and index") from err
+    if wanted == kDLCPU and host_accessible(here):
+        return here != kDLCPU
+    if wanted != here or index != tensor.device.device_id:
+        raise BufferError(f"the memory is on {device_of_pair(here, tensor.device.device_id)}, and a View moves nothing to {shown(dl_device)}")
+    if copy:
+        raise BufferError(f"a View copies into the host's ordinary memory, not to {device_of_pair(here, tensor.device.device_id)}")
+    return False

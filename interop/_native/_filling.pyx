@@ -6,7 +6,8 @@ from interop._native._arrays cimport disjoint
 from interop._native._copying cimport can_fill, copy_unlocked
 from interop._native._export cimport host_accessible
 from interop._native._ndarray cimport borrow_ndarray, is_ndarray
-from interop._native._view cimport MAX_AXES, View
+from interop._native._layouts cimport MAX_AXES
+from interop._native._view cimport View
 from interop._native.dlpack cimport FLAG_READ_ONLY, DLTensor
 
 

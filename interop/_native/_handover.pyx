@@ -8,7 +8,8 @@ from interop._native._calls cimport Py_True, PyTuple_GET_ITEM, PyTuple_GET_SIZE,
 from interop._native._lending cimport Lender, Readers, Taker
 from interop._native._plain cimport PlainArrays, PlainTensors, call
 from interop._native._shortcuts cimport Shortcut
-from interop._native._view cimport MAX_AXES, View, follows_c, new_view
+from interop._native._layouts cimport MAX_AXES, follows_c
+from interop._native._view cimport View, new_view
 from interop._native.dlpack cimport DLTensor, kDLCUDA
 
 cdef enum:

@@ -9,7 +9,9 @@ from libc.string cimport memcpy
 
 from interop._native._export cimport export_watched, host_accessible, process_id, unwatch
 from interop._native._lookup cimport bound, find
-from interop._native._view cimport MAX_AXES, View, c_order, check_layout, empty_view
+from interop._native._layouts cimport MAX_AXES, c_order
+from interop._native._making cimport check_layout
+from interop._native._view cimport View, empty_view
 from interop._native.dlpack cimport (
     DLPACK_MAJOR,
     DLPACK_MINOR,

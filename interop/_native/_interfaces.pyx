@@ -7,7 +7,7 @@ import operator
 import re
 import sys
 
-from interop._native._view import make_view
+from interop._native._making import make_view
 from interop._words import exact_int, exact_str, is_a, name_of, said, shown, text_of
 from interop.errors import DTypeError, UnsupportedError
 

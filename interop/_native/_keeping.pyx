@@ -9,7 +9,8 @@ from interop._native._calls cimport Py_DECREF, Py_True, answers, call_one, numbe
 from interop._native._copying cimport Walk, advance, can_fill, copy_block, copy_bytes, lay_out
 from interop._native._export cimport host_accessible
 from interop._native._import cimport ExchangeAPI
-from interop._native._view cimport IMPOSSIBLE, View, measure, memory_like
+from interop._native._layouts cimport IMPOSSIBLE, measure
+from interop._native._view cimport View, memory_like
 from interop._native.dlpack cimport DLTensor
 
 from interop.errors import UnsupportedError

@@ -12,7 +12,8 @@ from interop._native._import cimport ExchangeAPI
 from interop._native._loans cimport CurrentStream, Streams, new_loan
 from interop._native._plain cimport Named, PlainArrays, PlainTensors, call, raise_set
 from interop._native._questions cimport Guards
-from interop._native._view cimport MAX_AXES, POSSIBLE, View, follows_c, measure, new_view
+from interop._native._layouts cimport MAX_AXES, POSSIBLE, follows_c, measure
+from interop._native._view cimport View, new_view
 from interop._native.dlpack cimport DLTensor, kDLCUDA
 
 cdef enum:

@@ -11,7 +11,7 @@ import collections
 import os
 import sys
 
-from interop._native._calls cimport Py_TYPE, vectorcall
+from interop._native._calls cimport Py_TYPE
 from interop._native._import cimport ExchangeAPI
 from interop._native.dlpack cimport kDLCUDA
 

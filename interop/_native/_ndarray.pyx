@@ -6,13 +6,15 @@ from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_Release, PyObject_CheckBuffe
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from interop._native._arrays cimport itemsize_of, size_of
 from interop._native._calls cimport Py_TYPE
 from interop._native._copying cimport copy_elements
 from interop._native._export cimport host_accessible
-from interop._native._view cimport MAX_AXES, View, blank_view, c_order, check_layout, fill_view, is_possible
+from interop._native._layouts cimport MAX_AXES, c_order
+from interop._native._making cimport check_layout, is_possible
+from interop._native._view cimport View, blank_view, fill_view
 from interop._native.dlpack cimport (
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,

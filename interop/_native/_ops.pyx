@@ -41,7 +41,8 @@ from interop._native._ndarray cimport (
 )
 from interop._native._questions cimport Guards
 from interop._native._readers cimport PLAIN, Reader
-from interop._native._view cimport MAX_AXES, View, c_order, new_view
+from interop._native._layouts cimport MAX_AXES, c_order
+from interop._native._view cimport View, new_view
 from interop._native.dlpack cimport FLAG_READ_ONLY, FLAG_SUBBYTE_PADDED, DLManagedTensorVersioned, DLTensor
 
 # numpy's orders.

@@ -8,19 +8,11 @@ from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uintptr_t
 
-from interop._native._calls cimport (
-    Memo,
-    Py_DECREF,
-    PyTuple_GET_ITEM,
-    PyTuple_GET_SIZE,
-    call_one,
-    get_attribute,
-    recall,
-)
+from interop._native._calls cimport Py_DECREF, PyTuple_GET_ITEM, PyTuple_GET_SIZE, call_one, get_attribute, recall
 from interop._native._import cimport ExchangeAPI
 from interop._native._keeping cimport Keeper
 from interop._native._questions cimport Guards, check_descriptor
-from interop._native._view cimport MAX_AXES
+from interop._native._layouts cimport MAX_AXES
 from interop._native.dlpack cimport DLDataType, DLDevice, DLTensor, kDLComplex, kDLCUDA, kDLUInt
 
 

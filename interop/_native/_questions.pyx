@@ -6,7 +6,6 @@ from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObj
 from libc.stdint cimport uint8_t, uint16_t, uintptr_t
 
 from interop._native._calls cimport (
-    Memo,
     Py_DECREF,
     Py_True,
     Py_TYPE,

@@ -1,13 +1,14 @@
 """Recipes, and where they are found."""
 
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 from interop._native._arrays cimport Array, Signature
-from interop._native._calls cimport Memo
 from interop._native._readers cimport Reader
 
+# By exact type: what reads its objects, and what convert_like calls its framework.
 cdef dict reader_table
+cdef dict framework_table
 cdef uint64_t current_epoch() noexcept
 
 
@@ -56,32 +57,3 @@ cdef class Entry:
     cdef int miss(self, const Signature* signature) except -1
     cdef PyObject* run(self, PyObject* x, Array* array, Recipe recipe) except? NULL
     cdef int learn(self, object x) except -1
-
-
-cdef enum:
-    OPTIONS = 7
-
-
-cdef class Slot:
-    cdef PyTypeObject* type
-    cdef object target
-    cdef PyObject* values[OPTIONS]
-    cdef tuple kept
-    cdef Entry entry
-    cdef uint64_t epoch
-
-    cdef bint holds(self, PyTypeObject* type) noexcept
-
-
-cdef class Book:
-    cdef tuple names, unsaid
-    cdef object parse, make
-    cdef dict parsed, entries
-    cdef list slots
-    cdef Memo memo, memo_like
-
-    cdef Slot slot_of(self, PyObject* x, object target, PyObject** values, PyObject* names, PyObject* device)
-    cdef Entry entry_like(self, PyObject* x, PyObject* reference, PyObject** values, PyObject* names)
-    cdef Entry entry_of(self, PyObject* x, object target, PyObject** values, PyObject* names)
-    cdef bint place(self, PyObject** placed, PyObject** values, PyObject* names) except -1
-    cdef object look_up(self, object x, object target, PyObject** placed)

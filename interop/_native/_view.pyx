@@ -11,77 +11,34 @@ from cpython.buffer cimport (
     PyBUF_WRITABLE,
 )
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport INT32_MAX, INT64_MIN, UINTPTR_MAX, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from interop._native._copying cimport copy_elements
 from interop._native._guarding cimport Event, guarded, note, permit
-from interop._native._export cimport host_accessible, legacy_capsule, versioned_capsule
+from interop._native._export cimport host_accessible, legacy_capsule, takes_versioned, versioned_capsule, wants_host
+from interop._native._formats cimport format_of, typestr_of
+from interop._native._layouts cimport c_order, follows_c, follows_f, reach
 from interop._native.dlpack cimport (
     FLAG_IS_COPIED,
     FLAG_READ_ONLY,
     FLAG_SUBBYTE_PADDED,
-    DLPackExchangeAPI,
     DLTensor,
-    kDLBool,
-    kDLComplex,
     kDLCPU,
     kDLCUDA,
     kDLCUDAManaged,
-    kDLFloat,
-    kDLInt,
-    kDLMetal,
     kDLROCM,
     kDLUInt,
 )
 
 import operator
-import sys
 
 from interop._devices import device_of_pair
 from interop._dtypes import dtype_of_triple
 from interop._native._lookup import find
 from interop._words import said, shown
 from interop.errors import CopyError, DeviceError, UnsupportedError
-
-cdef extern from *:
-    """
-    /* Whether the result, which is put in its place, is another than that of mathematics. */
-    #if defined(__GNUC__)
-    #define interop_multiply(a, b, product) __builtin_mul_overflow((a), (b), (product))
-    #define interop_add(a, b, sum) __builtin_add_overflow((a), (b), (sum))
-    #else
-    static CYTHON_INLINE int interop_multiply(int64_t a, int64_t b, int64_t *product) {
-        *product = (int64_t) ((uint64_t) a * (uint64_t) b);
-        return (a == -1 && b == INT64_MIN) || (a != 0 && a != -1 && *product / a != b);
-    }
-    static CYTHON_INLINE int interop_add(int64_t a, int64_t b, int64_t *sum) {
-        *sum = (int64_t) ((uint64_t) a + (uint64_t) b);
-        return (a < 0) == (b < 0) && (*sum < 0) != (a < 0);
-    }
-    #endif
-    """
-    bint multiply "interop_multiply" (int64_t a, int64_t b, int64_t* product) noexcept nogil
-    bint add "interop_add" (int64_t a, int64_t b, int64_t* sum) noexcept nogil
-
-# Formats of the buffer protocol (PEP 3118) by code and bits; the small floats have none.
-cdef dict _FORMATS = {
-    (kDLBool, 8): b"?",
-    (kDLInt, 8): b"b",
-    (kDLInt, 16): b"h",
-    (kDLInt, 32): b"i",
-    (kDLInt, 64): b"l" if sizeof(long) == 8 else b"q",
-    (kDLUInt, 8): b"B",
-    (kDLUInt, 16): b"H",
-    (kDLUInt, 32): b"I",
-    (kDLUInt, 64): b"L" if sizeof(long) == 8 else b"Q",
-    (kDLFloat, 16): b"e",
-    (kDLFloat, 32): b"f",
-    (kDLFloat, 64): b"d",
-    (kDLComplex, 64): b"Zf",
-    (kDLComplex, 128): b"Zd",
-}
 
 # What DLPack disallows as the stream of a device, and what to pass instead: 0 is either default stream of CUDA, and the
 # only one of ROCm, where 1 and 2 mean nothing.
@@ -91,11 +48,6 @@ cdef dict _INSTEAD = {
     kDLCUDAManaged: "pass 1 for the legacy default stream, or 2 for the thread's own",
     kDLROCM: "pass 0 for the default stream",
 }
-
-# Kinds of the array interfaces' type strings, which express the same elements.
-cdef dict _KINDS = {kDLBool: "b", kDLInt: "i", kDLUInt: "u", kDLFloat: "f", kDLComplex: "c"}
-cdef str _ORDER = "<" if sys.byteorder == "little" else ">"
-
 
 cdef class _Memory:
     """A block of host memory, freed with its last reference."""
@@ -343,7 +295,7 @@ cdef class View:
         cdef bint on_host
         if copy is not None and copy is not True and copy is not False:
             raise BufferError(f"copy={shown(copy)} is none of True, False and None")
-        on_host = self.wants_host(dl_device, copy is True)
+        on_host = wants_host(&self.tensor, dl_device, copy is True)
         self.order(stream)
         if copy is True:
             view = self.copy()
@@ -359,25 +311,6 @@ cdef class View:
         if view.flags & FLAG_SUBBYTE_PADDED:
             raise BufferError(f"a legacy capsule can't say that {self.dtype} takes a byte each: ask for max_version=(1, 1)")
         return legacy_capsule(&view.tensor, view.owner)
-
-    cdef bint wants_host(self, dl_device, bint copy) except -1:
-        """Check the device asked for; True where it's the host's and the memory has another name there."""
-        cdef int wanted, index
-        cdef int here = self.tensor.device.device_type
-        if dl_device is None:
-            return False
-        try:
-            kind, number = dl_device
-            wanted, index = int(kind), int(number)
-        except Exception as err:
-            raise BufferError(f"dl_device={shown(dl_device)} is no pair of device type and index") from err
-        if wanted == kDLCPU and host_accessible(here):
-            return here != kDLCPU
-        if wanted != here or index != self.tensor.device.device_id:
-            raise BufferError(f"the memory is on {self.device}, and a View moves nothing to {shown(dl_device)}")
-        if copy:
-            raise BufferError(f"a View copies into the host's ordinary memory, not to {self.device}")
-        return False
 
     cdef int order(self, stream) except -1:
         """See that device memory is ordered on `stream`, by whoever knows how."""
@@ -451,14 +384,13 @@ cdef class View:
         return getattr(owner, "ordered_on", None)
 
     cdef dict interface(self, address):
-        kind = _KINDS.get(self.tensor.dtype.code)
-        if kind is None or self.tensor.dtype.lanes != 1 or (self.tensor.dtype.code, self.tensor.dtype.bits) not in _FORMATS:
+        typestr = typestr_of(self.tensor.dtype)
+        if typestr is None:
             raise AttributeError(f"an array interface has no type string for {self.dtype}")
         cdef int64_t itemsize = self.itemsize_()
-        order = "|" if itemsize == 1 else _ORDER
         return {
             "shape": self.shape,
-            "typestr": f"{order}{kind}{itemsize}",
+            "typestr": typestr,
             "data": (address, self.readonly),
             "strides": None if follows_c(&self.tensor) else tuple([step * itemsize for step in self.strides]),
             "version": 3,
@@ -471,8 +403,8 @@ cdef class View:
         cdef bint in_c_order = follows_c(&self.tensor)
         if not host_accessible(self.tensor.device.device_type):
             raise BufferError(f"a buffer is host memory, and this is on {self.device}")
-        format = _FORMATS.get((self.tensor.dtype.code, self.tensor.dtype.bits))
-        if format is None or self.tensor.dtype.lanes != 1:
+        format = format_of(self.tensor.dtype)
+        if format is None:
             raise BufferError(f"the buffer protocol has no format for {self.dtype}: its bytes are view(x).bytes, and an array of it is interop.to_numpy(x)")
         if flags & PyBUF_WRITABLE and self.flags & FLAG_READ_ONLY:
             raise BufferError("the memory is readonly")
@@ -504,166 +436,6 @@ cdef class View:
 
     def __releasebuffer__(self, Py_buffer* buffer):
         free(buffer.internal)
-
-
-cdef bint takes_versioned(max_version) except -1:
-    if max_version is None:
-        return False
-    try:
-        major, _ = max_version
-        return operator.index(major) >= 1
-    except Exception as err:
-        raise BufferError(f"max_version={shown(max_version)} is no pair of major and minor") from err
-
-
-cdef void c_order(int ndim, const int64_t* shape, int64_t* strides) noexcept nogil:
-    """Fill in the strides of C order; of a shape that can't be, any strides."""
-    cdef uint64_t step = 1
-    cdef int axis
-    for axis in range(ndim - 1, -1, -1):
-        strides[axis] = <int64_t> step
-        if shape[axis] > 1:
-            step *= <uint64_t> shape[axis]
-
-
-cdef Layout measure(const DLTensor* tensor, int64_t itemsize, int64_t* below, int64_t* above) noexcept nogil:
-    """Tell whether memory can be laid out so, and how many bytes it takes below and above the first element's address.
-
-    It can't where a length is negative, or a size or reach in bytes leaves 64 bits. Lengths count although an axis is
-    empty: numpy and torch count so. Strides then mean nothing, and where only one index is; they may be enormous.
-    """
-    cdef int64_t size = itemsize
-    cdef int64_t span = itemsize
-    cdef int64_t length, reach
-    cdef Layout layout = POSSIBLE
-    cdef bint empty = False
-    cdef bint far = False
-    cdef int axis
-    below[0] = 0
-    above[0] = itemsize
-    for axis in range(tensor.ndim):
-        length = tensor.shape[axis]
-        if length <= 0:
-            if length < 0:
-                return IMPOSSIBLE
-            empty = True
-            continue
-        if multiply(size, length, &size):
-            return IMPOSSIBLE
-        if tensor.strides == NULL:
-            continue
-        if length == 1:
-            if multiply(tensor.strides[axis], itemsize, &reach):
-                layout = ENORMOUS
-        # The least integer has no absolute value.
-        elif multiply(tensor.strides[axis], length - 1, &reach) or multiply(reach, itemsize, &reach) or reach == INT64_MIN:
-            far = True
-        elif add(span, -reach if reach < 0 else reach, &span):
-            far = True
-        elif reach < 0:
-            below[0] -= reach
-        else:
-            above[0] += reach
-    if empty:
-        below[0] = above[0] = 0
-        return ENORMOUS
-    return IMPOSSIBLE if far else layout
-
-
-cdef bint is_possible(View view) noexcept:
-    """Whether memory can have a View's layout at its address, unless that is NULL; useless strides are made harmless."""
-    cdef int64_t below, above
-    cdef uintptr_t start = <uintptr_t> view.tensor.data
-    cdef Layout layout = measure(&view.tensor, view.itemsize_(), &below, &above)
-    if layout == IMPOSSIBLE:
-        return False
-    if layout == ENORMOUS:
-        soften(view)
-    if below != 0 and not host_accessible(view.tensor.device.device_type):
-        # Not every device's pointer is an address.
-        below = 0
-    return start == 0 or start >= <uintptr_t> below and UINTPTR_MAX - start >= <uintptr_t> above
-
-
-cdef void soften(View view) noexcept:
-    """Replace strides that mean nothing and are enormous: their arithmetic is nowhere checked."""
-    cdef int64_t itemsize = view.itemsize_()
-    cdef int64_t ignored
-    cdef int axis
-    if view.size_() != 0:
-        for axis in range(view.tensor.ndim):
-            if view.tensor.shape[axis] == 1 and multiply(view.tensor.strides[axis], itemsize, &ignored):
-                view.tensor.strides[axis] = 1
-        return
-    for axis in range(view.tensor.ndim):
-        if not -INT32_MAX < view.tensor.strides[axis] < INT32_MAX:
-            c_order(view.tensor.ndim, view.tensor.shape, view.tensor.strides)
-            return
-
-
-cdef int check_layout(View view) except -1:
-    """Refuse what can't be memory, whoever describes it.
-
-    Raises
-    ------
-    UnsupportedError
-        Where the shape is impossible, or elements have no address.
-    """
-    if not is_possible(view):
-        raise UnsupportedError(
-            f"no memory at {<uintptr_t> view.tensor.data:#x} has the shape {view.shape} with strides {view.strides}. This "
-            "is a bug of whoever describes it."
-        )
-    if view.tensor.data == NULL and view.size_() != 0:
-        raise UnsupportedError(
-            f"a tensor of shape {view.shape} has a null pointer: a fake, traced or unfilled one. Hand over a tensor that "
-            "has memory."
-        )
-    return 0
-
-
-cdef bint follows_c(const DLTensor* tensor) noexcept:
-    cdef uint64_t step = 1
-    cdef int axis
-    cdef bint follows = True
-    for axis in range(tensor.ndim - 1, -1, -1):
-        if tensor.shape[axis] == 0:
-            return True
-        if tensor.shape[axis] != 1:
-            follows = follows and tensor.strides[axis] == <int64_t> step
-            step *= <uint64_t> tensor.shape[axis]
-    return follows
-
-
-cdef bint follows_f(const DLTensor* tensor) noexcept:
-    cdef uint64_t step = 1
-    cdef int axis
-    cdef bint follows = True
-    for axis in range(tensor.ndim):
-        if tensor.shape[axis] == 0:
-            return True
-        if tensor.shape[axis] != 1:
-            follows = follows and tensor.strides[axis] == <int64_t> step
-            step *= <uint64_t> tensor.shape[axis]
-    return follows
-
-
-cdef bint reach(const DLTensor* tensor, int64_t* low, int64_t* high) noexcept nogil:
-    """Reach below and above the first element, in elements, of which the last counts; False where there is none."""
-    cdef int axis
-    cdef int64_t step
-    low[0] = high[0] = 0
-    for axis in range(tensor.ndim):
-        if tensor.shape[axis] == 0:
-            low[0] = high[0] = 0
-            return False
-        step = (tensor.shape[axis] - 1) * tensor.strides[axis]
-        if step < 0:
-            low[0] += step
-        else:
-            high[0] += step
-    high[0] += 1
-    return True
 
 
 cdef View memory_like(View other):
@@ -721,74 +493,4 @@ cdef View new_view(const DLTensor* tensor, uint64_t flags, bint ordered, object 
     """A View of what `tensor` describes; shape and strides are copied."""
     cdef View view = blank_view()
     fill_view(view, tensor, flags, ordered, owner)
-    return view
-
-
-def make_view(
-    ptr,
-    tuple shape not None,
-    tuple strides,
-    tuple dtype not None,
-    tuple device not None,
-    /,
-    *,
-    bint readonly,
-    owner,
-    bint ordered=True,
-    uint64_t byte_offset=0,
-):
-    """Make a View from parts that an adapter vouches for.
-
-    Parameters
-    ----------
-    ptr
-        Address of the first element.
-    shape, strides
-        In elements; None for the strides of C order.
-    dtype, device
-        DLPack's triple and pair.
-    readonly
-        Whether the memory may be written.
-    owner
-        What keeps the memory alive.
-    ordered
-        Whether device memory is ordered.
-    byte_offset
-        For Metal only, where `ptr` is no address.
-
-    Raises
-    ------
-    UnsupportedError
-        If no memory can be as described.
-    """
-    cdef int ndim = len(shape)
-    if ndim > MAX_AXES:
-        raise UnsupportedError(f"a View has at most {MAX_AXES} axes, and this has {ndim}. Reshape it first.")
-    if strides is not None and len(strides) != ndim:
-        raise UnsupportedError(f"shape {shape} and strides {strides} differ in length.")
-    cdef View view = empty_view(ndim, owner)
-    cdef int axis
-    try:
-        for axis in range(ndim):
-            view.tensor.shape[axis] = shape[axis]
-        if strides is None:
-            c_order(ndim, view.tensor.shape, view.tensor.strides)
-        else:
-            for axis in range(ndim):
-                view.tensor.strides[axis] = strides[axis]
-        view.tensor.data = <void*> <uintptr_t> ptr
-        view.tensor.dtype.code, view.tensor.dtype.bits, view.tensor.dtype.lanes = dtype
-        view.tensor.device.device_type, view.tensor.device.device_id = device
-    except (OverflowError, TypeError, ValueError) as err:
-        raise UnsupportedError(
-            f"no memory is at {shown(ptr)} on {device} with shape {shape}, strides {strides} and elements {dtype}: {said(err)}."
-        ) from err
-    view.tensor.byte_offset = byte_offset
-    view.flags = FLAG_READ_ONLY if readonly else 0
-    if view.tensor.dtype.bits < 8 and view.tensor.dtype.lanes == 1:
-        view.flags |= FLAG_SUBBYTE_PADDED
-    view.ordered = ordered
-    if view.itemsize_() == 0:
-        raise UnsupportedError(f"elements {dtype} have no size.")
-    check_layout(view)
     return view

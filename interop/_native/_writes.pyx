@@ -9,21 +9,13 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
 from interop._native._arrays cimport ALIGNED_64, FLAG_BITS, Array, Signature, disjoint, itemsize_of, release, size_of
-from interop._native._calls cimport (
-    Memo,
-    Py_DECREF,
-    Py_TYPE,
-    PyTuple_GET_ITEM,
-    PyTuple_GET_SIZE,
-    route_of,
-)
+from interop._native._calls cimport Py_DECREF, Py_TYPE, route_of
 from interop._native._copying cimport can_fill, copy_elements, copy_unlocked
 from interop._native._import cimport ExchangeAPI
 from interop._native._ndarray cimport copy_into, descr_of, new_ndarray
 from interop._native._ops cimport plain_strides
 from interop._native._readers cimport PLAIN, Reader
 from interop._native._recipes cimport current_epoch, reader_table
-from interop._native.dlpack cimport DLTensor
 
 
 cdef class Writer:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._devices import CUDA, CUDA_MANAGED
-from interop._dtypes import BOOL, BY_NUMPY, COMPLEX, HANDLE, INT, UINT, DType, castable
+from interop._dtypes import COMPLEX, HANDLE, DType
 from interop._plan.case import VIEW
 from interop._plan.nearest import nearest
+from interop._plan.stand_ins import OF_NUMPY, stand_in, what_it_does
 from interop._streams import ORDERED, PER_THREAD
 from interop._words import about
 from interop.errors import (
@@ -150,7 +151,7 @@ def _view_call(case: Case, own: dict[str, object]) -> str:
 def _on_host(case: Case, **options: object) -> str:
     """An ndarray of what is in host memory: not everything has the methods of an array of its own."""
     dtype = case.facts.dtype
-    held = {} if dtype.numpy is not None else {"dtype": nearest(dtype.name, _NUMPY) or "float32"}
+    held = {} if dtype.numpy is not None else {"dtype": nearest(dtype.name, OF_NUMPY) or "float32"}
     graph = {} if case.facts.grad == "none" else {"detach": True}
     return call_text("numpy", **graph, **held, **options)
 
@@ -297,21 +298,8 @@ def _real_part(case: Case, why: str) -> Obstacle:
     if case.dtype.name in case.room.dtypes:
         return _passing(real, why, "hands over the real part")
     part = DType("float64" if case.facts.dtype.name == "complex128" else "float32")
-    found = _nearest_to(part, case.dtype, case.room.dtypes)
+    found = stand_in(part, case.dtype, case.room.dtypes)
     return _passing(real, why, "hands over the real part", **({"dtype": found} if found else {}))
-
-
-#: What people compute with, before types that are smaller and hold as much.
-_USUAL: Final[Mapping[int, tuple[str, ...]]] = {
-    BOOL: ("uint8",),
-    INT: (),
-    UINT: (),
-    COMPLEX: ("complex64", "complex128"),
-}
-_FLOATS: Final = ("float32", "float64")
-#: Bits of the integers that float64 doesn't hold.
-_WIDEST: Final = 64
-_NUMPY: Final = frozenset(row.name for row in BY_NUMPY.values())
 
 
 def _another_dtype(case: Case, why: str) -> Obstacle:
@@ -320,42 +308,17 @@ def _another_dtype(case: Case, why: str) -> Obstacle:
     held = frozenset(name for name in case.room.dtypes if case.source_casts_to(name) or case.target_casts)
     if not case.facts.certain and case.options.dtype is not None and case.facts.device.is_host:
         # What it is shows when it is exported, and numpy casts whatever that may be.
-        found = _nearest_to(case.dtype, case.dtype, case.room.dtypes & _NUMPY)
+        found = stand_in(case.dtype, case.dtype, case.room.dtypes & OF_NUMPY)
         if found:
             return _passing(_on_host(case), why, "asks for the nearest that it has", dtype=found)
-    found = _nearest_to(source, case.dtype, held)
+    found = stand_in(source, case.dtype, held)
     if found:
-        return _asking(why, _does(source, found), dtype=found)
+        return _asking(why, what_it_does(source, found), dtype=found)
     if source.numpy is not None and case.facts.device.is_host:
-        found = _nearest_to(source, case.dtype, case.room.dtypes & _NUMPY)
+        found = stand_in(source, case.dtype, case.room.dtypes & OF_NUMPY)
         if found:
-            return _passing(_on_host(case), why, _does(source, found), dtype=found)
+            return _passing(_on_host(case), why, what_it_does(source, found), dtype=found)
     return _real_part(case, why) if source.code == COMPLEX else _raw_bytes(case, why)
-
-
-def _nearest_to(source: DType, wanted: DType, held: frozenset[str]) -> str:
-    usual = _USUAL.get(source.code, _FLOATS)
-    near = (nearest(wanted.name, held), nearest(source.name, held))
-    # No number that isn't complex stands for one that is.
-    others = () if source.code == COMPLEX else (*_FLOATS, "int64")
-    keeping = (name for name in (*usual, *near, *others) if name in held and _keeps(source, name))
-    losing = (name for name in (*near, *reversed(usual), *sorted(others, reverse=True)) if name in held)
-    return next(keeping, None) or next(losing, None) or ""
-
-
-def _keeps(source: DType, name: str) -> bool:
-    """Whether a type holds every value; of elements that only their framework understands it tells their values."""
-    if source.code in (INT, UINT) and source.bits == _WIDEST and name in _FLOATS:
-        return False  # numpy calls that safe, and it rounds beyond 2**53
-    return source.code == HANDLE or castable(source, DType(name), "safe")
-
-
-def _does(source: DType, name: str) -> str:
-    if _keeps(source, name):
-        return "converts the values"
-    if source.code in (INT, UINT) and DType(name).code in (INT, UINT):
-        return f"wraps the values that {name} doesn't hold"
-    return "rounds the values"
 
 
 def _raw_bytes(case: Case, why: str) -> Obstacle:

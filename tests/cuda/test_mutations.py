@@ -176,7 +176,7 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
     ),
     (TORCH, "record_stream"): Mutant(nothing, ("a_dropped_torch_tensor", "a_tensor_of_one_stream_used_on_another")),
     (CUPY, "CupyStreams.retain"): Mutant(without_the_default_stream, ("a_cupy_array_of_the_default_stream",)),
-    ("interop._run.execute", "lent"): Mutant(
+    ("interop._run.order", "lent"): Mutant(
         lambda _guard: lambda view, *_rest: view, ("a_producer_whose_memory_is_dropped",)
     ),
     # What is kept alive.
@@ -184,12 +184,12 @@ MUTANTS: dict[tuple[str, str], Mutant] = {
     ("interop._adapters._cupy", "borrowed"): Mutant(unowned_by_cupy, ("the_owner_alone_keeps_it",)),
     ("interop._adapters._torch", "borrowed"): Mutant(unowned_by_torch, ("the_owner_alone_keeps_it",)),
     (CUPY, "CupyStreams.reader"): Mutant(not_kept_alive, ("a_stream_that_is_dropped_first",)),
-    ("interop._run.execute", "as_reader"): Mutant(not_kept_alive, ("a_named_stream_that_is_dropped_first",)),
+    ("interop._run.order", "as_reader"): Mutant(not_kept_alive, ("a_named_stream_that_is_dropped_first",)),
     (TORCH, "bridge"): Mutant(foreign, ("a_stream_that_is_dropped_first",), apart=True),
     # The device that is current, and the one that is meant.
     (TORCH, "on_device"): Mutant(same_device, ("a_producer_on_another_device",)),
     (CUPY, "on_device"): Mutant(same_device, ("another_device_is_current", "a_producer_on_another_device")),
-    ("interop._run.execute", "probe"): Mutant(nothing, ("a_bare_handle_of_another_device",)),
+    ("interop._run.order", "probe"): Mutant(nothing, ("a_bare_handle_of_another_device",)),
     # While a graph is captured, and in a forked child.
     (TORCH, "TorchStreams.capturing"): Mutant(always(False), ("given_back_during_capture",), apart=True),
     (CUPY, "CupyStreams.capturing"): Mutant(always(False), ("given_back_by_cupy_during_capture",), apart=True),
@@ -306,13 +306,16 @@ def unguarded(path: Path) -> Generator[str]:
 
 
 def test_nothing_waits_outside_of_a_guard() -> None:
-    folder = Path(cuda.__file__).parent
-    files = [
-        *folder.glob("_cu*.py"),
-        *folder.glob("_torch*.py"),
-        folder.parent / "_execute.py",
-        folder / "_protocol.py",
-    ]
+    folder = Path(interop.__file__).parent
+    patterns = (
+        "_adapters/_cu*.py",
+        "_adapters/_torch*.py",
+        "_adapters/_shared/cuda.py",
+        "_adapters/_protocol.py",
+        "_run/*.py",
+    )
+    files = [path for pattern in patterns for path in folder.glob(pattern)]
+    assert all(any(folder.glob(pattern)) for pattern in patterns)
     found = [each for path in files for each in unguarded(path)]
     # A torch.device says where memory is; it makes nothing current.
     assert [each for each in found if "torch.device(" not in each] == []

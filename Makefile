@@ -100,7 +100,7 @@ leg: export OCL_ICD_FILENAMES = $(wildcard $(abspath $(VENV))/lib/libintelocl.so
 leg: $(STAMPS)/lent $(STAMPS)/$(LEG)
 	@$(call compiled,$(BIN)/python)
 	$(call say,$(LEG): the laws with $(INTEROP_TEST_FRAMEWORKS))
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py interop/_to.py
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS) tests/frameworks tests/conformance/test_world.py tests/test_docs.py tests/test_takers.py tests/test_upstream.py interop/_to.py
 
 test-engines:  ## pickle, dask, ray, MPI, DataLoader, shared memory, safetensors: the real ones, in an environment beside this one
 	@$(MAKE) --no-print-directory engines VENV='$(VENV)'-engines PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none
@@ -110,7 +110,7 @@ engines: export INTEROP_TEST_FRAMEWORKS := $(TESTED),$(ENGINES)
 engines: $(STAMPS)/lent $(STAMPS)/engines
 	@$(call compiled,$(BIN)/python)
 	$(call say,the engines: $(INTEROP_TEST_FRAMEWORKS))
-	$(BIN)/python -m pytest $(ARGS) tests/integrations interop/integrations
+	$(BIN)/python -m pytest $(ARGS) tests/integrations tests/test_upstream.py interop/integrations
 
 test-clients:  ## real libraries with this one in the place of their own conversions, in an environment beside this one
 	@$(MAKE) --no-print-directory clients VENV='$(VENV)'-clients PYTHON='$(USED_PYTHON)' TORCH='$(USED_TORCH)' CUPY=none
@@ -119,7 +119,7 @@ clients: export INTEROP_TEST_FRAMEWORKS := $(TESTED),jax
 clients: $(STAMPS)/lent $(STAMPS)/clients
 	@$(call compiled,$(BIN)/python)
 	$(call say,real clients)
-	$(BIN)/python -m pytest $(ARGS) tests/clients
+	$(BIN)/python -m pytest $(ARGS) tests/clients tests/test_upstream.py
 
 test-cuda:  ## the GPU code: on this machine's GPU, or on a simulated one
 	@if [ '$(SIMULATE)' != 1 ] && $(CUDASIM) real; then \

@@ -1,6 +1,8 @@
 """The Cython core's modules; everything else stands in pyproject.toml."""
 
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,18 @@ CORE = Path("interop/_native")
 # `make sanitize` compiles and links with others.
 FLAGS = os.environ.get("INTEROP_CORE_FLAGS", "-O2").split()
 
+
+def description() -> str:
+    """The README for a package index, which has no other file of ours: links and pictures where they will be."""
+    source = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
+    text = re.sub(r"\n<!-- .*? -->", "", Path("README.md").read_text(encoding="utf-8"))
+    text = re.sub(r"(!\[[^\]]*\]\()(?!https?:)", rf"\1{source}/raw/main/", text)
+    return re.sub(r"(?<=\]\()(?!https?:|#)", f"{source}/blob/main/", text)
+
+
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=cythonize(
         [
             Extension(

@@ -6,6 +6,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+from docutils import nodes
+from sphinx import addnodes
+
 import interop
 
 project = "interop"
@@ -57,5 +60,16 @@ def _headings_of_a_module(_app: Any, what: str, _name: str, _obj: Any, _options:
                 lines[number : number + 2] = [f".. rubric:: {line}", ""]
 
 
+def _shown_in_full(app: Any, doctree: Any) -> None:
+    # A picture that links to its own file is to be shown by a click; Sphinx would have it downloaded.
+    up = "../" * app.env.docname.count("/")
+    for link in list(doctree.findall(addnodes.download_reference)):
+        for picture in link.findall(nodes.image):
+            shown = nodes.reference("", "", picture.deepcopy(), refuri=up + link["reftarget"])
+            link.replace_self(shown)
+
+
 def setup(app: Any) -> None:
+    # Before Sphinx collects what is to be downloaded.
+    app.connect("doctree-read", _shown_in_full, priority=100)
     app.connect("autodoc-process-docstring", _headings_of_a_module, priority=100)

@@ -1,12 +1,14 @@
 """Writes down what the pages say of this machine, anew: read the diff.
 
 - conformance: runs the kit on the libraries of this environment. Not all can live in one: run it in each.
-- matrix: makes the tables and pictures from `measured/matrix.json`, which `interop matrix` wrote.
+- matrix: makes the tables from `measured/matrix.json`, which `interop matrix` wrote.
+- takers: asks numpy, pandas, scipy and others which calls take an array of bfloat16.
+- pictures: draws what was measured, and what examples of the pages draw.
 - versions: makes the table from `measured/versions.json`, which `make versions ARGS=--record` wrote.
 - examples: runs every example of the pages, and writes what it gives now. What gives an error now and gave none before,
   or the other way round, is a fault and not a change: it is left as it is.
 
-python docs/refresh.py [conformance] [matrix] [versions] [examples]    all of them by default
+python docs/refresh.py [conformance] [matrix] [takers] [versions] [examples] [pictures]    all of them by default
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 WIDTH = 86
 
@@ -82,16 +85,14 @@ def _prompted(source: str) -> list[str]:
 
 
 def support_matrix() -> None:
-    """The tables and pictures of what was measured."""
-    from interop.cli._matrix import pictures, report, results
+    """The tables of what was measured."""
+    from interop.cli._matrix import report, results
 
     measured = DOCS / "measured"
     found = results.load(measured / "matrix.json")
     (measured / "matrix.md").write_text(report.markdown(found), encoding="utf-8")
     readme = ROOT / "README.md"
     readme.write_text(report.in_readme(readme.read_text(encoding="utf-8"), found), encoding="utf-8")
-    pictures.draw_pairs(found, DOCS / "_static" / "matrix-pairs.png")
-    pictures.draw_dtypes(found, DOCS / "_static" / "matrix-dtypes.png")
 
 
 def version_table(legs: dict[str, Any]) -> str:
@@ -124,9 +125,30 @@ def conformance() -> None:
     conformance_report.main([])
 
 
+def bfloat16_takers() -> None:
+    """Which calls of other libraries take an array of bfloat16."""
+    import takers
+
+    found = takers.measured()
+    measured = DOCS / "measured"
+    (measured / "takers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (measured / "takers.md").write_text(takers.table(found), encoding="utf-8")
+
+
+def drawn_pictures() -> None:
+    """What was measured, and what examples draw."""
+    import pictures
+
+    pictures.measured()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if re.search(r"^>>> .*(savefig|imwrite)\(\"", text, re.MULTILINE):
+            print(page.name, *pictures.drawn_by(lambda text=text, page=page: refreshed(text, page.name)))
+
+
 def examples() -> None:
     """What the pages' examples give."""
-    for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         new = refreshed(text, page.name)
         if new != text:
@@ -138,8 +160,10 @@ def main() -> None:
     parts = {
         "conformance": conformance,
         "matrix": support_matrix,
+        "takers": bfloat16_takers,
         "versions": supported_versions,
         "examples": examples,
+        "pictures": drawn_pictures,
     }
     unknown = set(sys.argv[1:]) - set(parts)
     if unknown:

@@ -311,10 +311,19 @@ class SupportsDressing(Protocol):
     """What an adapter may have beside :class:`Adapter`, of arrays that carry more than their numbers, such as units."""
 
     def dress(self, made: Any, like: Any, /) -> Any:
-        """Return what a caller of a function under :func:`interop.via` gets for a result.
+        """Return what the caller gets for an array that was made of numbers alone.
 
-        `made` is the result as :meth:`Adapter.wrap` or :meth:`Adapter.empty` made it, and `like` a tensor that the
-        caller passed.
+        It is asked for each result of a function under :func:`interop.via`, and where :func:`interop.convert` makes
+        another array of one of the same framework (``copy=True``, ``dtype=``, ``order=``). What comes from another
+        framework has nothing to take over, and isn't dressed.
+
+        Parameters
+        ----------
+        made
+            The array as :meth:`Adapter.wrap` or :meth:`Adapter.empty` made it.
+        like
+            The array that was converted. Under :func:`interop.via` a tensor that the caller passed: of the argument
+            that ``back=`` names, else the first.
         """
         ...
 

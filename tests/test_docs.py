@@ -3,7 +3,10 @@
 import ast
 import doctest
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 import interop
 from interop import errors, protocols
@@ -30,9 +34,11 @@ NEEDS = {
         *(
             "array_api_strict",
             "cupy",
+            "cv2",
             "dpnp",
             "hypothesis",
             "jax",
+            "matplotlib",
             "mlx",
             "paddle",
             "pandas",
@@ -40,6 +46,8 @@ NEEDS = {
             "polars",
             "pyarrow",
             "scipy",
+            "seaborn",
+            "sklearn",
             "torch",
         ),
         *("tensorflow", "tvm_ffi", "warp", "xarray"),
@@ -98,7 +106,10 @@ def names(examples: list[doctest.Example]) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text()], ids=name_of)
-def test_the_examples_of_a_page(page: Path) -> None:
+def test_the_examples_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What an example writes, a picture for one, is written here.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     # One namespace a page, as a reader has it. What needs a module that isn't there is left out, but for what else it
     # imports, and so is what uses what was left out.
     namespace: dict[str, Any] = {}
@@ -211,6 +222,37 @@ def test_pictures_are_there() -> None:
     for page in PAGES:
         for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{name_of(page)} shows {target}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "_static/examples/" in page.read_text()], ids=name_of)
+def test_a_picture_of_an_example_is_made_by_one(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    drawn = re.findall(r"(?:savefig|imwrite)\(\"([^\"]+)\"", text)
+    assert set(drawn) == set(re.findall(r"!\[[^\]]+\]\(_static/examples/([^)]+)\)", text))
+
+
+def test_no_picture_of_an_example_is_left_over() -> None:
+    shown = {
+        name for page in PAGES for name in re.findall(r"_static/examples/([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {each.name for each in (DOCS / "_static" / "examples").iterdir()}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit of memory is Linux's")
+def test_the_program_for_data_larger_than_memory_runs(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (program,) = programs(DOCS / "big-data.md")
+    path = tmp_path / "program.py"
+    path.write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(path), "16"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+    )
+    assert "16 MB standardised, the first column's mean is 0.0000" in done.stdout, done.stderr
 
 
 def flat(page: Path) -> str:

@@ -258,7 +258,10 @@ def test_importing_watches_no_forks() -> None:
 PACKAGE = Path(interop.__file__).parent
 
 #: Imports of our own inside of functions: of what itself imports a framework, which is there when they are reached.
-LATE = {("interop._compiled", "interop._adapters._torch_compiled")}
+LATE = {
+    ("interop._compiled", "interop._adapters._torch_compiled"),
+    ("interop._agnostic._bridge._torch", "interop._agnostic._bridge._torch_traced"),
+}
 
 
 def modules() -> dict[str, ast.Module]:

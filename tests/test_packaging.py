@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -158,6 +159,10 @@ def test_metadata(distributions: Distributions) -> None:
     assert fields["License-Expression"] == "Apache-2.0"
     assert fields["Requires-Python"] == ">=3.11"
     assert sorted(each.name for each in required(fields)) == ["ml-dtypes", "numpy"]
+    # A package index shows the README and has no other file of ours.
+    targets = re.findall(r"\]\(([^)]+)\)", str(fields.get_payload()))
+    assert len(targets) > 30
+    assert [target for target in targets if not target.startswith("https://")] == []
 
 
 def required(fields: Message) -> list[Requirement]:

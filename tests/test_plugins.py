@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,15 +200,19 @@ def test_the_example_package(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--target", str(there), str(source)], check=True)
     path = os.pathsep.join([str(there), str(TESTS.parent)])
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pyproject.toml", "tests"],
-        check=False,
-        cwd=source,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    workflow = (EXAMPLE / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    commands = re.findall(r"- run: (?:python -m )?((?:interop|pytest)\b.*)", workflow)
+    assert len(commands) == 3
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split()],
+            check=False,
+            cwd=source,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "-q -p no:cacheprovider"},
+        )
+        assert done.returncode == 0, command + done.stdout + done.stderr
 
 
 # By register(): what answers wrongly is found where it answers.

@@ -171,7 +171,7 @@ def test_only_what_is_named_is_looked_at() -> None:
         ({"dtype": "no"}, interop.DTypeError, "'no'"),
         ({"back_dtype": "no"}, interop.DTypeError, "'no'"),
         ({"grad": "keep"}, interop.UnsupportedError, "grad='keep' is not a value"),
-        ({"grad": "bridge"}, interop.GradientError, "grad='bridge'.*isn't in this release. Pass grad='cut'"),
+        ({"grad": "bridge"}, interop.GradientError, "grad='bridge' needs vjp=.*grad='cut'"),
         ({"vjp": len}, interop.UnsupportedError, "vjp= says how gradients go back"),
     ],
 )
@@ -571,6 +571,43 @@ class Quantities(HostAdapter):
 
     def dress(self, made: Quantity, like: Quantity, /) -> Quantity:
         return Quantity(made.array, like.unit)
+
+
+@interop.via("numpy", back="y")
+def product(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def test_a_result_is_dressed_as_the_argument_that_is_named() -> None:
+    with registered(Quantities()):
+        assert product(Quantity(np.ones(2), "m"), Quantity(np.ones(2), "s")).unit == "s"
+
+
+def test_an_array_made_of_another_of_its_framework_is_dressed() -> None:
+    with registered(Quantities()):
+        x = Quantity(np.arange(6.0)[::2], "m")
+        for _ in range(2):
+            for made in (
+                interop.convert(x, "quantities", copy=True),
+                interop.convert(x, "quantities", dtype="float32"),
+                interop.convert(x, "quantities", order="C"),
+                interop.convert(x, "quantities", writable=False),
+            ):
+                assert (made is not x, made.unit, made.array.tolist()) == (True, "m", [0, 2, 4])
+            assert interop.convert_like(x, x, copy=True).unit == "m"
+            assert interop.convert_tree([x], "quantities", copy=True)[0].unit == "m"
+        assert interop.convert(x, "quantities") is x
+        assert interop.convert(np.ones(2), "quantities").unit == ""
+
+
+def test_what_dressing_raises_is_the_cause_of_our_error() -> None:
+    class Broken(Quantities):
+        def dress(self, made: Quantity, like: Quantity, /) -> Quantity:
+            raise KeyError(like.unit)
+
+    with registered(Broken()), pytest.raises(interop.UnsupportedError) as caught:
+        interop.convert(Quantity(np.ones(2), "m"), "quantities", copy=True)
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_an_adapter_dresses_results_in_the_callers_class() -> None:

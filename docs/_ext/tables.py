@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,11 +78,14 @@ class Table(Directive):
         return [nodes.container("", table, classes=["table-wrapper"])]
 
 
-def _row(cells: Sequence[str]) -> nodes.row:
+def _row(cells: Sequence[Any]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", *_inline(cell))) for cell in cells))
 
 
-def _inline(text: str) -> Iterable[nodes.Node]:
+def _inline(text: str | nodes.Node) -> Iterable[nodes.Node]:
+    if isinstance(text, nodes.Node):
+        yield text
+        return
     for number, part in enumerate(text.split("`")):
         if part:
             yield nodes.literal(part, part) if number % 2 else nodes.Text(part)
@@ -94,7 +101,38 @@ class DeviceTable(Table):
     rows = staticmethod(device_rows)
 
 
+class SummaryTable(Table):
+    """The names on a page of the reference, each with the first line of its docstring."""
+
+    headings = ("", "what it is")
+    required_arguments = 1
+
+    def rows(self) -> Iterable[Sequence[Any]]:
+        page = Path(self.state.document.current_source).parent / f"{self.arguments[0]}.md"
+        module = ""
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+                module = found[1]
+            elif found := re.match(r"\.\. auto(?:function|class|exception|data):: (\w+)", line):
+                yield _link(module, found[1]), _summary(module, found[1])
+
+
+def _link(module: str, name: str) -> nodes.Node:
+    link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=f"{module}.{name}", refexplicit=True)
+    link += nodes.literal(name, name)
+    return link
+
+
+def _summary(module: str, name: str) -> str:
+    found = getattr(importlib.import_module(module), name)
+    # What is no class and no function has its type's docstring, which says nothing of it.
+    text = "" if isinstance(found, (int, tuple, frozenset, dict)) else found.__doc__ or ""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", " ".join(text.strip().partition("\n\n")[0].split()))
+    return re.sub(r"`+", "`", text)
+
+
 def setup(app: Any) -> dict[str, Any]:
+    app.add_directive("summary-table", SummaryTable)
     app.add_directive("dtype-table", DtypeTable)
     app.add_directive("device-table", DeviceTable)
     return {"parallel_read_safe": True}

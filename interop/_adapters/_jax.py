@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: jax packs these; numpy and ml_dtypes give each a byte.
-_PACKED: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
+PACKED: Final = frozenset({"int4", "uint4", "int2", "uint2", "float4_e2m1fn"})
 
 #: Truncated to 32 bits where x64 is off, as it is by default.
 _WIDE: Final = frozenset({"int64", "uint64", "float64", "complex128"})
@@ -47,7 +47,11 @@ _SCALARS: Final[dict[str, Any]] = {
 
 _WITH_X64: Final = frozenset(_SCALARS)
 _WITHOUT_X64: Final = _WITH_X64 - _WIDE
-_BORROWED: Final = _WITH_X64 - _PACKED
+_BORROWED: Final = _WITH_X64 - PACKED
+
+
+#: Before jax 0.8 it refuses axes in another order, or takes them for being in C order: the values are then wrong.
+_ORDERS: Final[Literal["dense", "c"]] = "dense" if jax.__version_info__ >= (0, 8) else "c"
 
 
 @cache
@@ -56,10 +60,10 @@ def _limits(alignment: int, devices: int, *, x64: bool, fills: Literal["anything
     off = "jax.config.jax_enable_x64 is off: jax.config.update('jax_enable_x64', True)"
     return Limits(
         dtypes=dtypes,
-        strides="dense",
+        strides=_ORDERS,
         alignment=alignment,
         immutable=True,
-        own=_PACKED,
+        own=PACKED,
         lacking=dict.fromkeys(_WIDE - dtypes, off),
         devices=devices,
         fills=fills,
@@ -167,7 +171,7 @@ class JaxAdapter(Drafting):
         if device.type_code == CPU and not x.is_ready():
             # On a GPU the memory is there before the values, and the export orders whoever reads them.
             pending.add("lazy")
-        if dtype.name in _PACKED:
+        if dtype.name in PACKED:
             pending.add("encoded")
         # The address of an array whose values are still being computed is known to who waits for them.
         ptr = None if pending else x.unsafe_buffer_pointer()
@@ -223,7 +227,7 @@ class JaxAdapter(Drafting):
         if isinstance(x, Tracer):
             return _cast(x, draft.dtype) if x.dtype != draft.dtype.numpy else jnp.array(x, copy=True)
         if draft.device.is_host and (x.dtype == draft.dtype.numpy or not draft.is_c):
-            return super().fresh(x, draft) if draft.dtype.name not in _PACKED else jnp.array(x, copy=True)
+            return super().fresh(x, draft) if draft.dtype.name not in PACKED else jnp.array(x, copy=True)
         return jax.device_put(_cast(x, draft.dtype), _native_device(draft.device))
 
     def readable(self, x: Any, dtype: DType) -> View:
@@ -234,7 +238,7 @@ class JaxAdapter(Drafting):
 
     def finish(self, draft: Draft) -> Any:
         """Make the array on the draft's memory, which nobody else holds; where jax packs it, or on a GPU, a copy."""
-        if draft.device.is_host and draft.dtype.name not in _PACKED:
+        if draft.device.is_host and draft.dtype.name not in PACKED:
             view = draft.view
             return self.wrap(view.with_device(*draft.device.dlpack) if draft.device.index else view)
         return jax.device_put(jnp.array(draft.array), _native_device(draft.device))
@@ -280,7 +284,9 @@ def _refuse_unplain(x: Any) -> None:
 
 def _strides(x: Any) -> tuple[int, ...]:
     if x.ndim > 1:
-        layout = getattr(x.format, "layout", None)
+        # Before jax 0.6.2 the format was called layout, and the layout in it device_local_layout.
+        held = getattr(x, "format", None) or x.layout
+        layout = getattr(held, "layout", None) or getattr(held, "device_local_layout", None)
         if layout is not None:
             order = layout.major_to_minor
             dense = _layout.c_strides(tuple(x.shape[axis] for axis in order))

@@ -88,7 +88,7 @@ class TorchNative:
         if to.name != "numpy":
             return ()
         moves = self._moves if options == Options(device=(CPU, 0)) else ()
-        return (*numpy_calls(self._reader, options), *moves)
+        return (*numpy_calls(self._api, self._reader, options), *moves)
 
     def hand_out(self, steps: Sequence[Step], case: Case) -> Sequence[Op] | None:
         """Nothing where the tensor's own memory is handed on: that knows no graph. Else torch resolves and casts."""

@@ -19,6 +19,7 @@ from interop._adapters import _torch_cuda
 from interop._adapters._shared.cuda import Loan
 from interop._adapters._torch_memory import KEEPER
 from interop._adapters._torch_tracing import NOT_TRACING, UNTRACED
+from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._native import (
     Cell,
@@ -57,17 +58,21 @@ _NO_TANGENT: Final = Cell(vars(forward_ad), "_current_level", -1)
 _BEFORE: Final = UNTRACED if isinstance(NOT_TRACING[0][0], Switch) else Guards()
 
 
-def numpy_calls(reader: Reader, options: Options) -> tuple[NumpyCall, ...]:
-    """torch's own call to numpy, for the call without options alone: where the memory ends it doesn't look.
+def numpy_calls(api: ExchangeAPI | None, reader: Reader, options: Options) -> tuple[NumpyCall, ...]:
+    """torch's own call to numpy, where it gives what the options ask for.
 
     Parameters
     ----------
+    api
+        Describes tensors; without it options are looked at by the planner.
     reader
         Looks whether a tensor lies in memory that is kept.
     options
-        What is asked for.
+        What is asked for. Where nothing is, small arrays aren't looked at.
     """
-    if not options.asks_nothing:
+    wanted = None if options.dtype is None else _BY_NAME.get(options.dtype.name)
+    looks = not options.asks_nothing
+    if not _is_met(options) or (wanted is None and options.dtype is not None) or (looks and api is None):
         return ()
     return (
         NumpyCall(
@@ -78,8 +83,27 @@ def numpy_calls(reader: Reader, options: Options) -> tuple[NumpyCall, ...]:
             before=_BEFORE,
             requires_grad=_Base.requires_grad,
             recording=RECORDING,
+            api=api,
+            keeper=KEEPER if looks else None,
+            record=record if options.detach else None,
+            dtype=_Base.dtype,
+            wanted=wanted,
+            contiguous=_Base.is_contiguous if options.order == "C" else None,
+            readonly=options.writable is False,
         ),
     )
+
+
+#: The element types that numpy() takes, by name.
+_BY_NAME: Final[dict[str, Any]] = {
+    name: getattr(torch, name) for name, row in BY_NAME.items() if row.numpy in NUMPYS_OWN and hasattr(torch, name)
+}
+
+
+def _is_met(options: Options) -> bool:
+    """Whether what numpy() gives can be what is asked for: a view of host memory, which may be written."""
+    other = options.copy or options.stream is not None or options.swapped or options.order == "F"
+    return not other and options.device in (None, (CPU, 0))
 
 
 def _grad_mode() -> Callable[[], object]:

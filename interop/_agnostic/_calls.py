@@ -6,7 +6,7 @@ This is the long way, which does everything; calls with plain tensors of one fra
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -147,17 +147,18 @@ class Call:
         for argument, leaf in found:
             kinds.setdefault(self._home_of(argument, leaf), []).append((argument, leaf))
         if len(kinds) == 1:
-            return next(iter(kinds))
+            return self._followed(next(iter(kinds)), found)
         how = self.how
         who = "; ".join(
             f"{', '.join(path_to(each.value, leaf, each.label) for each, leaf in members)}: {home}"
             for home, members in kinds.items()
         )
         if how.back is None:
-            parameter = found[0][0].parameter
+            # grad="bridge" takes no back=.
+            other = f", or decorate with back={found[0][0].parameter!r} to have results follow that argument"
             msg = (
                 f"{how.name}() got tensors of several kinds ({who}), and its results go back as one. Convert them "
-                f"first, or decorate with back={parameter!r} to have results follow that argument."
+                f"first{'' if how.grad == 'bridge' else other}."
             )
             raise UnsupportedError(msg)
         first = next(((each, leaf) for each, leaf in found if each.parameter == how.back), None)
@@ -170,6 +171,11 @@ class Call:
             )
             raise UnsupportedError(msg)
         return self._home_of(*first)
+
+    def _followed(self, home: Home, found: list[tuple[Argument, Any]]) -> Home:
+        """The home of all, with the argument that was named for what dresses results."""
+        named = next((leaf for each, leaf in found if each.parameter == self.how.back), None)
+        return home if named is None else replace(home, like=named)
 
     def _home_of(self, argument: Argument, leaf: Any) -> Home:
         try:
@@ -229,7 +235,7 @@ class Call:
         if not own and not inout and "writable" not in options and (room is None or room.readonly == "keeps"):
             # A write would reach callers on the host, and not those on a device.
             options["writable"] = False
-        if not own and (how.grad == "cut" or _is_unrecorded(adapter, leaf)):
+        if not own and (how.grad in ("cut", "bridge") or _is_unrecorded(adapter, leaf)):
             options["detach"] = True
         return options
 
@@ -387,5 +393,10 @@ def plans_of(how: How, arguments: list[Argument]) -> dict[str, Plan]:
         for leaf in call.collected(argument, Walk(classify)):
             own = adapter_for(leaf).name == how.target.name
             options = call.options_of(leaf, own=own, inout=argument.parameter in how.inout)
-            plans[path_to(argument.value, leaf, argument.label)] = explain(leaf, how.framework, **options)
+            plan = explain(leaf, how.framework, **options)
+            if how.grad == "bridge" and plan.ok and not plan.zero_copy:
+                # What is handed over for the time of the call alone is aliased where it can be.
+                lent = explain(leaf, how.framework, **options, copy=False)
+                plan = lent if lent.ok else plan
+            plans[path_to(argument.value, leaf, argument.label)] = plan
     return plans

@@ -11,18 +11,17 @@ from interop._dtypes import DType
 from interop._options import NEAREST
 from interop._registry.targets import target_adapter, target_name
 from interop._words import exact_str, name_of, shown
-from interop.errors import GradientError, UnsupportedError
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from interop._contract import Adapter
 
-Grad = Literal["refuse", "cut"]
+Grad = Literal["refuse", "cut", "bridge"]
 
-#: What the decorator does with tensors that take part in automatic differentiation. The bridge, which carries gradients
-#: across, joins here: a third value, and a road of its own in :mod:`interop._agnostic._via`.
-_GRADS: Final = ("refuse", "cut")
+#: What the decorator does with tensors that take part in automatic differentiation.
+_GRADS: Final = ("refuse", "cut", "bridge")
 
 #: The value of back_dtype= that takes what the caller's framework has.
 
@@ -52,6 +51,8 @@ class How:
         The parameters that are written back.
     grad
         What becomes of tensors that require grad.
+    vjp, jvp
+        The function's derivatives, where it is its caller who knows them.
     positional
         The names of the parameters that take an argument by position.
     star
@@ -68,6 +69,8 @@ class How:
     grad: Grad
     positional: tuple[str, ...]
     star: str | None
+    vjp: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
 
     @property
     def target(self) -> Adapter:
@@ -144,6 +147,8 @@ def parse(function: Callable[..., Any], framework: object, told: dict[str, Any])
         grad=told["grad"],
         positional=positional,
         star=star,
+        vjp=told["vjp"],
+        jvp=told["jvp"],
     )
 
 
@@ -173,16 +178,15 @@ def _named(key: str, told: object) -> tuple[str, ...]:
 
 
 def _check_grad(name: str, told: dict[str, Any]) -> None:
-    grad = told["grad"]
-    if exact_str(grad) == "bridge":
-        msg = (
-            f"{name}: grad='bridge', which carries gradients across, isn't in this release. Pass grad='cut' for the "
-            "values without the graph."
-        )
-        raise GradientError(msg)
-    if exact_str(grad) not in _GRADS:
-        raise UnsupportedError(f"grad={shown(grad)} is not a value of this argument: pass 'refuse', 'cut' or 'bridge'.")
+    grad = exact_str(told["grad"])
+    if grad not in _GRADS:
+        msg = f"grad={shown(told['grad'])} is not a value of this argument: pass 'refuse', 'cut' or 'bridge'."
+        raise UnsupportedError(msg)
     for key in ("vjp", "jvp"):
-        if told[key] is not None:
+        if told[key] is None:
+            continue
+        if grad != "bridge":
             msg = f"{name}: {key}= says how gradients go back, which is for grad='bridge' alone. Leave it out."
             raise UnsupportedError(msg)
+        if not callable(told[key]):
+            raise UnsupportedError(f"{name}: {key}={shown(told[key])} can't be called. Pass a function.")

@@ -8,6 +8,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from interop._agnostic._bridge import Bridged, check
 from interop._agnostic._calls import Call, arguments_of, plans_of
 from interop._agnostic._how import How, parse
 from interop._agnostic._kinds import Kinds, door_to
@@ -109,9 +110,12 @@ def via(
     grad
         What becomes of a tensor that requires grad, and of another framework: ``"refuse"`` raises, ``"cut"`` takes the
         values without the graph. Where nothing is recorded (``torch.no_grad``) nothing is cut, and nothing refused.
-        ``"bridge"``, which carries gradients across, isn't in this release.
+        ``"bridge"`` carries gradients across: functions of jax for callers of torch, of torch for callers of jax, and
+        of all others by the derivatives that come with them. It takes none of the options that convert arguments.
     vjp, jvp
-        For ``grad="bridge"``: refused.
+        For ``grad="bridge"`` and a library that doesn't differentiate. ``vjp(args, result, cotangent)`` returns one
+        cotangent, or None, for each tensor of `args`, which are the positional arguments as the function got them;
+        ``jvp(args, tangents)`` returns what the function does, with tangents in the place of tensors.
 
     Returns
     -------
@@ -181,6 +185,11 @@ def via(
 
 def _decorated(function: Callable[..., Any], framework: object, told: dict[str, Any]) -> Any:
     how = parse(function, framework, told)
+    if how.grad == "bridge":
+        check(how.name, how.framework, told)
+        bridged = Bridged(function, how, (_decorated, (function, framework, told)))
+        vars(bridged)["explain"] = functools.partial(_explain, how)
+        return bridged
     for is_kind, wrap in WRAPPERS:
         if is_kind(function):
             wrapped = functools.wraps(function)(wrap(function, how))

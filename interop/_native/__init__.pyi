@@ -135,6 +135,13 @@ class NumpyCall(Shortcut):
         before: Guards,
         requires_grad: object,
         recording: Callable[[], object],
+        api: ExchangeAPI | None = None,
+        keeper: Keeper | None = None,
+        record: Callable[[bool], None] | None = None,
+        dtype: object = None,
+        wanted: object = None,
+        contiguous: Callable[[Any], bool] | None = None,
+        readonly: bool = False,
     ) -> None: ...
 
 class Cell:

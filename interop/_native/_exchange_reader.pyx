@@ -1,7 +1,7 @@
 """Reads objects of a type with a C exchange API in host memory, and has their memory stay where a result lies on it."""
 
 cimport cython
-from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore
+from cpython.exc cimport PyErr_Clear
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport int64_t
 
@@ -32,7 +32,7 @@ from interop._native._calls cimport (
 )
 from interop._native._import cimport ExchangeAPI
 from interop._native._keeping cimport Keeper
-from interop._native._questions cimport Guards, check_descriptor
+from interop._native._questions cimport Guards, check_descriptor, record_again
 from interop._native._readers cimport PLAIN, UNUSUAL, Reader
 from interop._native._layouts cimport MAX_AXES
 from interop._native.dlpack cimport DLTensor, kDLComplex, kDLCPU, kDLUInt
@@ -216,7 +216,7 @@ cdef class ExchangeReader(Reader):
         if not self.called(x):
             PyErr_Clear()
         if recording:
-            self.record_again()
+            record_again(<PyObject*> self.record)
 
     cdef bint called(self, PyObject* x) noexcept:
         cdef PyObject* dtype = ask(<PyObject*> self.dtype, x)
@@ -237,14 +237,6 @@ cdef class ExchangeReader(Reader):
             return True
         Py_XDECREF(made)
         return made != NULL
-
-    cdef void record_again(self) noexcept:
-        cdef PyObject* type
-        cdef PyObject* value
-        cdef PyObject* traceback
-        PyErr_Fetch(&type, &value, &traceback)
-        Py_XDECREF(call_one(<PyObject*> self.record, Py_True))
-        PyErr_Restore(type, value, traceback)
 
 
 cdef inline int set_if(PyObject* answer, int* flags, int flag) noexcept:

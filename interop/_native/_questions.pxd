@@ -31,3 +31,4 @@ cdef class Guards:
 
 
 cdef int check_descriptor(descriptor) except -1
+cdef void record_again(PyObject* record) noexcept

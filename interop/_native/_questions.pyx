@@ -1,7 +1,7 @@
 """Questions that are asked of an object, or of global state, before it is taken for one like others."""
 
 cimport cython
-from cpython.exc cimport PyErr_Clear
+from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore
 from cpython.object cimport Py_EQ, PyObject, PyObject_RichCompareBool, PyTypeObject
 from libc.stdint cimport uint8_t, uint16_t, uintptr_t
 
@@ -9,6 +9,7 @@ from interop._native._calls cimport (
     Py_DECREF,
     Py_True,
     Py_TYPE,
+    Py_XDECREF,
     PyTuple_GET_ITEM,
     PyTuple_GET_SIZE,
     answers,
@@ -180,3 +181,13 @@ cdef inline bint ask(PyObject* pairs, PyObject* x) noexcept:
         if not answers(call_one(PyTuple_GET_ITEM(pair, 0), x), PyTuple_GET_ITEM(pair, 1)):
             return False
     return True
+
+
+cdef void record_again(PyObject* record) noexcept:
+    """Switch the recording of gradients on, whatever exception is on its way."""
+    cdef PyObject* type
+    cdef PyObject* value
+    cdef PyObject* traceback
+    PyErr_Fetch(&type, &value, &traceback)
+    Py_XDECREF(call_one(record, Py_True))
+    PyErr_Restore(type, value, traceback)

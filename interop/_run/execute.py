@@ -10,9 +10,10 @@ from interop._adapters._shared.cuda import (
     refuse_forked,
 )
 from interop._changes import changed, is_there
+from interop._contract import SupportsDressing
 from interop._layout import nbytes
 from interop._native import Event, is_guarded, note, permit
-from interop._registry.lookup import describe
+from interop._registry.lookup import asked, describe
 from interop._run.order import probe, reader_of, refuse_captured
 from interop._run.steps import VERBS, Run
 from interop._streams import ORDERED
@@ -93,13 +94,20 @@ def _executed(plan: Plan, case: Case, x: Any, source: Adapter, target: Adapter, 
         refuse_captured(case, target if has_streams(case.device) else source)
     run = Run(case, x, source, target, reader_of(case, target), lasting)
     if case.same:
-        return _stepped(run, plan, x)
+        return _dressed(run, _stepped(run, plan, x))
     with _crossing(source), _crossing(target):
         value = _stepped(run, plan, x)
         if lasting:
             _check(plan, case, value, target)
             _hold(run, value)
     return value
+
+
+def _dressed(run: Run, value: Any) -> Any:
+    """Give what its own framework made of an array what numbers alone don't carry, a unit for one."""
+    if value is run.x or not isinstance(run.source, SupportsDressing):
+        return value
+    return asked(run.source, value, run.source.dress, value, run.x)
 
 
 def _crossing(adapter: Adapter) -> AbstractContextManager[None]:

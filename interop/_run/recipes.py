@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interop._adapters._protocol import ProtocolAdapter
+from interop._contract import SupportsDressing
 from interop._native import KeepOp, Recipe, ToViewOp
 from interop._plan.plan import make_plan
 from interop._plan.refusals import refusal
@@ -102,6 +103,8 @@ def _compiled(steps: Sequence[Step], case: Case, source: Adapter, target: Adapte
     verbs = [step.do for step in steps]
     if verbs == ["keep"]:
         return (KeepOp(),)
+    if case.same and isinstance(source, SupportsDressing):
+        return ()
     giver, taker = native_ops(source), native_ops(target)
     if giver is None or taker is None:
         return ()

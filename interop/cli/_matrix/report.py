@@ -301,21 +301,7 @@ def in_readme(text: str, matrix: Matrix) -> str:
     before, _, rest = text.partition(_START)
     _, _, after = rest.partition(_END)
     notes = _NOTES.format(blank=_BLANK if matrix.blanks() else "")
-    return f"{before}{_START}\n{plain(matrix)}{notes}\n{headline(matrix)}{_END}{after}"
-
-
-def headline(matrix: Matrix) -> str:
-    """What every call by hand does to all tensors, and what we do, in a few lines."""
-    pairs = list(matrix.pairs.values())
-    cells = sum(len(pair.found[pair.ways[0]]) for pair in pairs)
-    lines = [
-        f"All {len(pairs)} pairs with every element type and layout, {cells:,} kinds of tensors:",
-        "",
-        _row("what happens", "every call by hand", "the best call by hand of each", "interop"),
-        _row("---", "--:", "--:", "--:"),
-    ]
-    lines += [_row(outcome.word, *(f"{number:,}" for number in counts)) for outcome, *counts in summary(pairs)]
-    return "\n".join((*lines, ""))
+    return f"{before}{_START}\n{plain(matrix)}{notes}{_END}{after}"
 
 
 def plain(matrix: Matrix) -> str:

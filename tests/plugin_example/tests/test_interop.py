@@ -62,6 +62,41 @@ def test_what_it_cant_hold_is_refused() -> None:
         interop.to_numpy(gauges.Reading(np.arange(4.0), 2.0), copy=False)
 
 
+@interop.via("numpy", back="x")
+def above(x, floor):
+    """What of `x` lies above a floor: a function for numpy, called with readings."""
+    return np.maximum(x - floor, 0)
+
+
+@given(series, its.sampled_from([1.0, 2.0]))
+def test_a_function_for_numpy_takes_readings_and_gives_them_back(samples: np.ndarray, gain: float) -> None:
+    reading = gauges.Reading(samples, gain, unit="V")
+    result = above(reading, gauges.Reading(samples[:1].copy(), unit="mV") if len(samples) else 0)
+    assert type(result) is gauges.Reading
+    assert result.unit == "V"
+    if len(samples):
+        assert_identical(result.values(), np.maximum(reading.values() - samples[:1], 0))
+
+
+def test_its_unit_stays_in_the_family() -> None:
+    reading = gauges.Reading(np.arange(4.0), unit="V")
+    assert interop.convert(reading, "gauges", copy=True).unit == "V"
+    assert interop.convert(reading, "gauges", dtype="float32").unit == "V"
+    assert interop.convert(np.arange(4.0), "gauges").unit == ""
+
+
+def test_mixed_company_is_refused_unless_somebody_is_followed() -> None:
+    reading = gauges.Reading(np.arange(4.0), unit="V")
+
+    @interop.via("numpy")
+    def difference(x, y):
+        return x - y
+
+    with pytest.raises(interop.UnsupportedError, match="back='x'"):
+        difference(reading, np.ones(4))
+    assert above(reading, np.ones(4)).unit == "V"
+
+
 def test_a_second_call_gives_what_the_first_one_gave() -> None:
     """What is learned of one reading is applied to others of its kind, and to no other."""
     for _ in range(3):

@@ -29,5 +29,10 @@ class ReadingAdapter(HostAdapter):
         """What a copy takes."""
         return x.values()
 
+    def dress(self, made, like):
+        """Give what was made of numbers alone the unit of what it was made of."""
+        made.unit = like.unit
+        return made
+
 
 adapter = ReadingAdapter()

@@ -310,7 +310,9 @@ def _another_dtype(case: Case, why: str) -> Obstacle:
         # What it is shows when it is exported, and numpy casts whatever that may be.
         found = stand_in(case.dtype, case.dtype, case.room.dtypes & OF_NUMPY)
         if found:
-            return _passing(_on_host(case), why, "asks for the nearest that it has", dtype=found)
+            # Whether that is a cast, which takes a copy, shows then too.
+            copied: dict[str, object] = {"copy": None} if case.options.copy is False else {}
+            return _passing(_on_host(case), why, "asks for the nearest that it has", dtype=found, **copied)
     found = stand_in(source, case.dtype, held)
     if found:
         return _asking(why, what_it_does(source, found), dtype=found)

@@ -105,6 +105,9 @@ class Facts:
         Lowest and highest byte address, half-open; None where unknown.
     readonly
         Whether writing through the object is refused or undefined.
+    assumed
+        Whether it only counts as readonly, since what describes its memory can't say (a legacy DLPack capsule): the
+        caller's word that it may be written is believed.
     immutable
         Whether its framework caches values on the assumption that they never change.
     grad
@@ -135,6 +138,7 @@ class Facts:
     extent: tuple[int, int] | None
     readonly: bool
     immutable: bool = False
+    assumed: bool = False
     grad: Literal["none", "reverse", "forward"] = "none"
     pending: frozenset[Pending] = frozenset()
     orderable: bool = True

@@ -21,7 +21,15 @@ from interop._run.book import BOOK
 from interop._run.execute import execute
 from interop._run.opening import carried, carried_facts, carrier_of, case_of, open_source
 from interop._words import name_of, with_article
-from interop.errors import CopyError, DeviceError, DTypeError, InteropError, UnsupportedError, without_frames
+from interop.errors import (
+    CopyError,
+    DeviceError,
+    DTypeError,
+    InteropError,
+    UnsupportedError,
+    call_text,
+    without_frames,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -192,12 +200,15 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     tensor([1., 1.], dtype=torch.float64)
     """
     reference = adapter_for(ref)
-    name = framework_of(reference, ref)
+    # Of what wraps an array (a Series, a DataArray), that array's framework.
+    name = getattr(reference, "behind", "") or framework_of(reference, ref)
     try:
         target = target_adapter(name)
     except UnsupportedError as err:
         like = with_article(name_of(type(ref)))
-        msg = f"{name} can't be a target: no array is like {like}. Pass an array of a framework."
+        msg = (
+            f"{like} is memory of no framework, so that no array is like it. Name one: {call_text('numpy', **options)}."
+        )
         raise UnsupportedError(msg) from err
     known = outline(reference, ref)
     facts = None if known is not None else describe(reference, ref, traced=True)
@@ -254,15 +265,17 @@ def explain(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) 
 
 
 def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
+    name = name_of(type(x))
     try:
         source = adapter_for(x)
+        name = framework_of(source, x)
         if _is_kept(x, source, target, parsed):
             kept = Step("keep", target.name)
             return Plan(source.name, target.name, ok=True, error=None, zero_copy=True, steps=(kept,))
         facts = describe(source, x, traced=True)
         case = case_of(facts, source, target, parsed)
     except InteropError as err:
-        return Plan(name_of(type(x)), target.name, ok=False, error=without_frames(err))
+        return Plan(name, target.name, ok=False, error=without_frames(err))
     plan = make_plan(case)
     if plan.ok and facts.certain:
         try:
@@ -319,7 +332,7 @@ def _convert_once(x: Any, target: Adapter, options: Options, lasting: bool) -> A
     facts, opened = describe(source, x, traced=True), x
     # Inside one framework nothing has to be known of a lazy array: its own operations keep it lazy.
     if not facts.certain and not (source.name == target.name and "lazy" in facts.pending):
-        opened, facts = open_source(x, facts, source, target, options)
+        opened, facts, source = open_source(x, facts, source, target, options)
     case = case_of(facts, source, target, options)
     plan = plan_of(case)
     carrier = carrier_of(case, source, target) if plan.ok and (case.moves or case.handed_copies) else None

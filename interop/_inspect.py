@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 
+from interop import _options
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._adapters._shared.cuda import Loan, Producer, has_streams, ordered_by_worker, refuse_forked
 from interop._changes import anew, changed, is_of
@@ -16,9 +17,9 @@ from interop._plan.case import VIEW, same_place
 from interop._plan.refusals import refuse
 from interop._registry.lookup import adapter_for, asked, describe, framework_of, outline
 from interop._run.book import BOOK
-from interop._run.opening import view_case, worker_on
+from interop._run.opening import found, view_case, worker_on
 from interop._run.order import probe
-from interop._streams import ORDERED, parse_stream
+from interop._streams import ORDERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
-    from interop._streams import Stream
+    from interop._options import Options
 
 
 @public()
 @door(BOOK, VIEW)
-def view(x: Any, /, *, stream: Any = None) -> View:
+def view(x: Any, /, *, stream: Any = None, writable: bool | None = None) -> View:
     """Look at the memory of a tensor without a framework: pointer, shape, strides, dtype, device, readonly.
 
     Parameters
@@ -41,6 +42,10 @@ def view(x: Any, /, *, stream: Any = None) -> View:
         An array of any framework, or an object that speaks an exchange protocol.
     stream
         For device memory, the stream that the data is to be ordered on; None leaves it unordered (``v.ordered``).
+    writable
+        None is as the memory is; what can't say so, such as a legacy DLPack capsule, counts as readonly. True says that
+        such memory may be written. False makes a readonly View, and is a promise that whoever takes its memory won't
+        write: consumers of legacy capsules, which can't say readonly, get it too.
 
     Returns
     -------
@@ -51,6 +56,8 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     ------
     UnsupportedError, GradientError, CopyError
         Where the memory isn't the values (a conjugate bit, another byte order), or the object isn't a plain tensor.
+    ReadOnlyError
+        With ``writable=True``, where the memory says that it is readonly.
 
     Notes
     -----
@@ -64,23 +71,28 @@ def view(x: Any, /, *, stream: Any = None) -> View:
     >>> v.shape, v.strides, v.dtype, v.device, v.readonly
     ((2, 3), (3, 1), DType('float32'), Device('cpu'), False)
     """
-    return anew(_view, x, parse_stream(stream))
+    options = _options.parse(copy=False, writable=writable, stream=stream)
+    made: View = anew(_view, x, options)
+    return made.with_readonly(promised=True) if writable is False else made
 
 
-def _view(x: Any, stream: Stream | None) -> View:
-    source = adapter_for(x)
+def _view(x: Any, options: Options) -> View:
+    source, stream = adapter_for(x), options.stream
     facts = describe(source, x)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        opened = _opened(source, x, facts, stream)
+        opened: View
+        opened, facts, by = found(source, _opened(source, x, facts, options))
+        refuse(view_case(facts, by, options))
         if stream is None or stream == ORDERED or not has_streams(opened.device) or isinstance(opened.owner, Loan):
             return opened
         return opened.with_owner(Producer(opened, partial(_ordered_again, opened), int(stream)))
-    refuse(view_case(facts, source, stream))
+    case = view_case(facts, source, options)
+    refuse(case)
     if has_streams(facts.device):
         refuse_forked(source)
     if stream is not None and stream != ORDERED and has_streams(facts.device):
         probe(source, facts.device, stream)
-    made: View = asked(source, x, source.export, x, facts, stream)
+    made: View = asked(source, x, source.export, x, case.facts, stream)
     if not is_of(facts, made, aliased=True):
         raise changed(facts)
     made = ordered_by_worker(made, source, worker_on(facts, source), stream)
@@ -89,13 +101,12 @@ def _view(x: Any, stream: Stream | None) -> View:
     return made
 
 
-def _opened(source: ProtocolAdapter, x: Any, facts: Facts, stream: Stream | None = None) -> View:
+def _opened(source: ProtocolAdapter, x: Any, facts: Facts, options: Options = _options.DEFAULT) -> Any:
     """Export an object through its protocol; a framework that works on its device finds out which one that is."""
-    worker = worker_on(facts, source)
-    request = Request(stream=stream, worker=worker, ordered=stream is not None)
+    worker, stream = worker_on(facts, source), options.stream
+    request = Request(stream=stream, worker=worker, ordered=stream is not None, writable=options.trusts)
     with worker.using(facts.device, None) if worker is not None else nullcontext():
-        opened: View = asked(source, x, source.open, x, request)
-        return opened
+        return asked(source, x, source.open, x, request)
 
 
 def _ordered_again(view: View, stream: int | None) -> object:
@@ -194,16 +205,16 @@ def _placed(x: Any) -> Facts:
 
 def _outline(x: Any) -> tuple[DType, Device]:
     """Element type and device, also of what has no values: inside of a transformed function they are known."""
-    found = outline(adapter_for(x), x)
-    if found is None:
+    told = outline(adapter_for(x), x)
+    if told is None:
         facts = _facts(x, traced=True)
-        found = facts.dtype, facts.device
-    return found
+        told = facts.dtype, facts.device
+    return told
 
 
 def _facts(x: Any, *, traced: bool = False) -> Facts:
     source = adapter_for(x)
     facts = describe(source, x, traced=traced)
     if not facts.certain and isinstance(source, ProtocolAdapter):
-        return describe(source, _opened(source, x, facts))
+        return found(source, _opened(source, x, facts))[1]
     return facts

@@ -41,6 +41,11 @@ class Options:
         return (replace(self, nearest=False) if self.nearest else self) in (DEFAULT, _NO_COPY)
 
     @property
+    def trusts(self) -> bool:
+        """Whether the caller says that memory may be written of which nothing tells: no copy, and writable."""
+        return self.copy is False and self.writable is True
+
+    @property
     def asks_what_it_is(self) -> bool:
         """Whether an object is returned as it is where it has the element type and the device that are named."""
         asks_more = self.order is not None or self.writable is not None or self.stream is not None

@@ -261,7 +261,7 @@ def test_interfaces_that_mean_more_than_numbers_are_refused() -> None:
     a = np.arange(4, dtype="f4")
     with pytest.raises(interop.UnsupportedError, match="mask"):
         interop.to_numpy(ArrayInterfaceProducer(a, mask=np.zeros(4, bool)))
-    for typestr in (">f4", "|O8", "<U4", "<M8", "|V4", "<f16"):
+    for typestr in ("|O8", "<U4", "<M8", "|V4", "<f16"):
         with pytest.raises(interop.InteropError):
             interop.to_numpy(ArrayInterfaceProducer(a, typestr=typestr))
     fake = CudaArrayInterfaceProducer(a)

@@ -305,8 +305,8 @@ def test_numpy_scalars_are_readonly_sources() -> None:
         assert type(a) is np.ndarray
         assert a == scalar
         assert interop.to_torch(scalar).item() == scalar
-        with pytest.raises(interop.CopyError):
-            interop.to_torch(scalar, copy=False, writable=False)
+    with pytest.raises(interop.CopyError):
+        interop.to_torch(ml_dtypes.bfloat16(1.5), copy=False, writable=False)
     assert interop.framework(np.float32(1)) == "numpy"
 
 
@@ -319,8 +319,16 @@ def test_subclasses_that_mean_only_their_numbers_are_taken() -> None:
     m = np.matrix([[1.0, 2.0]])
     assert interop.to_torch(m).data_ptr() == m.ctypes.data
 
+    class Image(np.ndarray):
+        """What libraries of images return: an ndarray with methods, and nothing that numpy would carry along."""
+
+    image = np.ones(3).view(Image)
+    assert interop.to_torch(image).data_ptr() == image.ctypes.data
+    assert interop.to_numpy(image) is image
+
     class Quantity(np.ndarray):
-        pass
+        def __array_finalize__(self, _obj: Any) -> None:
+            self.unit = None
 
     q = np.ones(3).view(Quantity)
     with pytest.raises(interop.UnsupportedError, match=re.escape("numpy.asarray(x)")):

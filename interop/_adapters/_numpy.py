@@ -13,7 +13,7 @@ from interop._adapters._shared.host import HostOnly, copy_values, empty_ndarray
 from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
-from interop._native import View, lasting, ndarray_from_view, view_from_ndarray
+from interop._native import View, find, lasting, ndarray_from_view, view_from_buffer, view_from_ndarray
 from interop._words import advice, name_of, with_article
 from interop.errors import DTypeError, UnsupportedError
 
@@ -24,6 +24,16 @@ Array = np.ndarray[Any, Any]
 
 #: ndarray types that mean nothing but their numbers; other subclasses may carry masks or units.
 _PLAIN: Final = (np.ndarray, np.memmap, np.matrix, np.recarray)
+
+#: What a subclass defines that gives its numbers another meaning or other memory, or carries more along with them.
+_MEANING: Final = (
+    "__array_finalize__",
+    "__array_ufunc__",
+    "__array_function__",
+    "__array__",
+    "__array_interface__",
+    "__array_struct__",
+)
 
 #: 32 before numpy 2.
 _MAX_NDIM: Final = 64 if int(np.__version__.split(".")[0]) >= 2 else 32  # noqa: PLR2004 - numpy's own limits
@@ -131,7 +141,7 @@ class NumpyAdapter(HostOnly):
 
 
 class ScalarAdapter(NumpyAdapter):
-    """The adapter of numpy's scalars: readonly 0-d sources, whose value is always written out.
+    """The adapter of numpy's scalars: readonly 0-d sources.
 
     It has a name of its own because a scalar isn't an ndarray: ``to_numpy`` has something to do.
     """
@@ -144,19 +154,29 @@ class ScalarAdapter(NumpyAdapter):
         return issubclass(tp, np.generic)
 
     def describe(self, x: Any, /) -> Facts:
-        """Read the facts off the scalar."""
+        """Read the facts off the scalar, or off the buffer of its own memory."""
+        dtype, view = self._dtype(x), _memory_of(x)
         return Facts(
             framework=self.name,
-            dtype=self._dtype(x),
+            dtype=dtype,
             device=_HOST,
             shape=(),
             strides=(),
-            ptr=None,
-            extent=None,
+            ptr=None if view is None else view.ptr,
+            extent=None if view is None else view.extent,
             readonly=True,
-            # Not every scalar type has a buffer, so none is borrowed.
-            pending=frozenset({"scalar"}),
+            pending=frozenset({"scalar"} if view is None else ()),
+            view=view,
         )
+
+
+def _memory_of(x: np.generic) -> View | None:
+    """A scalar's own memory; None where its type has no buffer, as ml_dtypes' have none."""
+    try:
+        view = view_from_buffer(x)
+    except UnsupportedError:
+        return None
+    return view if isinstance(view, View) else None
 
 
 class SubclassAdapter(NumpyAdapter):
@@ -167,7 +187,7 @@ class SubclassAdapter(NumpyAdapter):
 
     def claims(self, tp: type, /) -> bool:
         """Every subclass that isn't known to be plain."""
-        return issubclass(tp, np.ndarray) and not _is_plain(tp)
+        return issubclass(tp, np.ndarray) and not _is_plain(tp) and not _speaks_for_itself(tp)
 
     def describe(self, x: Array, /) -> Facts:
         """Refuse, naming what helps."""
@@ -195,12 +215,25 @@ subclasses: Final = SubclassAdapter()
 
 
 def _is_plain(tp: type) -> bool:
-    # Not by ==, which a metaclass may answer for its types.
-    return any(tp is plain for plain in _PLAIN)
+    """Whether objects of a type mean nothing but their numbers: a subclass that gives them no other meaning says so."""
+    if not issubclass(tp, np.ndarray) or _speaks_for_itself(tp):
+        return False
+    for base in tp.__mro__:
+        # Not by ==, which a metaclass may answer for its types.
+        if any(base is plain for plain in _PLAIN):
+            return True
+        if any(name in vars(base) for name in _MEANING):
+            return False
+    return False
+
+
+def _speaks_for_itself(tp: type) -> bool:
+    """Whether an ndarray subclass has a ``__dlpack__`` of its own."""
+    return find(tp, "__dlpack__") is not find(np.ndarray, "__dlpack__")
 
 
 def numpy_source(tp: type) -> NumpyAdapter | None:
     """The adapter of what is numpy's without being a plain array: scalars, and subclasses that may mean more."""
     if issubclass(tp, np.generic):
         return scalars
-    return subclasses if issubclass(tp, np.ndarray) else None
+    return subclasses if issubclass(tp, np.ndarray) and not _speaks_for_itself(tp) else None

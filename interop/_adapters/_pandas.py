@@ -1,18 +1,26 @@
-"""pandas, as a source: a Series or an Index that is one block of memory, numpy's or Arrow's; readonly (pandas 3)."""
+"""pandas, as a source: a Series or an Index that is one block of memory, numpy's or Arrow's; readonly (pandas 3).
+
+A DataFrame of one element type is a matrix; where pandas has it in several blocks it is copied column by column.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 from interop._adapters._pandas_advice import calls_for, calls_for_levels, otherwise_for, table_text, words_for
-from interop._adapters._shared.wrappers import Wrapper
+from interop._adapters._shared.pieces import InPieces, Outline
+from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
 from interop._words import advice
 from interop.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from interop._contract import Adapter
 
 _ARRAYS: Final = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
 _TABLES: Final = (pd.DataFrame,)
@@ -25,7 +33,9 @@ def _claims(tp: type) -> bool:
 def unwrap(x: Any) -> Any:
     """The numpy or pyarrow array that an object of pandas holds, or an error with what makes one."""
     if isinstance(x, _TABLES):
-        raise UnsupportedError(table_text(x))
+        if not _is_of_one_type(x):
+            raise UnsupportedError(table_text(x))
+        return _readonly(x.to_numpy())
     if not isinstance(x, _ARRAYS):
         return x
     if isinstance(x, pd.MultiIndex):
@@ -67,6 +77,41 @@ def _chunk(x: Any) -> Any:
     return chunked.chunk(0) if chunked.num_chunks == 1 else chunked
 
 
+def _is_of_one_type(x: Any) -> bool:
+    """Whether a table is a matrix: columns of one type of numbers."""
+    dtypes = set(x.dtypes)
+    return len(dtypes) == 1 and next(iter(dtypes)) in BY_NUMPY
+
+
+def _is_apart(x: Any) -> bool:
+    """Whether a table is a matrix in several blocks, which pandas makes of columns that were added one by one."""
+    # Nothing public tells without a copy; whatever doesn't say is copied column by column.
+    blocks = getattr(x, "_mgr", None)
+    return isinstance(x, _TABLES) and _is_of_one_type(x) and not getattr(blocks, "is_single_block", False)
+
+
+def _outline(x: Any) -> Outline:
+    return Outline(BY_NUMPY[x.dtypes.iloc[0]].name, x.shape)
+
+
+def _pieces(x: Any) -> Iterator[tuple[Any, Any]]:
+    for number in range(x.shape[1]):
+        yield (slice(None), number), x.iloc[:, number].to_numpy()
+
+
+_apart: Final = InPieces("pandas", _outline, _pieces)
+
+
+class PandasAdapter(Wrapper):
+    """The adapter of pandas: a column is the array that it holds, and so is a table of one type in one block."""
+
+    def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
+        """The adapter of one object."""
+        if _is_apart(x):
+            return Wrapped(self.name, self.modules, lambda same: same, _apart)
+        return super().adapter_of(x, adapter_for)
+
+
 def _show(x: Any) -> Any:
     if not isinstance(x.dtype, np.dtype):
         return NotImplemented
@@ -74,4 +119,4 @@ def _show(x: Any) -> Any:
     return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else lasting(a)
 
 
-adapter: Final = Wrapper("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show}, held=_held)
+adapter: Final = PandasAdapter("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show}, held=_held)

@@ -1,23 +1,20 @@
 """polars, as a source: a Series of one chunk without nulls is one block of memory, and readonly.
 
-Several chunks, and booleans, which it packs eight to a byte, are copied one chunk after the other.
+Several chunks, and booleans, which it packs eight to a byte, are copied one chunk after the other; so is a DataFrame of
+one element type, unless its columns follow each other in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from interop._adapters._numpy import adapter as host
 from interop._adapters._polars_advice import WIDE, calls_for, calls_for_arrays, frame_text, lazy_text
-from interop._adapters._shared.host import HostLibrary, copy_values
+from interop._adapters._shared.pieces import InPieces, Outline, in_rows
 from interop._adapters._shared.wrappers import Wrapped, Wrapper
-from interop._contract import Facts, Limits, Pending
-from interop._devices import CPU, device_of_pair
-from interop._dtypes import BY_NAME, BY_NUMPY, dtype_of_triple
-from interop._native import View, ndarray_from_view, view_from_ndarray
+from interop._dtypes import BY_NUMPY
 from interop._words import advice
 from interop.errors import UnsupportedError
 
@@ -36,12 +33,20 @@ def unwrap(x: Any) -> Any:
     if isinstance(x, pl.LazyFrame):
         raise UnsupportedError(lazy_text(x))
     if isinstance(x, pl.DataFrame):
-        raise UnsupportedError(frame_text(x))
+        array = _whole(x)
+        if array is None:
+            raise UnsupportedError(frame_text(x))
+        return array
     if not isinstance(x, pl.Series):
         return x
     why = _obstacle(x)
     if why:
         raise UnsupportedError(f"a polars Series of {x.dtype}, {x.shape}, {why}")
+    return _as_it_is(x)
+
+
+def _as_it_is(x: Any) -> Any:
+    """The ndarray on the memory of a Series that is one block."""
     try:
         array = x.to_numpy(allow_copy=False)
     except RuntimeError as err:
@@ -51,6 +56,24 @@ def unwrap(x: Any) -> Any:
     # An empty one isn't readonly.
     array.flags.writeable = False
     return array
+
+
+def _whole(x: Any) -> Any:
+    """The ndarray on the memory of a DataFrame whose columns follow each other in it; None of any other."""
+    if not _is_of_one_type(x):
+        return None
+    try:
+        array = x.to_numpy(allow_copy=False)
+    except RuntimeError:
+        return None
+    array.flags.writeable = False
+    return array
+
+
+def _is_of_one_type(x: Any) -> bool:
+    """Whether a DataFrame is a matrix: columns of one type of numbers or booleans, without nulls."""
+    dtypes = {dtype.base_type() for dtype in x.dtypes}
+    return len(dtypes) == 1 and dtypes <= _NAMES.keys() and not any(column.null_count() for column in x.get_columns())
 
 
 #: What a Series may hold beside numbers, by the question that finds it.
@@ -68,9 +91,7 @@ _TYPE_WORDS: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
 
 def _obstacle(x: Any) -> str:
     """Why a Series is no one block of numbers, and what makes it one; empty where it is."""
-    inner = x.dtype
-    while isinstance(inner, pl.Array):
-        inner = inner.inner
+    inner = _inner(x.dtype)
     words = next((words for question, words in _TYPE_WORDS if question(inner)), "")
     if not words and x.null_count():
         words = f"has nulls ({x.null_count()}), which no other library would see"
@@ -79,7 +100,14 @@ def _obstacle(x: Any) -> str:
     return f"lies in {x.n_chunks()} chunks. Pass x.rechunk()." if x.n_chunks() != 1 else ""
 
 
-#: Of a Series whose chunks are copied: the element types by polars' own.
+def _inner(dtype: Any) -> Any:
+    """The type of the elements, in arrays of whatever depth."""
+    while isinstance(dtype, pl.Array):
+        dtype = dtype.inner
+    return dtype
+
+
+#: Of what is copied piece by piece: the element types by polars' own.
 _NAMES: Final = {
     tp: "bool" if tp is pl.Boolean else name.lower()
     for name in ("Boolean", *(f"{kind}{bits}" for kind in ("Int", "UInt", "Float") for bits in (8, 16, 32, 64)))
@@ -88,67 +116,33 @@ _NAMES: Final = {
 
 
 def _is_apart(x: Any) -> bool:
-    """Whether it is a Series of numbers or booleans without nulls that is no one block of elements."""
-    if not isinstance(x, pl.Series) or x.dtype.base_type() not in _NAMES or x.null_count():
+    """Whether it is numbers or booleans without nulls that are no one block of elements."""
+    if isinstance(x, pl.DataFrame):
+        return _is_of_one_type(x) and _whole(x) is None
+    if not isinstance(x, pl.Series) or x.null_count() or _inner(x.dtype).base_type() not in _NAMES:
         return False
-    return bool(x.dtype == pl.Boolean or x.n_chunks() != 1)
+    return bool(x.dtype == pl.Boolean or (x.n_chunks() != 1 and _inner(x.dtype) != pl.Boolean))
 
 
-class _Apart(HostLibrary):
-    """A Series whose values can only be copied, and numpy's arrays that they are copied into."""
+def _outline(x: Any) -> Outline:
+    """What a copy of what lies apart will be."""
+    if isinstance(x, pl.DataFrame):
+        return Outline(_NAMES[x.dtypes[0].base_type()], x.shape, "encoded" if x.dtypes[0] == pl.Boolean else "chunked")
+    for chunk in x.get_chunks() if isinstance(x.dtype, pl.Array) else ():
+        # Only a look at each tells of nulls inside.
+        _as_it_is(chunk)
+    inner = _inner(x.dtype)
+    shape = (len(x), *(x.dtype.shape if isinstance(x.dtype, pl.Array) else ()))
+    return Outline(_NAMES[inner.base_type()], shape, "encoded" if inner == pl.Boolean else "chunked")
 
-    name = "polars"
 
-    def claims(self, _tp: type, /) -> bool:
-        """Which Series these are is for the adapter of polars to say."""
-        return False
-
-    def limits(self, device_type: int, /) -> Limits | None:
-        """What numpy holds."""
-        return host.limits(device_type)
-
-    def extents(self, x: Any, /) -> list[tuple[int, int]]:
-        """Where the values of each chunk lie; of booleans nothing public tells."""
-        if x.dtype == pl.Boolean:
-            return []
-        return [view_from_ndarray(chunk.to_numpy(allow_copy=False)).extent for chunk in x.get_chunks() if len(chunk)]
-
-    def view(self, x: Any, /) -> View:
-        """Look at a copy."""
-        return view_from_ndarray(x)
-
-    def wrap(self, view: View, /) -> Any:
-        """Make an ndarray, for a step in the middle."""
-        return host.wrap(view)
-
-    def describe(self, x: Any, /) -> Facts:
-        """Tell what the copy will be."""
-        if not isinstance(x, pl.Series):
-            return super().describe(x)
-        row = BY_NAME[_NAMES[x.dtype.base_type()]]
-        pending: frozenset[Pending] = frozenset({"encoded" if x.dtype == pl.Boolean else "chunked"})
-        return Facts(
-            framework=self.name,
-            dtype=dtype_of_triple(row.code, row.bits, row.lanes),
-            device=device_of_pair(CPU),
-            shape=x.shape,
-            strides=(1,),
-            ptr=None,
-            extent=None,
-            readonly=True,
-            pending=pending,
-        )
-
-    def assign(self, dst: Any, src: Any, /) -> None:
-        """Write with numpy, chunk by chunk."""
-        if not isinstance(src, pl.Series):
-            super().assign(dst, src)
-            return
-        into = ndarray_from_view((dst if isinstance(dst, View) else self.view(dst)).with_readonly(False))
-        start = 0
-        for chunk in src.get_chunks():
-            copy_values(into[start : start + len(chunk)], chunk.to_numpy())
-            start += len(chunk)
+def _pieces(x: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(x, pl.Series):
+        yield from in_rows(chunk.to_numpy() for chunk in x.get_chunks())
+        return
+    for number, column in enumerate(x.get_columns()):
+        for rows, piece in _pieces(column):
+            yield (rows, number), piece
 
 
 class PolarsAdapter(Wrapper):
@@ -161,7 +155,7 @@ class PolarsAdapter(Wrapper):
         return super().adapter_of(x, adapter_for)
 
 
-_apart: Final = _Apart()
+_apart: Final = InPieces("polars", _outline, _pieces)
 
 
 def _show(x: Any) -> Any:

@@ -10,6 +10,9 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
+from interop._adapters._numpy import adapter as host
 from interop._adapters._shared.cuda import Described, has_streams
 from interop._adapters._shared.native import HostNative
 from interop._adapters._view import ViewAdapter
@@ -47,7 +50,8 @@ class Request(NamedTuple):
     """How an object is to be opened: moved to the host, ordered on a stream, without a copy by its producer.
 
     `worker` is the adapter that works on its device, which finds the memory there, and whose current stream is meant
-    where none is named; without one, or where it isn't to be `ordered`, device memory is left as it is.
+    where none is named; without one, or where it isn't to be `ordered`, device memory is left as it is. `writable` is
+    the caller's word on memory of which nothing says whether it may be written, as of a legacy capsule.
     """
 
     to_host: bool = False
@@ -55,6 +59,7 @@ class Request(NamedTuple):
     copy: bool | None = None
     worker: Adapter | None = None
     ordered: bool = True
+    writable: bool = False
 
     def reader(self, device: Device) -> Stream | None:
         """The stream that device memory is to be ordered on."""
@@ -67,13 +72,15 @@ _AS_IT_IS: Final = Request()
 
 
 def _from_dlpack(x: Any, request: Request) -> View:
+    readonly = not request.writable
     if request.to_host:
         # The producer waits itself, and there is no stream on the host to name.
-        return view_from_dlpack(x, dl_device=(CPU, 0), copy=request.copy)
-    device = _dlpack_device(x) if find(type(x), "__dlpack_device__") is not None else device_of_pair(CPU)
+        return view_from_dlpack(x, dl_device=(CPU, 0), copy=request.copy, legacy_readonly=readonly)
+    device = _dlpack_device(x) or device_of_pair(CPU)
     stream = request.reader(device) if has_streams(device) else None
     # Exactly an int: torch takes no other.
-    return view_from_dlpack(x, stream=None if stream is None else int(stream), copy=request.copy)
+    handle = None if stream is None else int(stream)
+    return view_from_dlpack(x, stream=handle, copy=request.copy, legacy_readonly=readonly)
 
 
 def _from_exchange(x: Any, _request: Request) -> View:
@@ -114,30 +121,31 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
 _STREAMS_SINCE: Final = 3
 
 
-def _from_interface(x: Any, _request: Request) -> View:
+def _from_interface(x: Any, _request: Request) -> View | np.ndarray[Any, Any]:
     return view_from_array_interface(x)
 
 
-def _from_buffer(x: Any, _request: Request) -> View:
+def _from_buffer(x: Any, _request: Request) -> View | np.ndarray[Any, Any]:
     return view_from_buffer(x)
 
 
 def _from_capsule(x: Any, request: Request) -> View:
-    return _taken(x, request.stream)
+    return _taken(x, request.stream, readonly=not request.writable)
 
 
-def _taken(capsule: Any, stream: Any) -> View:
-    """Consume a capsule; one of device memory is ordered if somebody says so."""
-    view = view_from_capsule(capsule)
+def _taken(capsule: Any, stream: Any, *, readonly: bool) -> View:
+    """Consume a capsule; one of device memory is ordered if somebody says so, a legacy one may be written likewise."""
+    view = view_from_capsule(capsule, legacy_readonly=readonly)
     if has_streams(view.device) and stream is None:
         return view.with_owner(view.owner, ordered=False)
     return view
 
 
-_Opener = Callable[[Any, Request], View]
+#: It returns an ndarray where no View can say how the elements lie.
+Opener = Callable[[Any, Request], "View | np.ndarray[Any, Any]"]
 
 #: How a type shows that it speaks a protocol, and how its objects are opened; the first that a type has is used.
-_PROTOCOLS: Final[tuple[tuple[str, _Opener], ...]] = (
+_PROTOCOLS: Final[tuple[tuple[str, Opener], ...]] = (
     ("__dlpack__", _from_dlpack),
     ("__dlpack_c_exchange_api__", _from_exchange),
     ("__c_dlpack_exchange_api__", _from_exchange),
@@ -146,7 +154,12 @@ _PROTOCOLS: Final[tuple[tuple[str, _Opener], ...]] = (
 )
 
 
-def opener(tp: type) -> tuple[str, _Opener] | None:
+def opening(protocol: str) -> tuple[str, Opener]:
+    """A protocol by its name, with the function that opens objects by it."""
+    return next(row for row in _PROTOCOLS if row[0] == protocol)
+
+
+def opener(tp: type) -> tuple[str, Opener] | None:
     """The protocol that a type speaks, by name, with the function that opens its objects; None where it speaks none."""
     for attribute, opens in _PROTOCOLS:
         # On the type: probing an instance runs properties, which have been seen to raise RuntimeError and KeyError.
@@ -157,7 +170,15 @@ def opener(tp: type) -> tuple[str, _Opener] | None:
     return ("the buffer protocol", _from_buffer) if has_buffer(tp) else None
 
 
-def _dlpack_device(x: Any) -> Device:
+def _dlpack_device(x: Any) -> Device | None:
+    """Where an object says that it is; None where it says nothing.
+
+    It is asked by its class, or itself where that is how it speaks DLPack.
+    """
+    tp = type(x)
+    by_class = find(tp, "__dlpack_device__") is not None
+    if not by_class and (find(tp, "__dlpack__") is not None or getattr(x, "__dlpack_device__", None) is None):
+        return None
     try:
         kind, index = x.__dlpack_device__()
         # Enums of any kind, and paddle's (1, None).
@@ -190,21 +211,29 @@ class ProtocolAdapter(ViewAdapter):
         """Whatever speaks a protocol."""
         return opener(tp) is not None
 
+    def opener(self, x: Any, /) -> tuple[str, Opener] | None:
+        """The protocol that an object speaks, by its class."""
+        return opener(type(x))
+
     def describe(self, x: Any, /) -> Facts:
         """All there is to know of an opened object; of one that isn't open yet, a guess that says so."""
         if type(x) is _CAPSULE:
             # Looked at and not consumed: a refusal leaves it for another call.
-            return replace(views.describe(peek_capsule(x)), framework=self.name, orderable=False)
-        if isinstance(x, View):
+            facts = views.describe(peek_capsule(x))
+            assumed = facts.readonly and not peek_capsule(x, legacy_readonly=False).readonly
+            return replace(facts, framework=self.name, orderable=False, assumed=assumed)
+        if type(x) is View:
             return replace(views.describe(x), framework=self.name)
-        found = opener(type(x))
+        if type(x) is np.ndarray:
+            return replace(host.describe(x), framework=self.name)
+        found = self.opener(x)
         protocol = found[0] if found else "no protocol"
         device = device_of_pair(CUDA if protocol == "__cuda_array_interface__" else CPU)
         return Facts(
             framework=self.name,
             # What it says of itself in attributes isn't asked: only the export counts.
             dtype=dtype_of_triple(1, 8),
-            device=_dlpack_device(x) if find(type(x), "__dlpack_device__") is not None else device,
+            device=_dlpack_device(x) or device,
             shape=(),
             strides=None,
             ptr=None,
@@ -214,17 +243,19 @@ class ProtocolAdapter(ViewAdapter):
             unknown=f"what {name_of(type(x))} exports through {protocol} is known only after the export",
         )
 
-    def export(self, x: Any, _facts: Facts, stream: Any, /) -> View:
+    def export(self, x: Any, facts: Facts, stream: Any, /) -> View:
         """It is open already, or a capsule, which is consumed here."""
-        return _taken(x, stream) if type(x) is _CAPSULE else x
+        return _taken(x, stream, readonly=facts.readonly) if type(x) is _CAPSULE else x
 
-    def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View:
-        """Export an object through the protocol that it speaks."""
-        found = opener(type(x))
+    def open(self, x: Any, request: Request = _AS_IT_IS, /) -> View | np.ndarray[Any, Any]:
+        """Export an object through the protocol that it speaks: into a View, or what numpy alone can say it is."""
+        found = self.opener(x)
         if found is None:
             msg = f"{with_article(name_of(type(x)))} speaks no exchange protocol."
             raise UnsupportedError(msg)
         view = found[1](x, request)
+        if type(view) is not View:
+            return view
         # A capsule should own its memory, and not every one does: onnxruntime's, of a numpy array that an OrtValue was
         # made of, leaves that to the OrtValue, and the process ended when it was gone.
         return view.with_owner((view, x)) if view.device.is_host else view
@@ -240,5 +271,10 @@ def protocol_source(tp: type) -> ProtocolAdapter | None:
     """The adapter of a type that speaks a protocol, under the name of the type's library."""
     if opener(tp) is None:
         return None
+    return adapter_named(protocol_name(tp))
+
+
+def protocol_name(tp: type) -> str:
+    """The name of a type's library; of what Python itself has, the type's own."""
     module = module_of(tp)
-    return adapter_named(short_name_of(tp) if module in ("", "builtins") else module.partition(".")[0])
+    return short_name_of(tp) if module in ("", "builtins") else module.partition(".")[0]

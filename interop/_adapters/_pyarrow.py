@@ -17,6 +17,7 @@ from interop._adapters._shared.native import HostNative
 from interop._contract import Facts, Limits, Pending
 from interop._devices import CPU
 from interop._dtypes import BY_NAME
+from interop._layout import c_strides
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
 from interop._words import advice
 from interop.errors import UnsupportedError
@@ -35,6 +36,9 @@ _TYPES: Final[dict[str, Any]] = {
 _NAMES: Final = {tp: name for name, tp in _TYPES.items()}
 
 _BOOL8: Final[Any] = getattr(pa, "Bool8Array", ())
+
+#: What an array of tensors has for an element.
+_TENSOR_SCALAR: Final[Any] = getattr(pa, "FixedShapeTensorScalar", ())
 
 #: What else pyarrow has, and what makes an array of it; a table's columns are looked at.
 _FIXES: Final[tuple[tuple[str, str], ...]] = (
@@ -118,15 +122,18 @@ class PyarrowAdapter(HostLibrary):
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the buffers; those of booleans are encoded, and chunks lie apart."""
         if _is_split(x):
-            row = BY_NAME[_NAMES[x.type]]
+            row = BY_NAME[_NAMES[_elements(x)]]
             pending: frozenset[Pending] = frozenset({"chunked"})
-            facts = super().describe(np.empty(0, row.numpy))
+            # Of tensors each chunk is looked at: there may be nulls inside of one.
+            tensors = [self.view(chunk) for chunk in x.chunks] if x.type not in _NAMES else []
+            shape = (len(x), *(tensors[0].shape[1:] if tensors else ()))
+            facts = replace(super().describe(np.empty(0, row.numpy)), shape=shape, strides=c_strides(shape))
         elif _is_packed(x):
             pending = frozenset({"encoded"})
-            facts = super().describe(np.empty(0, bool))
+            facts = replace(super().describe(np.empty(0, bool)), shape=(len(x),), strides=(1,))
         else:
             return super().describe(x)
-        return replace(facts, shape=(len(x),), strides=(1,), ptr=None, extent=None, readonly=True, pending=pending)
+        return replace(facts, ptr=None, extent=None, readonly=True, pending=pending)
 
     def extents(self, x: Any, /) -> list[tuple[int, int]]:
         """Where the values of a chunked array lie, and the bits of booleans."""
@@ -187,8 +194,15 @@ def _is_packed(x: Any) -> bool:
 
 
 def _is_split(x: Any) -> bool:
-    """Whether it is numbers without nulls, in no chunk or in several."""
-    return isinstance(x, pa.ChunkedArray) and x.num_chunks != 1 and x.type in _NAMES and x.null_count == 0
+    """Whether it is numbers, or tensors of them, without nulls, in no chunk or in several."""
+    if not isinstance(x, pa.ChunkedArray) or x.num_chunks == 1 or x.null_count:
+        return False
+    return _elements(x) in _NAMES and (x.num_chunks > 0 or x.type in _NAMES)
+
+
+def _elements(x: Any) -> Any:
+    """The type of the elements, of tensors too."""
+    return x.type.value_type if isinstance(x.type, pa.FixedShapeTensorType) else x.type
 
 
 def _unpacked(x: Any) -> np.ndarray[Any, Any]:
@@ -206,6 +220,8 @@ def _view(x: Any) -> View:
     """Look at the memory of whatever is one block of elements, or refuse it with what makes it one."""
     if isinstance(x, pa.Tensor):
         return _view_of_ndarray(x, x.to_numpy(), writable=x.is_mutable)
+    if isinstance(x, _TENSOR_SCALAR) and x.is_valid and x.type.value_type in _NAMES:
+        return _view_of_tensor(x)
     if isinstance(x, _OTHERS_TYPES):
         raise UnsupportedError(_other_text(x))
     if not x.is_cpu:
@@ -269,6 +285,14 @@ def _view_of_tensors(x: Any, only: Any) -> View:
         msg = f"a pyarrow.FixedShapeTensorArray has nulls inside of its tensors. {advice(calls_for(x))}"
         raise UnsupportedError(msg)
     return _view_of_ndarray(only, only.to_numpy_ndarray(), writable=False)
+
+
+def _view_of_tensor(x: Any) -> View:
+    """Look at one element of an array of tensors, which is constant as the array is."""
+    if x.value.values.null_count:
+        msg = f"a pyarrow.{type(x).__name__} has nulls inside. Pass x.value.values.fill_null(0), reshaped after."
+        raise UnsupportedError(msg)
+    return _view_of_ndarray(x, x.to_numpy(), writable=False)
 
 
 def _refuse_nulls(x: Any) -> None:

@@ -160,8 +160,10 @@ cdef int check_dtype(const DLTensor* tensor, uint64_t flags) except -1:
     return 0
 
 
-def peek_capsule(capsule, /):
+def peek_capsule(capsule, /, *, bint legacy_readonly=True):
     """Look at a DLPack capsule without consuming it: a View that borrows, for as long as nobody consumes it.
+
+    What a legacy capsule, which can't say whether its memory may be written, is taken for is the caller's to say.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def peek_capsule(capsule, /):
         return adopt(&versioned.dl_tensor, versioned.flags, True, capsule)
     if PyCapsule_IsValid(capsule, b"dltensor"):
         legacy = <DLManagedTensor*> PyCapsule_GetPointer(capsule, b"dltensor")
-        return adopt(&legacy.dl_tensor, FLAG_READ_ONLY, True, capsule)
+        return adopt(&legacy.dl_tensor, FLAG_READ_ONLY if legacy_readonly else 0, True, capsule)
     # Refuses, and says why.
     return view_from_capsule(capsule)
 

@@ -7,7 +7,10 @@ import operator
 import re
 import sys
 
+import numpy as np
+
 from interop._native._making import make_view
+from interop._native._ndarray import ndarray_from_view
 from interop._words import exact_int, exact_str, is_a, name_of, said, shown, text_of
 from interop.errors import DTypeError, UnsupportedError
 
@@ -18,14 +21,17 @@ cdef extern from "Python.h":
         PyBufferProcs* tp_as_buffer
 
 _CODES = {"b": 6, "i": 0, "u": 1, "f": 2, "c": 5}
+_KINDS = {code: kind for kind, code in _CODES.items()}
 _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16)}
-_TYPESTR = re.compile(r"([<>|=])([a-zA-Z])(\d+)")
+# Without an order it is this machine's, as numpy takes it.
+_TYPESTR = re.compile(r"([<>|=]?)([a-zA-Z])(\d+)")
 _OTHER_ORDER = ">" if sys.byteorder == "little" else "<"
 
 # Formats of PEP 3118 by kind; sizes are the buffer's own itemsize, since native sizes vary.
 _FORMAT_KINDS = {"?": "b", "e": "f", "f": "f", "d": "f", "Zf": "c", "Zd": "c"}
 _FORMAT_KINDS.update(dict.fromkeys("bhilqn", "i"))
 _FORMAT_KINDS.update(dict.fromkeys("BHILQN", "u"))
+_CHARACTERS = ("c", "u", "w")
 _FORMAT = re.compile(r"([@=<>!]?)(Z?[a-zA-Z?])")
 
 
@@ -48,30 +54,81 @@ cdef start_of(memory):
 
 
 def view_from_buffer(x, /):
-    """Borrow the memory of an object with the buffer protocol; the View holds the buffer."""
+    """Borrow the memory of an object with the buffer protocol; what is returned holds the buffer.
+
+    Returns
+    -------
+    View
+        Or an ndarray on the memory, where no View can say how the elements lie: in the other byte order, or apart by
+        what is no multiple of their size.
+    """
     name = f"the buffer of a {name_of(type(x))}"
     memory = memory_of(x, name)
     match = _FORMAT.fullmatch(memory.format)
     kind = None if match is None else _FORMAT_KINDS.get(match[2])
     if kind is None or memory.itemsize not in _SIZES[kind]:
-        raise DTypeError(f"{name} has elements of format {memory.format!r}, which are no numbers.")
-    if match[1] in (_OTHER_ORDER, "!") and memory.itemsize > 1 and not (match[1] == "!" and _OTHER_ORDER == "<"):
-        raise DTypeError(f"{name} is in the other byte order ({memory.format!r}). Swap it first.")
+        raise DTypeError(f"{name} has elements of format {memory.format!r}, which are no numbers. {instead_of(memory)}")
     if any([offset >= 0 for offset in memory.suboffsets]):
         raise UnsupportedError(f"{name} is a table of pointers. Copy it to one block first.")
-    return make_view(
+    swapped = match[1] in (_OTHER_ORDER, "!") and not (match[1] == "!" and _OTHER_ORDER == "<")
+    return elements_at(
         start_of(memory),
         memory.shape or (),
-        element_strides(memory.strides or (), memory.itemsize, name),
-        (_CODES[kind], 8 * memory.itemsize, 1),
+        memory.strides or (),
+        (_CODES[kind], memory.itemsize, swapped and memory.itemsize > 1),
         (1, 0),
-        readonly=memory.readonly,
-        owner=memory,
+        memory.readonly,
+        memory,
     )
 
 
+cdef str instead_of(memory):
+    """What to pass instead of a buffer whose elements are no numbers; numpy reads more formats than there are tensors."""
+    if memory.format[-1:] in _CHARACTERS and memory.c_contiguous and memory.itemsize in (1, 2, 4):
+        return f"Pass numpy.frombuffer(x, 'uint{8 * memory.itemsize}'), the numbers of its characters."
+    try:
+        dtype = np.asarray(memory).dtype
+    except Exception:
+        return "Make an array of numbers of it first."
+    if dtype.names:
+        return f"Pass one field of its structures, such as numpy.asarray(x)[{dtype.names[0]!r}]."
+    return "Pass numpy.asarray(x).astype('float64')." if dtype.kind == "f" else "Make an array of numbers of it first."
+
+
+cdef object elements_at(ptr, tuple shape, tuple strides, tuple elements, tuple device, readonly, owner):
+    """Describe memory by a View; where none can say how its elements lie, by an ndarray. Strides are in bytes."""
+    code, itemsize, swapped = elements
+    if 0 in shape or strides is None:
+        apart = False
+        swapped = swapped and 0 not in shape
+    else:
+        # The stride of an axis of length 1 means nothing.
+        apart = any([step % itemsize and length > 1 for length, step in zip(shape, strides)])
+    if swapped or apart:
+        return ndarray_from_view(bytes_at(ptr, shape, strides, itemsize, readonly, owner)).view(
+            np.dtype(f"{_OTHER_ORDER if swapped else '='}{_KINDS[code]}{itemsize}")
+        )[..., 0]
+    if strides is not None:
+        strides = tuple([1 if step % itemsize else step // itemsize for step in strides])
+    return make_view(
+        ptr, shape, strides, (code, 8 * itemsize, 1), device, readonly=readonly, owner=owner, ordered=device[0] == 1
+    )
+
+
+cdef object bytes_at(ptr, tuple shape, tuple strides, itemsize, readonly, owner):
+    """The same memory with an axis more: the bytes of each element."""
+    strides = None if strides is None else (*strides, 1)
+    return make_view(ptr, (*shape, itemsize), strides, (1, 8, 1), (1, 0), readonly=readonly, owner=owner)
+
+
 def view_from_array_interface(x, /):
-    """Take the word of ``__array_interface__``; the View holds the object, since the interface owns nothing."""
+    """Take the word of ``__array_interface__``; what is returned holds the object, since the interface owns nothing.
+
+    Returns
+    -------
+    View
+        Or an ndarray, as of :func:`view_from_buffer`.
+    """
     name = f"__array_interface__ of a {name_of(type(x))}"
     try:
         described = x.__array_interface__
@@ -84,8 +141,9 @@ def view_from_array_interface(x, /):
         buffer = memory_of(x if data is None else data, name)
         if not buffer.contiguous:
             raise UnsupportedError(f"the {name} counts on a buffer in one piece, and it's not. Copy it first.")
-        view = parts.view(start_of(buffer) + parts.offset, buffer.readonly, (1, 0), (x, described, buffer))
-        low, high = view.extent
+        start = start_of(buffer) + parts.offset
+        view = parts.view(start, buffer.readonly, (1, 0), (x, described, buffer))
+        low, high = bytes_at(start, parts.shape, parts.strides, parts.itemsize, True, buffer).extent
         if low < start_of(buffer) or high > start_of(buffer) + buffer.nbytes:
             raise UnsupportedError(f"the {name} describes memory outside of its buffer of {buffer.nbytes} bytes. This is its bug.")
         return view
@@ -103,6 +161,10 @@ def view_from_cuda_array_interface(x, /, *, int device_index=0):
     stream = parts.fields.get("stream")
     if stream is not None and (exact_int(stream) or 0) <= 0:
         raise UnsupportedError(f"the {name} names the stream {shown(stream)}, which the protocol disallows.")
+    if parts.swapped:
+        raise DTypeError(f"the {name} is in the other byte order ({parts.fields['typestr']!r}). Swap it first.")
+    if any([step % parts.itemsize and length > 1 for length, step in zip(parts.shape, parts.strides or ())]):
+        raise UnsupportedError(f"the strides of the {name}, {parts.strides} bytes, are no multiple of its element's {parts.itemsize}. Copy it first.")
     return parts.view(*parts.pointer(), (2, device_index), (x, described)), stream
 
 
@@ -122,11 +184,11 @@ class Parts:
         self.shape = self.integers(fields["shape"], "shape")
         if any([length < 0 for length in self.shape]):
             raise UnsupportedError(f"the {name} has the shape {self.shape}.")
-        self.code, self.itemsize = self.parse(fields["typestr"])
+        self.code, self.itemsize, self.swapped = self.parse(fields["typestr"])
         self.data = fields.get("data")
         self.offset = self.integers((fields.get("offset", 0),), "offset")[0]
         strides = fields.get("strides")
-        self.strides = None if strides is None else element_strides(self.integers(strides, "strides"), self.itemsize, f"the {name}")
+        self.strides = None if strides is None else self.integers(strides, "strides")
 
     def integers(self, values, field):
         try:
@@ -155,27 +217,11 @@ class Parts:
         order, kind, size = match[1], match[2], int(match[3])
         if size not in _SIZES.get(kind, ()):
             raise DTypeError(f"the {self.name} has elements of type {text!r}, which no tensor has.")
-        if order == _OTHER_ORDER and size > 1:
-            raise DTypeError(f"the {self.name} is in the other byte order ({text!r}). Swap it first, or pass numpy.asarray(x).")
-        return _CODES[kind], size
+        return _CODES[kind], size, order == _OTHER_ORDER and size > 1
 
     def view(self, ptr, readonly, device, owner):
+        elements = (self.code, self.itemsize, self.swapped)
         try:
-            return make_view(
-                ptr,
-                self.shape,
-                self.strides,
-                (self.code, 8 * self.itemsize, 1),
-                device,
-                readonly=readonly,
-                owner=owner,
-                ordered=device[0] == 1,
-            )
+            return elements_at(ptr, self.shape, self.strides, elements, device, readonly, owner)
         except UnsupportedError as err:
             raise UnsupportedError(f"the {self.name} can't be taken: {text_of(err)}") from None
-
-
-cdef tuple element_strides(tuple strides, itemsize, name):
-    if any([step % itemsize for step in strides]):
-        raise UnsupportedError(f"the strides of {name}, {strides} bytes, are no multiple of its element's {itemsize}. Copy it first.")
-    return tuple([step // itemsize for step in strides])

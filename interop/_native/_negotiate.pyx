@@ -81,14 +81,14 @@ cdef tuple call_dlpack(x, dict wanted):
     cdef bint guessed
     tp = type(x)
     attribute = find(tp, "__dlpack__")
-    if attribute is None:
-        raise AttributeError(f"a {name_of(tp)} has no __dlpack__")
-    method = bound(attribute, x, tp)
-    remembered = recall(tp)
+    # What an object has been given says nothing of others of its type, and isn't remembered.
+    method = x.__dlpack__ if attribute is None else bound(attribute, x, tp)
+    remembered = None if attribute is None else recall(tp)
     if remembered is None or remembered[0] is not attribute:
         keywords = signed_keywords(method)
         remembered = (attribute, _KEYWORDS if keywords is None else keywords, keywords is None)
-        remember(tp, remembered)
+        if attribute is not None:
+            remember(tp, remembered)
     _, keywords, guessed = remembered
     first = None
     while True:
@@ -102,7 +102,7 @@ cdef tuple call_dlpack(x, dict wanted):
                 raise first
         else:
             break
-    if first is not None:
+    if first is not None and attribute is not None:
         remember(tp, (attribute, keywords, True))
     return answer, given.keys()
 
@@ -123,7 +123,7 @@ cdef int remember(tp, tuple what) except -1:
     return 0
 
 
-def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
+def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None, bint legacy_readonly=True):
     """Export an object through its ``__dlpack__``.
 
     Parameters
@@ -136,6 +136,8 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
         Where the data is wanted; the producer moves it.
     copy
         True and False ask the producer for a copy and for none; one that doesn't know the keyword isn't asked.
+    legacy_readonly
+        What to take memory for where the producer's capsule can't say whether it may be written.
 
     Returns
     -------
@@ -166,7 +168,7 @@ def view_from_dlpack(x, /, *, stream=None, dl_device=None, copy=None):
             raise CopyError(f"a {name} can't be exported without a copy: {raised}.") from err
         raise UnsupportedError(f"a {name} can't be exported: {raised}.") from err
     try:
-        view = view_from_capsule(capsule, ordered="stream" in given)
+        view = view_from_capsule(capsule, ordered="stream" in given, legacy_readonly=legacy_readonly)
     except (UnsupportedError, DTypeError, DeviceError) as err:
         raise type(err)(f"what a {name} exports can't be taken: {text_of(err)}") from None
     if copy is False and view.copied:
@@ -195,10 +197,12 @@ cdef int check_device(x, View view, str name) except -1:
     """Compare what an object says of its device with what its capsule says."""
     tp = type(x)
     attribute = find(tp, "__dlpack_device__")
-    if attribute is None:
+    # Where the object itself speaks the protocol, it is the object itself that says so.
+    says = getattr(x, "__dlpack_device__", None) if find(tp, "__dlpack__") is None else bound(attribute, x, tp)
+    if says is None:
         return 0
     try:
-        kind, index = bound(attribute, x, tp)()
+        kind, index = says()
         # Enums of any kind, and paddle's (1, None).
         kind, index = int(kind), int(index or 0)
     except Exception as err:

@@ -11,6 +11,8 @@ cdef class View:
     cdef DLTensor tensor
     cdef uint64_t flags
     cdef readonly bint ordered
+    # Whether the caller has promised that whoever takes the memory, which is readonly, won't write.
+    cdef readonly bint promised
     cdef readonly object owner
     cdef object __weakref__
     cdef int64_t lengths[2 * INLINE_AXES]

@@ -95,6 +95,8 @@ cdef class View:
         For device memory, whether it was ordered on a stream when the View was made.
     copied : bool
         Whether the producer said that it made a copy for this View.
+    promised : bool
+        Whether ``view(x, writable=False)`` made it: legacy capsules, which can't say readonly, are handed out too.
     """
 
     # Both spellings: consumers that were written before DLPack 1.3 look for the second (cuda-python#1630).
@@ -227,10 +229,12 @@ cdef class View:
         flat.tensor.device.device_id = 0
         return memoryview(flat)
 
-    def with_readonly(self, bint readonly=True, /):
-        """The same memory, readonly or not."""
+    def with_readonly(self, bint readonly=True, /, *, bint promised=False):
+        """The same memory, readonly or not; `promised` where the caller's word is that nobody who takes it writes."""
         cdef uint64_t flags = self.flags & ~(<uint64_t> FLAG_READ_ONLY)
-        return new_view(&self.tensor, flags | (FLAG_READ_ONLY if readonly else 0), self.ordered, self.owner)
+        cdef View view = new_view(&self.tensor, flags | (FLAG_READ_ONLY if readonly else 0), self.ordered, self.owner)
+        view.promised = promised
+        return view
 
     def with_device(self, int device_type, int device_index=0, /):
         """The same memory under another device's name, such as page-locked memory as the host's.
@@ -306,8 +310,11 @@ cdef class View:
             return versioned_capsule(
                 &view.tensor, view.flags & ~(<uint64_t> FLAG_IS_COPIED) | (FLAG_IS_COPIED if copy is True else 0), view.owner
             )
-        if view.flags & FLAG_READ_ONLY:
-            raise BufferError("a legacy capsule can't say that memory is readonly: ask for max_version=(1, 0)")
+        if view.flags & FLAG_READ_ONLY and not self.promised:
+            raise BufferError(
+                "a legacy capsule can't say that memory is readonly: ask for max_version=(1, 0), or make the View by "
+                "interop.view(x, writable=False), your promise that whoever takes it won't write"
+            )
         if view.flags & FLAG_SUBBYTE_PADDED:
             raise BufferError(f"a legacy capsule can't say that {self.dtype} takes a byte each: ask for max_version=(1, 1)")
         return legacy_capsule(&view.tensor, view.owner)

@@ -141,9 +141,9 @@ def _call(case: Case, instead: str = "", **changes: object) -> str:
 def _view_call(case: Case, own: dict[str, object]) -> str:
     """What can be changed is the tensor that is looked at, by its own framework."""
     own = own or {"copy": True}
-    if case.facts.pending & {"encoded", "chunked"} and case.facts.device.is_host:
+    if case.facts.pending & {"encoded", "chunked", "byteorder", "strides"} and case.facts.device.is_host:
         # A copy of its framework's own may be encoded again (pyarrow's booleans are bits in each array), or there is
-        # none: polars is a source only.
+        # none: polars and whatever only has a buffer are sources only.
         return f"interop.view({call_text('numpy', **own)})"
     return f"interop.view({call_text(case.facts.framework.partition(' ')[0], **own)})"
 
@@ -347,8 +347,7 @@ def _readonly(case: Case) -> Obstacle | None:
     if not case.facts.readonly or options.copy is not False:
         return None
     if options.writable is True:
-        why = "it is readonly, writable memory takes a copy, and copy=False forbids one"
-        return _asking(why, "copies", copy=None)
+        return _readonly_to_be_written(case)
     if case.laundered:
         why = f"it is readonly, {case.target} can't express that, and copy=False forbids a copy"
         if len(case.reasons) > 1:
@@ -357,6 +356,14 @@ def _readonly(case: Case) -> Obstacle | None:
         does = ("is your promise not to write", "copies")
         return Obstacle(why, does, ({"writable": False}, {"copy": None}))
     return None
+
+
+def _readonly_to_be_written(case: Case) -> Obstacle:
+    why = "it is readonly, writable memory takes a copy, and "
+    if case.target != VIEW:
+        return _asking(f"{why}copy=False forbids one", "copies", copy=None)
+    made = call_text("numpy" if case.facts.device.is_host else "torch", writable=True)
+    return Obstacle(f"{why}a View never copies", f"interop.view({made}) copies.")
 
 
 def _copy(case: Case) -> Obstacle | None:

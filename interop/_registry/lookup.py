@@ -40,6 +40,9 @@ _SOURCES: Final = (
     "interop._adapters._protocol:protocol_source",
 )
 
+#: The function from an object that speaks a protocol, as its class doesn't, to an adapter or None.
+_OBJECTS: Final = "interop._adapters._objects:object_source"
+
 _lock: Final = threading.RLock()
 _loaded: dict[str, Adapter] = {}
 _registered: Final[set[str]] = set()
@@ -246,7 +249,8 @@ def adapter_for(x: Any) -> Adapter:
     UnsupportedError
         If the object is no tensor: no adapter claims its type and it speaks no protocol.
     """
-    found = adapter_for_type(type(x))
+    # What an object itself has is looked at last, and each time: it says nothing of others of its type.
+    found = adapter_for_type(type(x)) or _load(_OBJECTS)(x)
     if found is None:
         raise UnsupportedError(no_tensor_text(x))
     if not isinstance(found, Wrapper):

@@ -56,6 +56,9 @@ def entry(x: Any, to: Any, values: tuple[Any, ...]) -> Entry | None:
     source, ops = _read_natively(type(x))
     if source is None or ops is None:
         return None
+    if target is None and any(value is not None for value in values):
+        # What is promised of a View, the function of Python says.
+        return None
     if target is None:
         # A View is its own.
         return Entry(ops.readers[type(x)], Apart(view_recipe_of), keeps=type(x) is View)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop._adapters._protocol import ProtocolAdapter, Request
 from interop._adapters._shared.cuda import Loan, has_streams, ordered_by_worker, refuse_forked
+from interop._adapters._shared.wrappers import Wrapped, read_by_numpy
 from interop._contract import Limits
 from interop._devices import CUDA, CUDA_MANAGED, NAMES, device_of_pair
 from interop._dtypes import BY_NAME, HANDLE, DType
-from interop._native import Event, is_guarded, note, permit
-from interop._options import Options
+from interop._native import Event, View, is_guarded, note, permit
 from interop._plan.case import VIEW, Case, result_device, same_place
 from interop._plan.nearest import nearest
 from interop._plan.refusals import refusal, refuse
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from interop._contract import Adapter, Facts
     from interop._devices import Device
-    from interop._native import View
-    from interop._streams import Stream
+    from interop._options import Options
 
 
 def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) -> Case:
     """One conversion as data."""
+    if facts.assumed and options.trusts:
+        facts = replace(facts, readonly=False)
     if has_streams(facts.device) or (options.device is not None and options.device[0] in (CUDA, CUDA_MANAGED)):
         refuse_forked(source, target)
     device = result_device(facts, options.device, target.limits, target.current_device)
@@ -67,12 +68,14 @@ def operating_limits(source: Adapter, device: Device) -> Limits | None:
 _ROOM: Final = Limits(dtypes=frozenset(BY_NAME))
 
 
-def view_case(facts: Facts, source: Adapter, stream: Stream | None) -> Case:
+def view_case(facts: Facts, source: Adapter, options: Options) -> Case:
     """A look at memory without a framework, as a conversion to what can hold everything."""
+    if facts.assumed and options.trusts:
+        facts = replace(facts, readonly=False)
     room = _ROOM if facts.dtype.code == HANDLE else Limits(dtypes=_ROOM.dtypes | {facts.dtype.name})
     return Case(
         facts=facts,
-        options=Options(copy=False, stream=stream),
+        options=options,
         target=VIEW,
         device=facts.device,
         source_limits=operating_limits(source, facts.device),
@@ -85,8 +88,8 @@ def _home_of(target: Adapter) -> Device | None:
     return next((device_of_pair(code) for code in sorted(NAMES) if target.limits(code) is not None), None)
 
 
-def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts]:
-    """Export an object that only speaks a protocol: what it is shows then.
+def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options: Options) -> tuple[Any, Facts, Adapter]:
+    """Export an object that only speaks a protocol: what it is shows then, and which adapter knows it.
 
     A move to the host is the producer's to make, where it can.
     """
@@ -100,24 +103,34 @@ def open_source(x: Any, facts: Facts, source: Adapter, target: Adapter, options:
             message(f"can't hand {describe_facts(facts)} to {target.name}", "copy=False forbids a move", fix)
         )
     if not isinstance(source, ProtocolAdapter):
-        settled = asked(source, x, source.settle, x, frozenset({"lazy"}))
-        return settled, describe(source, settled)
+        return found(source, asked(source, x, source.settle, x, frozenset({"lazy"})))
     # A copy is ours to make: a producer that is asked for one has been seen to hand out its own memory.
     copy = False if options.copy is False else None
     worker = worker_on(facts, target)
     if worker is not None:
         _refuse_absent(x, facts, worker)
-    request = Request(to_host, options.stream if has_streams(facts.device) else None, copy, worker)
+    stream = options.stream if has_streams(facts.device) else None
+    request = Request(to_host, stream, copy, worker, writable=options.trusts)
     # Producers have been seen to refuse, or to order another device's stream, while another device is current.
     with worker.using(facts.device, None) if worker is not None else nullcontext():
         view = asked(source, x, source.open, x, request)
+    if type(view) is not View:
+        return found(source, view)
     if is_guarded() and (view.copied or to_host):
         _tell_guards(view, facts, options, moved=to_host)
     if view.copied and options.copy is False:
         what = f"can't hand {describe_facts(facts)} to {target.name} with copy=False"
         fix = f"{call_text(target.name, **case.spelled(copy=None))} takes the copy."
         raise CopyError(message(what, "it exports a copy of itself", fix))
-    return view, describe(source, view)
+    return view, describe(source, view), source
+
+
+def found(source: Adapter, opened: Any) -> tuple[Any, Facts, Adapter]:
+    """What an object was opened into, and who knows it: numpy where no View can say how its elements lie."""
+    speaks = source.inner if isinstance(source, Wrapped) else source
+    apart = isinstance(speaks, ProtocolAdapter) and type(opened) is not View
+    by = read_by_numpy(source) if apart else source
+    return opened, describe(by, opened), by
 
 
 def _tell_guards(view: View, facts: Facts, options: Options, *, moved: bool) -> None:

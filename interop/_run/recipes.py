@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from interop._adapters._protocol import ProtocolAdapter
 from interop._contract import SupportsDressing
 from interop._native import KeepOp, Recipe, ToViewOp
+from interop._options import Options
 from interop._plan.plan import make_plan
 from interop._plan.refusals import refusal
 from interop._registry.lookup import adapter_for, asked, describe
-from interop._run.opening import case_of, view_case
+from interop._run.opening import case_of, found, view_case
 from interop.errors import InteropError
 
 if TYPE_CHECKING:
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from interop._contract import Adapter, Facts
     from interop._dtypes import DType
     from interop._native import Op, Reader, Shortcut, Writer
-    from interop._options import Options
     from interop._plan.case import Case
     from interop._plan.plan import Step
+
+
+#: The options of a look: a View never copies.
+_LOOK: Final = Options(copy=False)
 
 
 class NativeOps(Protocol):
@@ -79,8 +83,9 @@ def recipe_of(x: Any, target: Adapter, options: Options) -> tuple[Facts | None, 
 def _described(source: Adapter, x: Any) -> Facts:
     """The facts of an object; of one that is known by its protocol only, those of its memory."""
     if isinstance(source, ProtocolAdapter):
-        x = asked(source, x, source.open, x)
-    facts = describe(source, x, traced=True)
+        x, facts, _ = found(source, asked(source, x, source.open, x))
+    else:
+        facts = describe(source, x, traced=True)
     if "lazy" in facts.pending and not facts.certain:
         # It has been read, and so evaluated, before anybody plans for it.
         facts = describe(source, asked(source, x, source.settle, x, frozenset({"lazy"})))
@@ -94,7 +99,7 @@ def view_recipe_of(x: Any) -> tuple[Facts | None, Recipe | None]:
         facts = _described(source, x)
     except InteropError:
         return None, None
-    plain = facts.certain and not facts.traced and refusal(view_case(facts, source, None)) is None
+    plain = facts.certain and not facts.traced and refusal(view_case(facts, source, _LOOK)) is None
     return facts, Recipe(None, (ToViewOp(),) if plain else ())
 
 

@@ -400,3 +400,13 @@ def test_the_greatest_float4_is_no_infinity(dtype: str, target: str) -> None:
     if target == "jax":
         traced = jax.jit(lambda y: interop.to_jax(y, dtype=dtype))(x)
         assert np.array(traced).astype("int32").tolist() == wanted
+
+
+def test_a_promise_lets_jax_take_readonly_memory_by_a_legacy_capsule() -> None:
+    a = interop.empty_aligned(16, "float32")
+    a[:] = 3
+    a.flags.writeable = False
+    view = interop.view(a, writable=False)
+    assert jax.dlpack.from_dlpack(view).tolist() == [3] * 16
+    with pytest.raises(BufferError, match=r"interop\.view\(x, writable=False\)"):
+        interop.view(a).__dlpack__()

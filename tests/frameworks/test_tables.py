@@ -65,7 +65,7 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pd.Series([1], dtype="datetime64[ns, UTC]"), r"x\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series([1], dtype="timedelta64[ns]"), r"x\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series(pd.arrays.SparseArray([0, 1])), r"x\.sparse\.to_dense\(\)", lambda x: x.sparse.to_dense()),
-    (pd.DataFrame({"a": [1]}), r"x\.to_numpy\(\) or x\.iloc\[:, 0\]", lambda x: x["a"]),
+    (pd.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\) or x\.iloc\[:, 0\]", lambda x: x["a"]),
     (pd.MultiIndex.from_tuples([(1, 2)]), r"x\.get_level_values\(0\)", lambda x: x.get_level_values(0)),
     (pl.Series([1, None]), r"x\.fill_null\(0\)", lambda x: x.fill_null(0)),
     (pl.Series([1, None]), r"x\.drop_nulls\(\)", lambda x: x.drop_nulls()),
@@ -77,16 +77,11 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pl.Series([1], dtype=pl.Int128), r"x\.cast\(polars\.Int64\)", lambda x: x.cast(pl.Int64)),
     (pl.Series([[1, 2]]), r"x\.list\.to_array\(2\)", lambda x: x.list.to_array(2)),
     (
-        pl.concat([pl.Series([[1]], dtype=pl.Array(pl.Int8, 1))] * 2, rechunk=False),
-        r"x\.rechunk\(\)",
-        lambda x: x.rechunk(),
-    ),
-    (
         pl.Series([[1.0, None]], dtype=pl.Array(pl.Float32, 2)),
         r"x\.explode\(\)\.fill_null\(0\)",
         lambda x: x.explode().fill_null(0),
     ),
-    (pl.DataFrame({"a": [1]}), r"x\.to_numpy\(\) or x\['a'\]", lambda x: x["a"]),
+    (pl.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\) or x\['a'\]", lambda x: x["a"]),
     (pl.LazyFrame({"a": [1]}), r"x\.collect\(\)", lambda x: x.collect()["a"]),
     (xr.Dataset({"a": ("x", [1])}), r"x\['a'\]", lambda x: x["a"]),
     (sp.csr_array(np.eye(2)), r"x\.toarray\(\).*x\.indptr", lambda x: x.toarray()),
@@ -210,3 +205,101 @@ def test_what_polars_keeps_apart_is_copied(x: Any, why: str | None, values: list
 def test_a_series_is_called_polars_where_it_cannot_be_written(x: Any) -> None:
     with pytest.raises(interop.ReadOnlyError, match="a polars tensor"):
         interop.copyto(x, np.zeros(1, interop.dtype(x).numpy))
+
+
+def matrices() -> dict[str, Any]:
+    """Tables of one element type, each of the same numbers; how they lie in memory differs."""
+    columns = {"a": np.array([1.0, 2.0, 3.0], "f4"), "b": np.array([4.0, 5.0, 6.0], "f4")}
+    grown = pd.DataFrame({"a": columns["a"]})
+    grown["b"] = columns["b"]
+    whole = np.asfortranarray(np.stack(list(columns.values()), 1))
+    parts = [pl.DataFrame({name: column[rows] for name, column in columns.items()}) for rows in (slice(2), slice(2, 3))]
+    return {
+        "pandas": pd.DataFrame(whole),
+        "pandas, columns added one by one": grown,
+        "polars": pl.DataFrame(columns),
+        "polars, on one block": pl.from_numpy(whole, schema=["a", "b"]),
+        "polars, in chunks": pl.concat(parts, rechunk=False),
+    }
+
+
+@pytest.mark.parametrize("kind", matrices())
+def test_a_table_of_one_element_type_is_a_matrix(kind: str) -> None:
+    x = matrices()[kind]
+    wanted = np.array([[1, 4], [2, 5], [3, 6]], "f4")
+    plan = interop.explain(x, "numpy")
+    assert (plan.ok, plan.certain, plan.source) == (True, True, kind.split(",", maxsplit=1)[0])
+    a = interop.to_numpy(x)
+    assert_identical(a, wanted)
+    if plan.zero_copy:
+        assert not a.flags.writeable
+        assert interop.shares_memory(a, interop.to_numpy(x))
+        assert interop.view(x).readonly
+    else:
+        assert plan.copied_bytes == a.nbytes
+        assert not interop.shares_memory(a, interop.to_numpy(x))
+        for call in (interop.view, lambda x: interop.to_numpy(x, copy=False)):
+            with pytest.raises(interop.CopyError):
+                call(x)
+    assert interop.to_torch(x).tolist() == wanted.tolist()
+    assert interop.to_torch(x, dtype="float64", copy=True).tolist() == wanted.tolist()
+    assert (str(interop.dtype(x)), str(interop.device(x))) == ("float32", "cpu")
+
+
+def test_how_tables_lie_is_told_right() -> None:
+    shared = {kind: interop.explain(x, "numpy").zero_copy for kind, x in matrices().items()}
+    assert [kind for kind in ("pandas", "polars, on one block") if not shared[kind]] == []
+    assert [kind for kind in ("pandas, columns added one by one", "polars, in chunks") if shared[kind]] == []
+
+
+def test_a_table_with_nulls_or_without_columns_is_no_matrix() -> None:
+    for x in (pl.DataFrame({"a": [1, None]}), pl.DataFrame(), pd.DataFrame(), pd.DataFrame({"a": ["x"]})):
+        refused(x)
+
+
+def test_chunks_of_arrays_are_joined() -> None:
+    x = pl.concat([pl.Series([[[1, 2], [3, 4]]], dtype=pl.Array(pl.Int16, (2, 2)))] * 3, rechunk=False)
+    assert x.n_chunks() == 3
+    plan = interop.explain(x, "numpy")
+    assert (plan.certain, plan.copied_bytes) == (True, 24)
+    assert_identical(interop.to_numpy(x), np.array([[[1, 2], [3, 4]]] * 3, "i2"))
+    holed = pl.concat([x, pl.Series([[[1, None], [3, 4]]], dtype=x.dtype)], rechunk=False)
+    assert "may have some" in refused(holed)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(3, 2, 2))
+    chunked = pa.chunked_array([tensors, tensors[1:]])
+    wanted = np.concatenate([tensors.to_numpy_ndarray(), tensors[1:].to_numpy_ndarray()])
+    assert_identical(interop.to_numpy(chunked), wanted)
+    assert interop.to_torch(chunked).shape == (5, 2, 2)
+
+
+def test_an_element_of_an_array_of_tensors_is_a_readonly_view_of_its_shape() -> None:
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(3, 2, 2))
+    x = tensors[1]
+    a = interop.to_numpy(x)
+    assert a.tolist() == [[4, 5], [6, 7]]
+    assert not a.flags.writeable
+    assert interop.shares_memory(x, tensors)
+    null = pa.ExtensionArray.from_storage(tensors.type, pa.array([None], tensors.type.storage_type))[0]
+    refused(null)
+    holed = pa.ExtensionArray.from_storage(tensors.type, pa.array([[1, 2, 3, None]], tensors.type.storage_type))[0]
+    assert "has nulls inside" in refused(holed)
+
+
+@pytest.mark.parametrize(
+    ("ref", "framework"),
+    [
+        (pd.Series([1.0]), "numpy"),
+        (pd.Index([1]), "numpy"),
+        (pd.Series([1], dtype="int64[pyarrow]"), "pyarrow"),
+        (pd.DataFrame({"a": [1.0]}), "numpy"),
+        (pl.Series([1.0]), "numpy"),
+        (pl.Series([True]), "numpy"),
+        (xr.DataArray(np.ones(2)), "numpy"),
+        (xr.Variable("x", np.ones(2)), "numpy"),
+    ],
+    ids=["series", "index", "arrow series", "frame", "polars", "polars booleans", "xarray", "variable"],
+)
+def test_like_a_wrapper_is_like_what_is_behind_it(ref: Any, framework: str) -> None:
+    made = interop.convert_like(np.arange(3), ref)
+    assert interop.framework(made) == framework
+    assert interop.to_numpy(made).tolist() == [0, 1, 2]

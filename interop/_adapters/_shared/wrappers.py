@@ -52,13 +52,17 @@ class Wrapped:
         modules: tuple[str, ...],
         unwrap: Callable[[Any], Any],
         inner: Adapter,
-        held: Callable[[Any], tuple[str, str]],
+        held: Callable[[Any], tuple[str, str]] = _held,
     ) -> None:
         self.name = name
         self.held = held
         self.modules = modules
         self.unwrap = unwrap
         self.inner = inner
+        #: The framework whose arrays are behind the wrapper.
+        self.behind: str = getattr(inner, "behind", "") or getattr(inner, "family", inner.name)
+        #: What :func:`interop.framework` says of it.
+        self.family = name
         #: What keeps the memory of what is wrapped, where that may move.
         self.keeper = getattr(inner, "keeper", None)
         #: What its library shows is read by the reader of its type; nothing is done before that is handed on.
@@ -155,6 +159,11 @@ class Wrapped:
     def native_stream(self, _stream: object, /) -> int | None:
         """None of its own."""
         return None
+
+
+def read_by_numpy(adapter: Adapter) -> Wrapped:
+    """The adapter of what another one has opened into an ndarray: it can't be a View."""
+    return Wrapped(adapter.name, adapter.modules, lambda opened: opened, host)
 
 
 class Wrapper(Wrapped):

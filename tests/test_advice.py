@@ -47,6 +47,9 @@ class Dense:
 class Tagged(np.ndarray[Any, Any]):
     """A subclass that may mean more than its numbers."""
 
+    def __array_finalize__(self, obj: Any, /) -> None:
+        self.unit = "m"
+
 
 def freed() -> torch.Tensor:
     t = torch.ones(4)

@@ -125,7 +125,7 @@ class PyarrowAdapter(HostLibrary):
             row = BY_NAME[_NAMES[_elements(x)]]
             pending: frozenset[Pending] = frozenset({"chunked"})
             # Of tensors each chunk is looked at: there may be nulls inside of one.
-            tensors = [self.view(chunk) for chunk in x.chunks] if x.type not in _NAMES else []
+            tensors = [_view_of_tensors(x, chunk) for chunk in x.chunks] if x.type not in _NAMES else []
             shape = (len(x), *(tensors[0].shape[1:] if tensors else ()))
             facts = replace(super().describe(np.empty(0, row.numpy)), shape=shape, strides=c_strides(shape))
         elif _is_packed(x):

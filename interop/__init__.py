@@ -1,5 +1,9 @@
 """Hand a tensor from one library to another: one call, any library, no surprises."""
 
+# Before all else: what is imported next looks whether this file has been overwritten.
+__distribution__ = "tensor-interop"
+__version__ = "0.1.0"
+
 from interop._agnostic._guard import guard, no_copies, no_transfers
 from interop._agnostic._namespace import namespace
 from interop._agnostic._trees import TreePlan, convert_tree, explain_tree
@@ -40,8 +44,6 @@ from interop.errors import (
     ReadOnlyError,
     UnsupportedError,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AdapterInfo",

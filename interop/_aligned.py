@@ -19,6 +19,7 @@ from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
     from interop._options import Order
+    from interop._typed import DtypeLike
 
 #: jax copies what isn't on a multiple of 64 bytes, and tensorflow ends the process when it computes with it: the widest
 #: vector registers are that long. No framework asks for more.
@@ -27,7 +28,7 @@ ALIGNMENT: Final = 64
 
 def empty_aligned(
     shape: SupportsIndex | Sequence[SupportsIndex],
-    dtype: object = "float64",
+    dtype: DtypeLike = "float64",
     *,
     order: Order = "C",
     alignment: int = ALIGNMENT,

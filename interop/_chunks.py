@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
+    from interop._typed import ConvertOptions
 
 
 def chunks(x: Any, nbytes: int, /, to: str | ModuleType, **options: Unpack[ConvertOptions]) -> Iterator[Any]:

@@ -6,7 +6,8 @@ stair of plan, execute and adapters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from interop import _options
 from interop._changes import anew
@@ -34,61 +35,14 @@ from interop.errors import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import cupy
-    import dpnp
-    import jax
-    import mlx.core
-    import numpy as np
-    import paddle
-    import pyarrow as pa
-    import tensorflow as tf
-    import torch
-    import tvm_ffi
-    import warp
-    from array_api_strict._array_object import Array as StrictArray
-
     from interop._contract import Adapter
     from interop._options import Options, Order
+    from interop._typed import ConvertOptions, DeviceLike, DtypeLike
 
 
-class ConvertOptions(TypedDict, total=False):
-    """The options of every conversion; :func:`convert` tells what each value means."""
-
-    device: object
-    dtype: object
-    order: Order | None
-    copy: bool | None
-    writable: bool | None
-    detach: bool
-    stream: Any
+_Ref = TypeVar("_Ref")
 
 
-@overload
-def convert(x: Any, to: Literal["numpy"], /, **options: Unpack[ConvertOptions]) -> np.ndarray[Any, Any]: ...
-@overload
-def convert(x: Any, to: Literal["torch"], /, **options: Unpack[ConvertOptions]) -> torch.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["cupy"], /, **options: Unpack[ConvertOptions]) -> cupy.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["jax"], /, **options: Unpack[ConvertOptions]) -> jax.Array: ...
-@overload
-def convert(x: Any, to: Literal["tensorflow"], /, **options: Unpack[ConvertOptions]) -> tf.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["mlx"], /, **options: Unpack[ConvertOptions]) -> mlx.core.array: ...
-@overload
-def convert(x: Any, to: Literal["paddle"], /, **options: Unpack[ConvertOptions]) -> paddle.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["pyarrow"], /, **options: Unpack[ConvertOptions]) -> pa.Array | pa.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["tvm_ffi"], /, **options: Unpack[ConvertOptions]) -> tvm_ffi.Tensor: ...
-@overload
-def convert(x: Any, to: Literal["warp"], /, **options: Unpack[ConvertOptions]) -> warp.array[Any]: ...
-@overload
-def convert(x: Any, to: Literal["dpnp"], /, **options: Unpack[ConvertOptions]) -> dpnp.ndarray: ...
-@overload
-def convert(x: Any, to: Literal["array_api_strict"], /, **options: Unpack[ConvertOptions]) -> StrictArray: ...
-@overload
-def convert(x: Any, to: str | ModuleType, /, **options: Unpack[ConvertOptions]) -> Any: ...
 @public()
 @convert_door(BOOK)
 def convert(
@@ -96,8 +50,8 @@ def convert(
     to: str | ModuleType,
     /,
     *,
-    device: object = None,
-    dtype: object = None,
+    device: DeviceLike | None = None,
+    dtype: DtypeLike | None = None,
     order: Order | None = None,
     copy: bool | None = None,
     writable: bool | None = None,
@@ -176,7 +130,7 @@ def convert_to(target: str, x: Any, options: ConvertOptions) -> Any:
 
 @public(options_of=convert)
 @like_door(BOOK)
-def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
+def convert_like(x: Any, ref: _Ref, /, **options: Unpack[ConvertOptions]) -> _Ref:
     """Hand a tensor to the framework of another one, on the other one's device.
 
     Parameters
@@ -191,7 +145,8 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
     Returns
     -------
     array
-        Of the framework of `ref`.
+        Of the framework of `ref`. It is typed as `ref` is; where that is of a subclass (numpy's scalars, torch's
+        parameters) it is the framework's plain array.
 
     Examples
     --------
@@ -217,10 +172,9 @@ def convert_like(x: Any, ref: Any, /, **options: Unpack[ConvertOptions]) -> Any:
         options.setdefault("device", known[1])
     elif facts is not None and not facts.traced:
         options.setdefault("device", facts.device)
-    if is_guarded() and not named:
-        with implied():
-            return _convert(x, target, _options.parse(**options))
-    return _convert(x, target, _options.parse(**options))
+    with implied() if is_guarded() and not named else nullcontext():
+        converted: _Ref = _convert(x, target, _options.parse(**options))
+    return converted
 
 
 @public(options_of=convert)

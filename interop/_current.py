@@ -15,8 +15,10 @@ from interop.errors import DeviceError, InteropError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from interop._typed import DeviceLike
 
-def current_stream(framework: object, device: object = None) -> Stream:
+
+def current_stream(framework: object, device: DeviceLike | None = None) -> Stream:
     """Return the stream that a framework works on now.
 
     Parameters

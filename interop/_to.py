@@ -6,10 +6,10 @@ result and what to know there; what it does is the same for all.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from interop._compiled import public
-from interop._convert import ConvertOptions, convert, convert_to
+from interop._convert import convert, convert_to
 from interop._native import door
 from interop._run.book import BOOK
 
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     import warp
     from array_api_strict._array_object import Array as StrictArray
 
-_Door = TypeVar("_Door", bound="Callable[..., Any]")
+    from interop._typed import ConvertOptions, MakeDoor
 
 
-def _door(target: str) -> Callable[[_Door], _Door]:
+def _put_recipes_before(target: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Put the recipes to a framework in front of a function, and show its options one by one."""
-    made: Callable[[_Door], _Door] = door(BOOK, target)
+    made: Callable[[Callable[..., Any]], Callable[..., Any]] = door(BOOK, target)
     return lambda slow: public(options_of=convert)(made(slow))
+
+
+_door = cast("MakeDoor", _put_recipes_before)
 
 
 @_door("numpy")

@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from interop._registry.frameworks import TARGETS
+from interop._whole import check
 from interop._words import said, text_of, with_article
 
 if TYPE_CHECKING:
     from interop._contract import Facts
+
+# Every part of the package comes here first.
+check()
 
 __all__ = [
     "CopyError",

@@ -286,7 +286,11 @@ def shapes_that_change() -> None:
     """Lengths and strides that grow between the check and the use."""
     memory = np.zeros(64)
     address = memory.ctypes.data
-    calls = (interop.view, interop.to_numpy, lambda x: interop.to_torch(x, copy=True))
+    calls: tuple[Callable[[Any], Any], ...] = (
+        interop.view,
+        interop.to_numpy,
+        lambda x: interop.to_torch(x, copy=True),
+    )
     for field, answers, call in product(("shape", "strides", "data"), ((4, 10**6), (1, -1), (8, 2**62)), calls):
         shifty = Shifty(*((address, address + 2**20) if field == "data" else answers))
         described: dict[str, Any] = {"shape": (4,), "typestr": "<f8", "data": (address, False), "version": 3}

@@ -296,7 +296,8 @@ def test_the_first_error_of_several_wins() -> None:
 
 def test_convert_like() -> None:
     assert isinstance(interop.convert_like(np.ones(2), torch.ones(1)), torch.Tensor)
-    assert type(interop.convert_like(torch.ones(2), np.float32(1))) is np.ndarray
+    scalar: Any = np.float32(1)
+    assert type(interop.convert_like(torch.ones(2), scalar)) is np.ndarray
     a = interop.convert_like(torch.ones(2), np.ones(1), copy=True, dtype="int8")
     assert a.dtype == np.int8
     with pytest.raises(interop.UnsupportedError):

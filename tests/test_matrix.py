@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import json
 import os
@@ -26,6 +27,7 @@ from interop.cli._matrix import (
     report,
     results,
     runner,
+    second,
     verdict,
     ways,
     worker,
@@ -37,6 +39,9 @@ from interop.cli._matrix.hands._numpy import Numpy
 from interop.cli._matrix.judge import Bench, Verdict, judge
 from interop.cli._matrix.nursery import Nursery
 from interop.cli._matrix.results import Found, Matrix, Pair
+from interop.cli._matrix.second import is_sampled, look, objection
+from interop.cli._matrix.second._kernel import Place
+from interop.cli._matrix.second._readings import READINGS
 from interop.cli._matrix.worker import Job, attempt
 from interop.testing import fakes
 
@@ -168,18 +173,30 @@ def test_sources_are_what_they_are_said_to_be(name: str) -> None:
             assert memory.bytes() == hands.read(x).data
 
 
+@pytest.mark.parametrize("name", sorted(HERE))
 @pytest.mark.parametrize(
     "layout", ["c", "1d", "fortran", "transposed", "stepped", "negative", "ones", "0d", "empty", "field"]
 )
-def test_where_memory_begins_is_no_luck(layout: str) -> None:
+def test_where_memory_begins_is_no_luck(name: str, layout: str) -> None:
     """jax and tensorflow take memory at multiples of 64 bytes as it is, and allocations are at such by chance."""
-    hands = hands_of("numpy")
+    hands = hands_of(name)
+    if layout not in hands.layouts:
+        return
     for dtype in ("int8", "bfloat16", "complex128"):
         cell = Cell(dtype, layout, False)
         made = [hands.make(cell) for _ in range(20)]
-        assert {x.ctypes.data % 64 for x in made} == {0}
+        begins = {where(hands, x) % 64 for x in made}
+        assert len(begins) == 1
+        # torch's begins at the second element of its memory.
+        assert begins == {0} or (name, layout) == ("torch", "stepped")
         assert all(hands.read(x) == hands.expected(cell) for x in made)
-    assert {hands.make(Cell("int8", "offset", False)).ctypes.data % 64 for _ in range(20)}.isdisjoint({0})
+    assert {where(hands, hands.make(Cell("int8", "offset", False))) % 64 for _ in range(20)}.isdisjoint({0})
+
+
+def where(hands: Hands, x: Any) -> int:
+    memory = hands.memory(x)
+    assert memory is not None
+    return memory.ptr
 
 
 def test_values_tell_a_cast_from_a_copy() -> None:
@@ -213,6 +230,99 @@ def test_tables_agree() -> None:
     for name in HERE:
         assert set(hands_of(name).layouts) <= set(LAYOUTS)
     assert set(ways.names_for("numpy")) == {"np"}
+
+
+# The second judge.
+
+
+@pytest.mark.skipif(not second.CAN_ASK, reason="no /proc/self/mem to ask the kernel by")
+@pytest.mark.filterwarnings("ignore:invalid value|overflow")
+@pytest.mark.parametrize("what", PLANTED)
+def test_the_second_judge_finds_the_same(what: str) -> None:
+    call, cell, letter = PLANTED[what]
+    if letter in "UF":
+        return  # it knows nothing of these
+    x = Numpy().make(cell)
+    before = x.tobytes()
+    with np.errstate(all="ignore"):
+        found = look("numpy", "numpy", x, call)
+    assert found is not None
+    assert objection(found, letter) == ""
+    for other in set("ZCEWo") - {letter}:
+        same = {letter, other} in ({"D", "W"}, {"R", "Z"})
+        assert bool(objection(found, other)) != same, other
+    assert x.tobytes() == before
+
+
+@pytest.mark.skipif(not second.CAN_ASK, reason="no /proc/self/mem to ask the kernel by")
+def test_the_second_judge_tells_memory_that_is_partly_the_sources_and_none_at_all() -> None:
+    base = np.ones(7)
+    assert look("numpy", "numpy", base[:6], lambda _: base[1:]) == "memory that is partly the source's"
+    assert look("numpy", "numpy", base[:6], lambda x: x) == "a view"
+
+    class Elsewhere(np.ndarray[Any, Any]):
+        @property
+        def ctypes(self) -> Any:
+            return type("Nowhere", (), {"data": 0x1000})
+
+    assert look("numpy", "numpy", base, lambda x: x.view(Elsewhere)) == "an address at which nothing is mapped"
+
+
+@pytest.mark.skipif(not second.CAN_ASK, reason="no /proc/self/mem to ask the kernel by")
+@pytest.mark.parametrize("layout", ["c", "stepped", "negative", "broadcast", "field", "0d"])
+def test_what_the_kernel_reads(layout: str) -> None:
+    x = Numpy().make(Cell("float32", layout, False))
+    place = Place(x.ctypes.data, x.shape, x.strides, x.itemsize)
+    before = x.copy()
+    assert b"".join(place.elements()) == before.tobytes()
+    with place.inverted():
+        assert x.tobytes() == bytes(byte ^ 0xFF for byte in before.tobytes())
+    assert x.tobytes() == before.tobytes()
+
+
+class Mistaken(Numpy):
+    """Hands that take the memory of a copy for an array's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Any] = []
+
+    def memory(self, x: Any) -> Any:
+        self.kept.append(x.copy())
+        return super().memory(self.kept[-1])
+
+    def poke(self, x: Any) -> bool:
+        return False
+
+
+@pytest.mark.skipif(not second.CAN_ASK, reason="no /proc/self/mem to ask the kernel by")
+def test_where_the_judges_differ_the_cell_is_at_fault() -> None:
+    pair = Pair("numpy", "numpy")
+    run = runner.Run(Job("numpy", "numpy", ["float64"], ["c", "1d"]), pair)
+    worker.work(run.job, run.take, Mistaken(), Mistaken())
+    assert pair.looked >= len(pair.ways)
+    faults = {(issue.dtype, issue.text) for issue in verdict.issues(pair) if "second judge" in issue.text}
+    assert ("float64", "np.from_dlpack(x): the second judge finds a view") in faults
+    assert Pair.from_json(pair.to_json()).looked == pair.looked
+
+
+def test_the_second_judge_shares_nothing_with_the_first() -> None:
+    folder = Path(second.__file__).parent
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            ours = [name for name in names if name.startswith("interop")]
+            assert all(name.startswith("interop.cli._matrix.second") for name in ours), path
+    assert set(READINGS) == set(ROWS)
+
+
+def test_each_way_of_each_pair_is_looked_at_and_what_would_end_the_process_is_not() -> None:
+    if second.CAN_ASK:
+        assert is_sampled(attempt=7 * 13, place=0, dtype="float32", letter="Z")
+        assert sum(is_sampled(n, n % 13 + 1, "float32", "Z") for n in range(1100)) == 100
+    assert not any(is_sampled(0, 0, "float32", letter) for letter in "XHUF")
+    assert not any(is_sampled(0, 0, dtype, "Z") for dtype in ("int4", "uint2", "float4_e2m1fn", "float6_e3m2fn"))
 
 
 # What our own calls promise.

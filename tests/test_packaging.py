@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from email import message_from_string
@@ -41,29 +42,7 @@ MADE = shutil.ignore_patterns(
 )
 
 #: The main job, in an environment that has the package and what it needs, and nothing else.
-SMOKE = """
-import sys
-import numpy as np
-import ml_dtypes
-import interop
-
-a = np.arange(6.0).reshape(2, 3)
-v = interop.view(a)
-assert (v.ptr, v.shape, str(v.dtype), str(v.device)) == (a.ctypes.data, (2, 3), "float64", "cpu")
-b = interop.to_numpy(v)
-b[0, 0] = 7
-assert a[0, 0] == 7
-w = a.astype(ml_dtypes.bfloat16)
-assert interop.to_numpy(interop.view(w)).dtype == w.dtype
-assert interop.explain(a, "numpy").ok
-try:
-    interop.convert(a, "torch")
-except interop.UnsupportedError as error:
-    assert isinstance(error, ImportError)
-else:
-    raise AssertionError("torch was found in an empty environment")
-print(interop.__file__)
-"""
+SMOKE = ROOT / "tests" / "wheel.py"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -194,5 +173,56 @@ def test_works_in_an_empty_environment(kind: str, distributions: Distributions, 
     run(python, "-m", "pip", "install", "--quiet", *arguments[kind], cwd=tmp_path)
     run(python, "-m", "pip", "check", cwd=tmp_path)
     assert run(environment / "bin" / "interop", "--version", cwd=tmp_path).split() == ["interop", interop.__version__]
-    where = Path(run(python, "-I", "-W", "error", "-c", SMOKE, cwd=tmp_path).strip())
+    where = Path(run(python, "-I", "-W", "error", SMOKE, cwd=tmp_path).strip())
     assert where.is_relative_to(distributions.source if kind == "editable" else environment)
+
+
+# --- how a release is made
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_hash_and_start_without_permissions(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert used
+    for each in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+    assert "\npermissions: {}\n" in text
+    # Code of the project runs where nothing can be written.
+    for job in text.partition("\njobs:\n")[2].split("\n\n"):
+        assert ("checkout@" in job) <= ("contents: read" in job and "write" not in job), job
+    assert text.count("checkout@") == text.count("persist-credentials: false")
+
+
+def test_wheels_are_built_for_every_python_that_is_claimed() -> None:
+    claimed = {
+        line.rpartition(" ")[2]
+        for line in PROJECT["project"]["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", line)
+    }
+    built = {re.sub(r"cp3(\d+)(t?)-\*", r"3.\1\2", each) for each in PROJECT["tool"]["cibuildwheel"]["build"]}
+    assert built == claimed | {"3.14t"}
+    tested = re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+    assert tested is not None
+    assert set(re.findall(r'"(.*?)"', tested[1])) == built
+
+
+def test_the_page_of_installing_names_every_extra_and_every_image() -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert [extra for extra in PROJECT["project"]["optional-dependencies"] if f"`{extra}`" not in page] == []
+    linux = PROJECT["tool"]["cibuildwheel"]["linux"]
+    assert [image for image in linux.values() if image not in page] == []
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {interop.__version__}\n" in citation
+    assert f'repository-code: "{PROJECT["project"]["urls"]["Source"]}"' in citation
+
+
+@pytest.mark.packaging
+def test_a_wheel_is_small_enough_to_install_without_a_thought(distributions: Distributions) -> None:
+    assert distributions.wheel.stat().st_size < 2_000_000

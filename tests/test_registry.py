@@ -21,7 +21,9 @@ from interop._native import ndarray_from_view
 from interop._registry import frameworks, lookup, plugins
 from interop.protocols import Facts, Limits, make_view
 
-REAL, HERE = object(), object()
+#: Of no type that a checker knows for an element type or a device.
+REAL: Any = object()
+HERE: Any = object()
 
 
 class Toy:

@@ -14,11 +14,13 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+import toys
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import interop
 from interop._dtypes import BY_NAME, BY_NUMPY
+from interop.protocols import Limits
 from interop.testing import assert_identical
 from interop.testing import strategies as its
 from interop.testing._values import random_bits, random_values
@@ -185,6 +187,150 @@ def test_a_failing_example_names_its_layout() -> None:
     assert "a numpy array: float32 (2,), Layout('negative'), readonly None, seed 0" in info.value.__notes__
 
 
+# --- what may be asked for
+
+
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [
+        ("float32", {"float32"}),
+        (np.float32, {"float32"}),
+        (np.dtype("int8"), {"int8"}),
+        (torch.bfloat16, {"bfloat16"}),
+        (float, {"float64"}),
+        (["int8", torch.int16], {"int8", "int16"}),
+        ({"bool", "uint8"}, {"bool", "uint8"}),
+        ("float", set(its.KINDS["float"])),
+        ("complex", {"complex64", "complex128"}),
+        ("native", {name for kind in ("float", "int", "uint", "bool", "complex") for name in its.KINDS[kind]}),
+        (["bfloat", "int32"], {"bfloat16", "int32"}),
+        (st.just("int64"), {"int64"}),
+    ],
+    ids=str,
+)
+def test_element_types_are_asked_for_by_name_word_object_and_list(asked: Any, drawn: set[str]) -> None:
+    names = {BY_NUMPY[a.dtype.newbyteorder("=")].name for a in drawn_by(its.numpy_arrays(dtypes=asked), 200)}
+    assert names == drawn
+    assert {interop.dtype(t).name for t in drawn_by(its.torch_tensors(dtypes=asked), 200)} == drawn
+
+
+def test_a_framework_stands_for_the_element_types_that_it_has() -> None:
+    assert drawn_names(its.numpy_arrays(dtypes="torch")) == drawn_names(its.torch_tensors())
+    # Of those that torch has it is what cupy has: a word is never refused for one of its many.
+    assert "bfloat16" not in drawn_names(its.dtypes("cupy"))
+
+
+def drawn_names(strategy: Any) -> set[str]:
+    return {x if isinstance(x, str) else interop.dtype(x).name for x in drawn_by(strategy)}
+
+
+def test_a_registered_framework_is_asked_what_it_holds() -> None:
+    limits = Limits(dtypes=frozenset({"float32", "int8"}))
+    with toys.registered(toys.ToyFramework("toy", limits)):
+        assert drawn_names(its.dtypes("toy")) == {"float32", "int8"}
+        assert drawn_names(its.numpy_arrays(dtypes="toy")) == {"float32", "int8"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [
+        ((2, 3), {(2, 3)}),
+        ([2, 3], {(2, 3)}),
+        (3, {(3,)}),
+        (np.int64(3), {(3,)}),
+        ((), {()}),
+        ([(2,), (3, 1)], {(2,), (3, 1)}),
+        ("0d", {()}),
+    ],
+    ids=str,
+)
+def test_shapes_are_asked_for_by_tuple_length_list_and_word(asked: Any, drawn: set[tuple[int, ...]]) -> None:
+    assert {a.shape for a in drawn_by(its.numpy_arrays(shapes=asked, dtypes="int8"), 50)} == drawn
+
+
+def test_words_narrow_shapes_and_layouts() -> None:
+    assert all(a.ndim == 2 for a in drawn_by(its.numpy_arrays(shapes="2d"), 50))
+    assert all(a.size for a in drawn_by(its.numpy_arrays(shapes="nonempty"), 100))
+    assert all(a.flags.c_contiguous for a in drawn_by(its.numpy_arrays(layouts="contiguous"), 50))
+    assert all(a.flags.writeable for a in drawn_by(its.numpy_arrays(layouts="writable"), 100))
+    assert all(a.dtype.isnative for a in drawn_by(its.numpy_arrays(layouts="dlpack"), 100))
+    dense = drawn_by(its.torch_tensors(layouts="dense", shapes="nonempty"), 50)
+    assert all(
+        t.numel() == 1 + sum((side - 1) * step for side, step in zip(t.shape, t.stride(), strict=True)) for t in dense
+    )
+
+
+def test_layouts_are_asked_for_as_objects_and_in_lists() -> None:
+    strides = {
+        a.strides
+        for a in drawn_by(
+            its.numpy_arrays(layouts=["c", its.NUMPY_LAYOUTS["negative"]], shapes=(3,), dtypes="int8"), 50
+        )
+    }
+    assert strides == {(1,), (-1,)}
+
+
+#: Calls that ask for nonsense, and what their errors say: the argument, and the nearest that there is.
+NONSENSE: dict[str, tuple[Callable[[], object], str]] = {
+    "a misspelled element type": (
+        lambda: its.numpy_arrays(dtypes="flaot32"),
+        r"dtypes='flaot32' .*Did you mean 'float32'",
+    ),
+    "in a list": (lambda: its.numpy_arrays(dtypes=["int8", "flot64"]), r"dtypes='flot64' .*Did you mean 'float64'"),
+    "a number": (lambda: its.torch_tensors(dtypes=3), r"dtypes=3 is no element type"),
+    "no element type": (lambda: its.numpy_arrays(dtypes=[]), r"dtypes=\[\] is nothing that could be drawn"),
+    "of another framework": (
+        lambda: its.cupy_arrays(dtypes="bfloat16"),
+        r"dtypes='bfloat16' is an element type that cupy lacks",
+    ),
+    "strings": (lambda: its.numpy_arrays(dtypes=np.dtype("U3")), r"dtypes=.* is no element type"),
+    "a misspelled layout": (
+        lambda: its.numpy_arrays(layouts="negativ"),
+        r"layouts='negativ' .*Did you mean 'negative'",
+    ),
+    "torch's layouts": (
+        lambda: its.torch_tensors(layouts="negative"),
+        r"layouts='negative' is no layout of torch's arrays",
+    ),
+    "a layout to take": (lambda: its.layouts(only=["c", "fortan"]), r"only='fortan' .*Did you mean 'fortran'"),
+    "no layout left": (lambda: its.layouts(only="c", exclude="c"), r"exclude='c' leaves no layout of c"),
+    "layouts of nobody": (lambda: its.layouts("numpi"), r"framework='numpi' .*Did you mean 'numpy'"),
+    "dlpack": (lambda: its.layouts(dlpack="yes"), r"dlpack='yes' .*True or False"),  # type: ignore[arg-type]
+    "a negative length": (lambda: its.numpy_arrays(shapes=(2, -1)), r"shapes=\(2, -1\) is no shape"),
+    "a length of text": (lambda: its.numpy_arrays(shapes="2x3"), r"shapes='2x3' is no shape"),
+    "a misspelled word": (
+        lambda: its.numpy_arrays(shapes="non_empty"),
+        r"shapes='non_empty' .*Did you mean 'nonempty'",
+    ),
+    "a fraction": (lambda: its.numpy_arrays(shapes=2.5), r"shapes=2.5 is no shape"),  # type: ignore[arg-type]
+    "bounds in the wrong order": (lambda: its.shapes(min_dims=3, max_dims=2), r"min_dims=3 is more than max_dims=2"),
+    "a negative bound": (lambda: its.shapes(min_side=-1), r"min_side=-1 is no bound"),
+    "a misspelled keyword": (lambda: its.numpy_arrays(dtype="int8"), r"no argument 'dtype'. Did you mean dtypes="),  # type: ignore[call-arg]
+    "a keyword of shapes": (lambda: its.shapes(max_dim=2), r"no argument 'max_dim'. Did you mean max_dims="),  # type: ignore[call-arg]
+    "readonly": (lambda: its.numpy_arrays(readonly="no"), r"readonly='no' .*True or False or None"),  # type: ignore[arg-type]
+    "a kind": (lambda: its.dtypes(kinds=["flaot"]), r"kinds='flaot' .*Did you mean 'float'"),
+    "kinds that aren't there": (
+        lambda: its.dtypes("cupy", kinds="float8"),
+        r"cupy has no element type of the kinds float8",
+    ),
+    "a framework": (lambda: its.dtypes("numpie"), r"framework='numpie' .*Did you mean 'numpy'"),
+    "a flavour": (lambda: its.torch_tensors(flavours=["conjugate"]), r"flavours='conjugate' .*Pass one of plain, conj"),
+    "a protocol": (
+        lambda: its.producers(protocols="legacy DLPac"),
+        r"protocols='legacy DLPac' .*Did you mean 'legacy DLPack'",
+    ),
+    "readonly arrays": (lambda: its.made_arrays("torch", readonly=True), r"readonly=False"),
+    "a library": (lambda: its.made_arrays("torhc"), r"framework='torhc' .*Did you mean 'torch'"),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_is_refused_at_once_with_the_nearest_right_one(what: str) -> None:
+    call, says = NONSENSE[what]
+    with pytest.raises(interop.UnsupportedError, match=says):
+        call()
+
+
 # --- values
 
 
@@ -268,12 +414,12 @@ def test_a_table_of_builders_is_extended_by_an_argument() -> None:
     drawn = find(its.arrays("mine", builders={"mine": lambda *, of: st.just(of)}, of=3), lambda _: True)
     assert drawn == 3
     assert isinstance(find(its.arrays("torch", dtypes="int8"), lambda _: True), torch.Tensor)
-    with pytest.raises(ValueError, match="no builder for 'mine', only for numpy, torch, cupy"):
+    with pytest.raises(interop.UnsupportedError, match=r"framework='mine' .* builders=\{'mine': a function\}"):
         its.arrays("mine")
 
 
 def test_an_unknown_framework_has_to_say_its_element_types() -> None:
-    with pytest.raises(ValueError, match="names="):
+    with pytest.raises(interop.UnsupportedError, match="names="):
         its.dtypes("mine")
     assert find(its.dtypes("mine", names=["int8"]), lambda _: True) == "int8"
 

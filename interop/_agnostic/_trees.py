@@ -10,7 +10,7 @@ from interop import _options
 from interop._agnostic._containers import classify
 from interop._agnostic._paths import leaves_of, path_to, walk_error
 from interop._agnostic._sharing import clusters, spread, without_doubles
-from interop._convert import ConvertOptions, convert, explain
+from interop._convert import convert, explain
 from interop._devices import CPU
 from interop._native import CycleError, RebuildError, Walk, all_answer, convert_all
 from interop._registry.lookup import adapter_for_type
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from interop._contract import Adapter
     from interop._options import Options
     from interop._plan.plan import Plan
+    from interop._typed import ConvertOptions
 
     #: An error and the leaf that it is about, to the error to raise.
     _Wrong = Callable[[InteropError, Any], InteropError]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from interop._contract import Adapter
     from interop._plan.plan import Plan
+    from interop._typed import DeviceLike, DtypeLike
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -76,13 +77,13 @@ def via(
     framework: str | ModuleType,
     /,
     *,
-    device: object = None,
-    dtype: object = None,
+    device: DeviceLike | None = None,
+    dtype: DtypeLike | None = None,
     copy: bool | None = None,
     writable: bool | None = None,
     only: str | Sequence[str] | None = None,
     back: str | None = None,
-    back_dtype: object = NEAREST,
+    back_dtype: DtypeLike | None = NEAREST,
     inout: str | Sequence[str] = (),
     grad: Literal["refuse", "cut", "bridge"] = "refuse",
     vjp: Callable[..., Any] | None = None,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
     from interop._pack._tree import Path
+    from interop._typed import ConvertOptions
 
 __all__ = ["join", "pack", "split", "unpack"]
 

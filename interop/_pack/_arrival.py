@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
     from interop._pack._header import Header, Leaf
+    from interop._typed import ConvertOptions
 
 Absent = Literal["numpy", "refuse"]
 

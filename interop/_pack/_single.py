@@ -25,7 +25,7 @@ from interop._words import said
 from interop.errors import InteropError, UnsupportedError
 
 if TYPE_CHECKING:
-    from interop._convert import ConvertOptions
+    from interop._typed import ConvertOptions
 
 _lock: Final = threading.Lock()
 # With the type's identity: a metaclass may say that its types are equal to others.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import interop
+from interop._whole import fault
+from interop.cli._arguments import Parser
 from interop.cli._extras import MissingExtraError
 
 if TYPE_CHECKING:
@@ -58,9 +60,9 @@ COMMANDS: Final = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser of the whole command line, made from the table of commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="interop",
         description="Hand a tensor from one library to another: one call, any library, no surprises.",
         epilog="interop COMMAND --help tells what a command takes.",
@@ -74,7 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
             row.name, help=row.help, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         command.add_arguments(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, parser=sub)
     return parser
 
 
@@ -91,8 +93,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 1 where a check failed, 2 where the command can't run.
     """
+    overwritten = fault()
+    if overwritten:
+        print(f"interop: {overwritten}", file=sys.stderr)
+        return CANT_RUN
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments, left = parser.parse_known_args(argv)
+    if left:
+        # The command that was named knows what it takes.
+        getattr(arguments, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return CANT_RUN

@@ -16,6 +16,8 @@ import sys
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+from interop.cli._arguments import nearest, seconds
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Generator
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=60,
         metavar="S",
         help="what a check in another process may take; longer is a violation (default: 60 seconds)",
@@ -65,8 +67,12 @@ def run(arguments: argparse.Namespace, /) -> int:
     from interop.testing import conformance
 
     if arguments.list:
-        print(_listed(), end="")
+        print(json.dumps(_rows(), indent=1) if arguments.json else _listed(), end="")
         return 0
+    unknown = _unknown(arguments)
+    if unknown:
+        print(f"interop conformance: {unknown}", file=sys.stderr)
+        return 2
     if not arguments.targets:
         print("interop conformance: name a TARGET, such as mypackage:MyArray; --help tells more", file=sys.stderr)
         return 2
@@ -86,7 +92,8 @@ def run(arguments: argparse.Namespace, /) -> int:
                     progress=advance,
                 )
         except (LookupError, ValueError) as error:
-            print(f"interop conformance: {error}", file=sys.stderr)
+            hint = nearest(target, conformance.WORLD) if target not in conformance.WORLD else ""
+            print(f"interop conformance: {error}{'.' if hint else ''}{hint}", file=sys.stderr)
             return 2
         reports.append(report)
         if not arguments.json:
@@ -102,6 +109,26 @@ def _unexpected(reports: list[Report], known: set[str], flaky: set[str]) -> bool
     for name in sorted(kept):
         print(f"interop conformance: {name} is known to be broken, and isn't", file=sys.stderr)
     return bool(kept or broken - known - flaky)
+
+
+def _unknown(arguments: argparse.Namespace) -> str:
+    """What is said of the first name of a check that is none; empty where all are."""
+    from interop.testing.conformance import CHECKS
+
+    known = [check.name for check in CHECKS]
+    for option in ("checks", "known", "flaky"):
+        for name in getattr(arguments, option) or ():
+            if name not in known:
+                flag = "--check" if option == "checks" else f"--{option}"
+                hint = nearest(name, known)
+                return f"{flag} {name}: no check is named so.{hint} interop conformance --list names all"
+    return ""
+
+
+def _rows() -> list[dict[str, str]]:
+    from interop.testing.conformance import CHECKS
+
+    return [{"name": check.name, "rule": check.rule.text, "where": str(check.rule)} for check in CHECKS]
 
 
 def _listed() -> str:

@@ -10,10 +10,12 @@ way. The pictures go into a folder.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from interop.cli._arguments import seconds_or_none
 from interop.cli._extras import need
 
 if TYPE_CHECKING:
@@ -33,7 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         help="where the pictures go (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=0.3, metavar="S", help="how long each hop is timed (default: %(default)s)"
+        "--seconds",
+        type=seconds_or_none,
+        default=0.3,
+        metavar="S",
+        help="how long each hop is timed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the hops, the files and the checks as JSON, and nothing else"
     )
 
 
@@ -51,8 +60,10 @@ def run(arguments: argparse.Namespace, /) -> int:
         )
         return 2
     try:
-        play(arguments.out, seconds=arguments.seconds)
+        stage = play(arguments.out, seconds=arguments.seconds, quiet=arguments.json)
     except CheckFailedError as err:
         print(f"interop demo: a check failed: {err}", file=sys.stderr)
         return 1
+    if arguments.json:
+        print(json.dumps(stage.as_dict(), indent=1))
     return 0

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interop.cli._arguments import nearest, seconds
+from interop.cli._width import pipe_width
+
 if TYPE_CHECKING:
     import argparse
 
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--svg", type=Path, metavar="PATH", help="also draw the report as it looks on a terminal")
     parser.add_argument(
-        "--timeout", type=float, default=120, metavar="S", help="what one library may take to import (default: 120)"
+        "--timeout", type=seconds, default=120, metavar="S", help="what one library may take to import (default: 120)"
     )
 
 
@@ -37,10 +40,14 @@ def run(arguments: argparse.Namespace, /) -> int:
     from interop.cli._doctor import show
     from interop.cli._doctor.findings import examine
 
-    unknown = [name for name in arguments.libraries if name not in interop.adapters()]
+    known = interop.adapters()
+    unknown = [name for name in arguments.libraries if name not in known]
     if unknown:
-        known = ", ".join(interop.adapters())
-        print(f"interop doctor: no library {', '.join(unknown)} has an adapter; known are {known}", file=sys.stderr)
+        print(
+            f"interop doctor: no library {', '.join(unknown)} has an adapter.{nearest(unknown[0], known)} "
+            f"Known are {', '.join(known)}",
+            file=sys.stderr,
+        )
         return 2
     console = None if arguments.json else _console()
     if console is not None:
@@ -49,9 +56,13 @@ def run(arguments: argparse.Namespace, /) -> int:
         show.in_colour(found, console)
     else:
         found = examine(arguments.libraries, arguments.timeout, lambda _what: None)
-        print(found.as_json() if arguments.json else show.plain(found))
+        print(found.as_json() if arguments.json else show.plain(found, pipe_width()))
     if arguments.svg is not None:
-        _draw(arguments.svg, found)
+        try:
+            _draw(arguments.svg, found)
+        except OSError as err:
+            print(f"interop doctor: can't write {arguments.svg} ({err.strerror}): name another --svg", file=sys.stderr)
+            return 2
     return 1 if found.problems else 0
 
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from interop.cli._arguments import count
 from interop.cli._extras import need
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     add("--out", type=Path, metavar="DIR", help="write matrix.json, matrix.md and the pictures into this folder")
     add("--json", action="store_true", help="print the results as JSON, and nothing else")
     add("--merge", type=Path, nargs="+", metavar="FILE", help="measure nothing: put these matrix.json together")
-    add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at a time (default: %(default)s)")
+    add(
+        "--jobs",
+        type=count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes at a time (default: %(default)s)",
+    )
     add("--cache", type=Path, metavar="DIR", help="where results are kept (default: the user's cache folder)")
     add("--fresh", action="store_true", help="measure everything anew")
 

@@ -24,7 +24,7 @@ from interop.errors import GradientError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interop._convert import ConvertOptions
+    from interop._typed import ConvertOptions
 
 __all__ = ["dask_setup", "dask_teardown", "register", "unregister"]
 

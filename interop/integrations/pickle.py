@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
     from interop._pack._single import Sent
+    from interop._typed import ConvertOptions
 
 __all__ = ["Pickler", "Unpickler", "dispatch_table", "dumps", "loads", "pickler", "reducer_override", "reducers"]
 

@@ -17,7 +17,7 @@ from interop.errors import UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from interop._convert import ConvertOptions
+    from interop._typed import ConvertOptions
 
 __all__ = ["hook", "register", "unregister"]
 

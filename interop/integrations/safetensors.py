@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
     from interop._native import View
+    from interop._typed import ConvertOptions
 
 __all__ = ["load_file", "load_metadata", "save_file"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from interop._convert import ConvertOptions
+    from interop._typed import ConvertOptions, DtypeLike
 
 
 __all__ = ["Shared", "attach", "empty_shared"]
@@ -92,7 +92,7 @@ class Shared:
 
 def empty_shared(
     shape: SupportsIndex | Sequence[SupportsIndex],
-    dtype: object = "float64",
+    dtype: DtypeLike = "float64",
     to: str | ModuleType = "numpy",
     *,
     name: str | None = None,

@@ -201,12 +201,13 @@ def describe(array: np.ndarray[Any, Any], /, **overrides: Unpack[Overrides]) -> 
     Raises
     ------
     BufferError
-        If DLPack can't describe the array: other byte order, strides that are no multiple of the item size, an
-        element type without a code.
+        If DLPack can't describe the array: other byte order, strides that are no multiple of the item size along an
+        axis longer than 1, an element type without a code.
     """
     row = BY_NUMPY.get(array.dtype) if array.dtype.isnative else None
     itemsize = array.itemsize
-    if row is None or any(stride % itemsize for stride in array.strides):
+    # Along an axis of length 1 no stride is ever taken.
+    if row is None or any(stride % itemsize for n, stride in zip(array.shape, array.strides, strict=True) if n != 1):
         msg = f"DLPack can't describe {array.dtype.str} with strides {array.strides}"
         raise BufferError(msg)
     fields = Fields(

@@ -33,7 +33,15 @@ class Right:
 
     @classmethod
     def load(cls, x: Any, *, device: Any = None, copy: bool | None = None) -> Any:
-        return cls()._load(x, copy)
+        made = cls()
+        made.placed(device)
+        return made._load(x, copy)
+
+    def placed(self, device: Any) -> None:
+        if device not in (None, "cpu"):
+            raise ValueError("no such device")
+        if device is not None:
+            self.keywords = MappingProxyType({**self.keywords, "dl_device": (1, 0)})
 
     def _load(self, x: Any, copy: bool | None) -> Any:
         capsule = self.ask(x)
@@ -76,6 +84,10 @@ class Right:
 
 class Result(np.ndarray):
     """An array that exports every element type."""
+
+    @property
+    def device(self) -> Any:
+        return "cpu"
 
     @classmethod
     def of(cls, array: Any) -> Any:
@@ -133,7 +145,7 @@ class SaysTypeError(Right):
     def load(cls, x: Any, *, device: Any = None, copy: bool | None = None) -> Any:
         if not hasattr(x, "__dlpack__"):
             raise TypeError("no array")
-        return super().load(x, copy=copy)
+        return super().load(x, device=device, copy=copy)
 
 
 class CopyIgnorer(Right):
@@ -157,6 +169,19 @@ class NoKeywords(Right):
     @classmethod
     def load(cls, x: Any, *, copy: bool | None = None) -> Any:  # type: ignore[override]
         return cls()._load(x, copy)
+
+
+class DeviceIgnorer(Right):
+    def placed(self, device: Any) -> None:
+        pass
+
+
+class DeviceKeeper(Right):
+    """Knows its devices, and doesn't tell the producer."""
+
+    def placed(self, device: Any) -> None:
+        if device not in (None, "cpu"):
+            raise ValueError("no such device")
 
 
 class NoRename(Right):
@@ -319,6 +344,11 @@ def refusing(what: Any) -> type[Right]:
 
 NoNullStrides = refusing(lambda fields: fields.strides is None and fields.ndim)
 NoOddOnes = refusing(lambda fields: _size(fields) == 1 and fields.strides and fields.strides != (1,))
+NoOddColumn = refusing(lambda fields: fields.shape == (2, 1) and fields.strides[1] != 1)
+EightDimensions = refusing(lambda fields: len(fields.shape or ()) > 8)
+FirstEight = changing(
+    shape=lambda fields: fields.shape and fields.shape[:8], strides=lambda fields: fields.strides and fields.strides[:8]
+)
 NoScalar = refusing(lambda fields: fields.ndim == 0)
 NoEmpty = refusing(lambda fields: 0 in (fields.shape or ()))
 NoNull = refusing(lambda fields: not fields.data)
@@ -413,6 +443,8 @@ FLAWS = (
     Flaw("CopyForcer", ("copy-false", "zero-copy")),
     Flaw("CopiesUnasked", ("zero-copy",)),
     Flaw("NoKeywords", ("copy-keyword",)),
+    Flaw("DeviceIgnorer", ("device-unknown-name",), besides=("device-passed-on",)),
+    Flaw("DeviceKeeper", ("device-passed-on",)),
     Flaw("NoRename", ("renames-capsule",), besides=("used-capsule",)),
     Flaw("Twice", ("used-capsule",)),
     Flaw("AnyName", ("other-capsule",)),
@@ -434,6 +466,9 @@ FLAWS = (
     Flaw("ZeroStrideAsOne", ("zero-strides",)),
     Flaw("NoNullStrides", ("strides-null",)),
     Flaw("NoOddOnes", ("one-side-strides",)),
+    Flaw("NoOddColumn", ("one-column-strides",)),
+    Flaw("EightDimensions", ("nine-dimensions",)),
+    Flaw("FirstEight", ("nine-dimensions",)),
     Flaw("NoScalar", ("scalar", "scalar-null")),
     Flaw("NoNullShape", ("scalar-null",), besides=("scalar",)),
     Flaw("NoEmpty", ("empty", "empty-null")),

@@ -139,7 +139,7 @@ def refusing(asked: tuple[int, int]) -> type[Right]:
     return Refusing
 
 
-RefusesOne, RefusesNew = refusing((1, 0)), refusing((99, 0))
+RefusesOne, RefusesTwo, RefusesNew = refusing((1, 0)), refusing((2, 0)), refusing((99, 0))
 
 
 class Legacy(Viewed, LegacyProducer):
@@ -214,6 +214,27 @@ _install(RefusedByDLPackOnly)
 class CopyIgnorer(Right):
     def respond(self, call: Call, **overrides: Any) -> Capsule:
         return super().respond(replace(call, copy=None), **overrides)
+
+
+class CopyNeedsVersion(Right):
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        if call.copy and call.max_version is None:
+            raise BufferError("a copy in a legacy capsule")
+        return super().respond(call, **overrides)
+
+
+class CopyNeedsNoDevice(Right):
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        if call.copy and call.dl_device is not None:
+            raise BufferError("a copy or a device")
+        return super().respond(call, **overrides)
+
+
+class CopyOfOld(Right):
+    """Copies in versioned capsules only, and without a word."""
+
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        return super().respond(replace(call, copy=None) if call.max_version is None else call, **overrides)
 
 
 class CopyForcer(Right):
@@ -389,6 +410,37 @@ class OffsetIgnorer(Right):
         super().__init__(array, **said({"data": min(base.ctypes.data, array.ctypes.data)} | overrides))
 
 
+class CompactOnly(Right):
+    """Whoever asks whether an array is in C order by all its strides."""
+
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        if self.array.shape == (1,) and self.array.strides[0] > 2 * self.array.itemsize:
+            raise BufferError("not in C order")
+        return super().respond(call, **overrides)
+
+
+class MultiplesOnly(Right):
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        if any(stride % self.array.itemsize for stride in self.array.strides):
+            raise BufferError("a stride that is no multiple of an element")
+        return super().respond(call, **overrides)
+
+
+class EightDimensions(Right):
+    def respond(self, call: Call, **overrides: Any) -> Capsule:
+        if self.array.ndim > 8:
+            raise BufferError("more than eight dimensions")
+        return super().respond(call, **overrides)
+
+
+class EightSides(Right):
+    """The first eight."""
+
+    def __init__(self, array: Any, **overrides: Any) -> None:
+        first = {"shape": array.shape[:8]} | ({"strides": (1,) * 8} if array.ndim > 8 else {})
+        super().__init__(array, **said(first | overrides))
+
+
 class ShapeReverser(Right):
     def __init__(self, array: Any, **overrides: Any) -> None:
         super().__init__(array, **said({"shape": array.shape[::-1]} | overrides))
@@ -460,6 +512,11 @@ class FrozenBuffer(np.ndarray):
     def make(cls, values: Any) -> Any:
         made = frozen(values).view(cls)
         made.writable = np.array(values)
+        return made
+
+    def __getitem__(self, index: Any) -> Any:
+        made: Any = super().__getitem__(index)
+        made.writable = self.writable[index]
         return made
 
 
@@ -560,6 +617,7 @@ FLAWS = (
     Flaw("VersionedForNone", ("no-max-version",)),
     Flaw("VersionedForOld", ("max-version-0.8",)),
     Flaw("RefusesOne", ("max-version-1.0",)),
+    Flaw("RefusesTwo", ("max-version-2.0",)),
     Flaw("RefusesNew", ("max-version-99.0",)),
     Flaw("Legacy", ("versioned",), besides=_UNSAID),
     Flaw("Minor200", ("version-field",)),
@@ -574,6 +632,9 @@ FLAWS = (
     Flaw("Right", ("refusal",), refused=(f"{HERE}.Refused()",)),
     Flaw("RightExchange", ("api-refusal",), refused=(f"{HERE}.RefusedByDLPackOnly(np.ones(2))",)),
     Flaw("CopyIgnorer", ("copy-true",)),
+    Flaw("CopyNeedsVersion", ("copy-true-legacy",)),
+    Flaw("CopyOfOld", ("copy-true-legacy",)),
+    Flaw("CopyNeedsNoDevice", ("copy-true-device",)),
     Flaw("CopyForcer", ("copy-false",)),
     Flaw("CopyUnflagged", ("copied-flag",)),
     Flaw("CopyPretender", ("copied-flag-true",), besides=_UNSAID),
@@ -592,7 +653,11 @@ FLAWS = (
     Flaw("CompactStrides", _LAYOUTS),
     Flaw("StridesInBytes", ("negative-strides", "zero-strides")),
     Flaw("OffsetIgnorer", ("offset", "sliced-rows"), besides=("negative-strides",)),
-    Flaw("ShapeReverser", ("shape",), besides=("values", "sliced-rows", "transposed", "empty")),
+    Flaw("CompactOnly", ("one-side-strides",)),
+    Flaw("MultiplesOnly", ("one-side-field",)),
+    Flaw("EightDimensions", ("nine-dimensions",)),
+    Flaw("EightSides", ("nine-dimensions",)),
+    Flaw("ShapeReverser", ("shape",), besides=("values", "sliced-rows", "transposed", "empty", "nine-dimensions")),
     Flaw("NullStrides", ("strides-given",)),
     Flaw("ScalarAsVector", ("scalar",)),
     Flaw("EmptyFlattener", ("empty",)),
@@ -610,7 +675,11 @@ FLAWS = (
     Flaw("FrozenBufferOnly.make", ("buffer-readonly",), besides=("buffer", "array-interface")),
     Flaw("FrozenBufferInLegacy.make", ("buffer-readonly-legacy",)),
     Flaw("CudaStreamZero", ("cuda-array-interface",)),
-    Flaw("Misplaced", ("values",), besides=(*_LAYOUTS, "offset", "scalar", "dtype-*", "copy-true")),
+    Flaw(
+        "Misplaced",
+        ("values",),
+        besides=(*_LAYOUTS, "offset", "one-side-*", "nine-dimensions", "scalar", "dtype-*", "copy-true"),
+    ),
     Flaw("ApiAddress", ("api-capsule",)),
     Flaw("ApiOldName", ("api-spelling",)),
     Flaw("ApiMajorTwo", ("api-versions",), besides=tuple(f"api-{name}" for name in _API)),

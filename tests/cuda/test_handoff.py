@@ -584,7 +584,7 @@ def test_a_stream_of_another_device_is_refused(torch: Any, cupy: Any, two_device
     here, there = two_devices
     with cupy.cuda.Device(there):
         far = [cupy.cuda.Stream(non_blocking=True), torch.cuda.Stream(device=there)]
-    for stream in (*far, interop.current_stream("torch", there and f"cuda:{there}")):
+    for stream in (*far, interop.current_stream("torch", f"cuda:{there}")):
         for x in (on("torch", np.ones(2), here), on("cupy", np.ones(2), here)):
             with pytest.raises(
                 interop.DeviceError, match=rf"is a stream of cuda:{there} and the memory is on cuda:{here}"

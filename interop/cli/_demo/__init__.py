@@ -19,7 +19,7 @@ __all__ = ["CheckFailedError", "play"]
 ACTS: Final[tuple[Callable[[Stage], None], ...]] = (weights.act, image.act, file.act, refusals.act, cuda.act)
 
 
-def play(out: Path, *, seconds: float) -> None:
+def play(out: Path, *, seconds: float, quiet: bool = False) -> Stage:
     """Play every act, then show the table of times and save its picture.
 
     Parameters
@@ -28,6 +28,13 @@ def play(out: Path, *, seconds: float) -> None:
         The folder for the pictures.
     seconds
         How long each hop is timed.
+    quiet
+        Whether nothing is printed.
+
+    Returns
+    -------
+    Stage
+        With all that was measured.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def play(out: Path, *, seconds: float) -> None:
     start = time.perf_counter()
     # The two ways are compared, not the number of cores; and on a busy machine torch's threads wait for one another.
     load("torch").set_num_threads(1)
-    stage = Stage(out, seconds=seconds)
+    stage = Stage(out, seconds=seconds, quiet=quiet)
     stage.headline(f"interop {interop.__version__}: {chart.versions()}")
     for act in ACTS:
         act(stage)
@@ -46,3 +53,4 @@ def play(out: Path, *, seconds: float) -> None:
     stage.saved("the table as a picture", "timings.png", lambda path: chart.draw(stage.hops, path))
     stage.files()
     stage.headline(f"{stage.checks} checks passed in {time.perf_counter() - start:.1f} s.")
+    return stage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from rich.text import Text
 import interop
 from interop.cli._demo.hops import LIBRARIES, Hop, call_text, kind_of, pointer, value, values
 from interop.cli._timing import duel, human
+from interop.cli._width import console_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,16 +39,18 @@ class Stage:
         The folder for files.
     seconds
         How long each hop is timed.
+    quiet
+        Whether nothing is printed.
     """
 
-    def __init__(self, out: Path, *, seconds: float) -> None:
+    def __init__(self, out: Path, *, seconds: float, quiet: bool = False) -> None:
         self.out = out
         self.hops: list[Hop] = []
         self.checks = 0
         self._seconds = seconds
         self._acts = 0
         self._files: list[tuple[str, Path]] = []
-        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+        self._console = Console(highlight=False, width=console_width(_PIPE_WIDTH), quiet=quiet)
 
     def headline(self, text: str) -> None:
         """Print a line that stands out."""
@@ -220,6 +222,24 @@ class Stage:
         for what, path in self._files:
             self.show("saved", f"{path}  {what}")
         self._console.print()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        hops = [
+            {
+                "title": hop.title,
+                "call": hop.call,
+                "by_hand": hop.by_hand,
+                "kind": hop.kind,
+                "of_its_export": hop.exported,
+                "bytes_written": hop.written,
+                "seconds": hop.times.ours,
+                "seconds_by_hand": hop.times.by_hand,
+            }
+            for hop in self.hops
+        ]
+        files = {str(path): what for what, path in self._files}
+        return {"interop": interop.__version__, "checks": self.checks, "hops": hops, "files": files}
 
     def _line(self, text: str, style: str = "", *, indent: int = 0) -> None:
         for line in text.splitlines():

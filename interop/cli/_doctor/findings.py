@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import interop
 from interop._registry import frameworks
+from interop._whole import MEND, NAMESAKE, OURS
 from interop.cli._process import command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 _PROBE: Final = "interop.cli._doctor.probe"
@@ -83,15 +84,32 @@ def examine(only: Sequence[str], timeout: float, progress: Callable[[str], objec
         Called with what is being done.
     """
     known = {name: info for name, info in interop.adapters().items() if not only or name in only}
-    progress("importing each library")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        libraries = list(pool.map(lambda item: _library(item[0], item[1], timeout), known.items()))
-    works = [one.name for one in libraries if one.state == "works"]
+    libraries = {name: _shell(name, info) for name, info in known.items()}
+    here = [name for name, one in libraries.items() if one.state == "works"]
+    progress("importing the libraries, and handing a tensor from each to each")
+    told, together = _together(here, timeout)
+    ran: _Ran | None = together
+    if not (together.late or told.keys() != set(here) or any(map(_fault_of, told.values()))):
+        for name, facts in told.items():
+            _take(libraries[name], facts)
+    else:
+        # One of them is broken, or spoils or delays the rest: each is looked at in a process of its own.
+        progress("importing each library by itself")
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for name, facts in zip(here, pool.map(lambda name: _probe(["library", name], timeout), here), strict=True):
+                _take(libraries[name], facts)
+        ran = None
+    works = [name for name in here if libraries[name].state == "works"]
     progress("handing a tensor from each to each")
-    pairs = _pairs(works, timeout)
+    pairs = _pairs(works, timeout, ran)
+    return _findings(list(libraries.values()), pairs)
+
+
+def _findings(libraries: list[Library], pairs: list[dict[str, Any]]) -> Findings:
     _break_those_that_never_work(libraries, pairs)
     broken = {one.name for one in libraries if one.state == "broken"}
-    problems = [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
+    problems = _namesakes()
+    problems += [f"{one.name}: {one.error}" for one in libraries if one.state == "broken"]
     # One that is broken spoils each of its pairs; it has been told once.
     problems += [
         f"{one['source']} to {one['target']}: {one['error']}"
@@ -99,6 +117,16 @@ def examine(only: Sequence[str], timeout: float, progress: Callable[[str], objec
         if not one["ok"] and not broken & {one["source"], one["target"]}
     ]
     return Findings(_here(), libraries, pairs, _gpu(libraries), problems)
+
+
+def _namesakes() -> list[str]:
+    """Other distributions that install a package of our name."""
+    others = set(metadata.packages_distributions().get("interop", ())) - {OURS}
+    return [
+        f"the distribution {name} {_version(name)} installs a package of the same name over this one, and uninstalling "
+        f"it takes files of this one away: {MEND.replace(NAMESAKE, name, 1)}. The two can't share an environment"
+        for name in sorted(others)
+    ]
 
 
 def _break_those_that_never_work(libraries: Iterable[Library], pairs: Iterable[dict[str, Any]]) -> None:
@@ -126,27 +154,60 @@ def _version(package: str) -> str:
         return ""
 
 
-def _library(name: str, info: interop.AdapterInfo, timeout: float) -> Library:
+def _shell(name: str, info: interop.AdapterInfo) -> Library:
+    """What can be said of a library before it is imported; it is thought to work until something shows."""
     found = Library(name, info.origin, "missing")
     row = frameworks.row_of(name)
     if row is None or (info.problem and not info.loaded):
         found.state, found.error = "broken", info.problem
         return found
     found.mend = f"pip install {row.install}"
-    if not info.installed:
-        return found
-    found.version = _version(row.install.partition(" ")[0])
-    told = _probe(["library", name], timeout)
+    if info.installed:
+        found.state, found.version = "works", _version(row.install.partition(" ")[0])
+    return found
+
+
+def _fault_of(told: Mapping[str, Any]) -> str:
+    return str(told.get("error") or told.get("problem", ""))
+
+
+def _take(found: Library, told: Mapping[str, Any]) -> None:
+    """Write down what a probe told of a library."""
+    row = frameworks.row_of(found.name)
     found.version = told.get("version") or found.version
     found.seconds = told.get("seconds", 0.0)
     found.gpu = told.get("gpu", {})
-    found.error = told.get("error") or told.get("problem", "")
+    found.error = _fault_of(told)
     found.state = "broken" if found.error else "works"
     if found.state == "works":
         found.mend = ""
-    elif row.entry is None:
+    elif row is not None and row.entry is None:
         found.mend = f"pip install --force-reinstall {row.install}"
-    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What a process of pairs printed, its status, how it ended in words, and whether it was ended for being late."""
+
+    output: str
+    status: int
+    ended: str
+    late: bool = False
+
+
+def _run(arguments: list[str], timeout: float) -> _Ran:
+    try:
+        ran = subprocess.run(command(_PROBE, *arguments), capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603 - our own module
+    except subprocess.TimeoutExpired as err:
+        return _Ran(bytes(err.stdout or b"").decode(), 1, f"it took more than {timeout:g} seconds", late=True)
+    return _Ran(ran.stdout, ran.returncode, f"it ended the process ({_death(ran.returncode)})")
+
+
+def _together(names: list[str], timeout: float) -> tuple[dict[str, dict[str, Any]], _Ran]:
+    """What one process told of all libraries, by name, and the pairs that it made: quick, where nothing is wrong."""
+    ran = _run(["together", *names], timeout)
+    lines = [json.loads(line) for line in ran.output.splitlines() if line.startswith('{"library":')]
+    return {told["library"]: told for told in lines}, ran
 
 
 def _probe(arguments: list[str], timeout: float) -> dict[str, Any]:
@@ -171,37 +232,37 @@ def _last(text: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _pairs(names: list[str], timeout: float) -> list[dict[str, Any]]:
-    """Every pair, by as many processes as are needed: one that crashes is followed by another without that pair."""
+def _pairs(names: list[str], timeout: float, first: _Ran | None) -> list[dict[str, Any]]:
+    """Every pair, by as many processes as are needed: one that crashes is followed by another without that pair.
+
+    Parameters
+    ----------
+    names
+        The libraries.
+    timeout
+        What one of them may take to import; all of it may take four times as long.
+    first
+        What has run already.
+    """
     found: list[dict[str, Any]] = []
     done: set[tuple[str, str]] = set()
     while True:
         skip = [f"{source},{target}" for source, target in sorted(done)]
-        try:
-            ran = subprocess.run(  # noqa: S603 - our own module
-                command(_PROBE, "pairs", *names, *skip),
-                capture_output=True,
-                text=True,
-                timeout=timeout * 4,
-                check=False,
-            )
-            output, status, ended = ran.stdout, ran.returncode, f"it ended the process ({_death(ran.returncode)})"
-        except subprocess.TimeoutExpired as err:
-            output = bytes(err.stdout or b"").decode()
-            status, ended = 1, f"it took more than {timeout * 4:g} seconds"
+        ran, first = first or _run(["pairs", *names, *skip], timeout * 4), None
         upcoming: list[str] | None = None
-        for line in output.splitlines():
-            if not line.startswith("{"):
+        for line in ran.output.splitlines():
+            if not line.startswith("{") or line.startswith('{"library":'):
                 continue
             told = json.loads(line)
             upcoming = told.get("next")
             if upcoming is None:
                 found.append(told)
                 done.add((told["source"], told["target"]))
-        if status == 0 or upcoming is None:
+        if ran.status == 0 or upcoming is None:
             return found
         done.add((upcoming[0], upcoming[1]))
-        found.append({"source": upcoming[0], "target": upcoming[1], "route": "crashed", "ok": False, "error": ended})
+        broken = {"source": upcoming[0], "target": upcoming[1], "route": "crashed", "ok": False, "error": ran.ended}
+        found.append(broken)
 
 
 def _gpu(libraries: list[Library]) -> dict[str, Any]:

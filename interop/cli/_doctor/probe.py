@@ -1,7 +1,8 @@
 """What runs in a process of its own, where a library may crash: one library's import, or every pair of those that work.
 
 ``python -m interop.cli._doctor.probe library NAME`` prints one line of JSON; ``... pairs NAME NAME ...`` one a pair,
-and before it one that says which is next, so that a crash is known by its pair.
+and before it one that says which is next, so that a crash is known by its pair; ``... together NAME NAME ...`` both, in
+one process, as long as nothing is broken.
 """
 
 from __future__ import annotations
@@ -128,16 +129,32 @@ def pairs(names: list[str], skip: set[tuple[str, str]]) -> None:
             print(json.dumps({"source": source, "target": target, **found}), flush=True)
 
 
+def _looked_at(name: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = library(name)
+    except (Exception, SystemExit) as err:  # noqa: BLE001 - the same
+        found = {"error": f"{type(err).__name__}: {err}"}
+    found["faults"] = dict(plugins.faults())
+    return found
+
+
+def together(names: list[str]) -> None:
+    """Import one library after the other, and hand over between all; stop at the first that is broken."""
+    for name in names:
+        found = _looked_at(name)
+        print(json.dumps({"library": name, **found}), flush=True)
+        if found.get("error") or found.get("problem"):
+            return
+    pairs(names, set())
+
+
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
     what, *names = arguments
     if what == "library":
-        try:
-            found: dict[str, Any] = library(names[0])
-        except (Exception, SystemExit) as err:  # noqa: BLE001 - the same
-            found = {"error": f"{type(err).__name__}: {err}"}
-        found["faults"] = dict(plugins.faults())
-        print(json.dumps(found))
+        print(json.dumps(_looked_at(names[0])))
+    elif what == "together":
+        together(names)
     else:
         skip = {(source, target) for name in names if "," in name for source, target in [name.split(",")]}
         pairs([name for name in names if "," not in name], skip)

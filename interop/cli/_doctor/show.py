@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from interop.cli._doctor.findings import Findings, Library
 
 #: How a route is written in the table of pairs, its colour, and what the word means.
 _ROUTES: Final = {
-    "zero-copy": ("view", "green", "the result is on the same memory"),
-    "copy": ("copy", "yellow", "the result is a copy"),
-    "transfer": ("move", "magenta", "to another device, which has to be named"),
-    "refused": ("refused", "dim", "can't be; interop.explain says why"),
-    "no device": ("-", "dim", "one of them has no device here"),
+    "zero-copy": ("view", "green", "the result is on the same memory: nothing is copied"),
+    "copy": ("copy", "yellow", "the result has memory of its own; interop.explain says why"),
+    "transfer": ("move", "magenta", "the result is on another device, which the call has to name"),
+    "refused": ("refused", "dim", "there is no such conversion; interop.explain says why, and what to call instead"),
+    "no device": ("-", "dim", "one of the two computes on devices that this machine hasn't got"),
     "failed": ("FAILED", "bold red", "see below"),
     "crashed": ("CRASHED", "bold red", "see below"),
 }
 _MADE: Final = frozenset({"zero-copy", "copy", "transfer"})
-_STATES: Final = {"works": "green", "missing": "dim", "broken": "bold red"}
+_STATES: Final = {
+    "works": ("green", "it can be imported, and its adapter knows it"),
+    "missing": ("dim", "it isn't installed, which is no fault; the note installs it"),
+    "broken": ("bold red", "it is installed, and can't be imported or converted; the note says what to do"),
+}
+#: Less room than this for a text beside what comes first is too little: it goes below, so far from the margin.
+_LEAST: Final = 16
+_BELOW: Final = "    "
+
+_COMPILED: Final = "*: compiled; from the second such call on no Python of interop runs"
 
 #: One cell: a text and a style.
 Cell = tuple[str, str]
@@ -27,24 +39,39 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: its title, its columns (without headings where these are empty), its rows, and what its words mean."""
+    """One table: its title, its columns (without headings where these are empty), its rows, and what its words mean.
+
+    A `whole` one has words in its cells that aren't broken: what doesn't fit beside goes below, as a table of its own.
+    Of any other the last column is a note, which may be broken.
+    """
 
     title: str
     columns: list[str]
     rows: list[list[Cell]]
     legend: list[Cell] = field(default_factory=list)
+    whole: bool = False
 
 
 def tables(found: Findings) -> list[Table]:
     """Return everything that is shown."""
     shown = [
         Table("this installation", ["", ""], [[(name, "bold"), (text, "")] for name, text in found.here.items()]),
-        Table("libraries", ["name", "version", "state", "note"], [_library(one) for one in found.libraries]),
+        Table(
+            "libraries",
+            ["name", "version", "state", "note"],
+            [_library(one) for one in found.libraries],
+            _meanings(_STATES, (one.state for one in found.libraries)),
+        ),
     ]
     if found.pairs:
         shown.append(_pairs(found))
     shown.append(Table("GPU", ["", ""], _gpu(found)))
     return shown
+
+
+def _meanings(words: Mapping[str, tuple[str, str]], used: Iterable[str]) -> list[Cell]:
+    met = set(used)
+    return [(f"{word}: {meaning}", style) for word, (style, meaning) in words.items() if word in met]
 
 
 def _library(one: Library) -> list[Cell]:
@@ -53,7 +80,7 @@ def _library(one: Library) -> list[Cell]:
         note = f"{note.rstrip('.')}. Try: {one.mend}"
     if one.origin != "built-in":
         note = f"adapter: {one.origin}; {note}"
-    return [(one.name, "bold"), (one.version, ""), (one.state, _STATES[one.state]), (note, "")]
+    return [(one.name, "bold"), (one.version, ""), (one.state, _STATES[one.state][0]), (note, "")]
 
 
 def _pairs(found: Findings) -> Table:
@@ -71,8 +98,9 @@ def _pairs(found: Findings) -> Table:
     seen = {one["route"] for one in found.pairs}
     legend = [(f"{word}: {meaning}", style) for route, (word, style, meaning) in _ROUTES.items() if route in seen]
     if any(map(_fast, found.pairs)):
-        legend.append(("*: without planning", ""))
-    return Table("pairs, of float32: from (down) to (across)", ["", *targets], rows, legend)
+        legend.append((_COMPILED, ""))
+    title = "pairs of float32 arrays, from (down) to (across)"
+    return Table(title, ["", *targets], rows, legend, whole=True)
 
 
 def _fast(one: dict[str, Any]) -> bool:
@@ -81,7 +109,7 @@ def _fast(one: dict[str, Any]) -> bool:
 
 def _gpu(found: Findings) -> list[list[Cell]]:
     rows: list[list[Cell]] = [
-        [("driver", "bold"), (f"CUDA {found.gpu['driver']}" if found.gpu["driver"] else "none", "")]
+        [("driver", "bold"), (f"CUDA {found.gpu['driver']}" if found.gpu["driver"] else "none: no NVIDIA driver", "")]
     ]
     for name, gpu in found.gpu.items():
         if name == "driver":
@@ -102,21 +130,44 @@ def verdict(found: Findings) -> list[str]:
     return [f"{count} problem{'s' * (count != 1)}:", *(f"  - {problem}" for problem in found.problems)]
 
 
-def plain(found: Findings) -> str:
-    """Return the report as text, for a pipe or a file."""
+def plain(found: Findings, width: int | None = None) -> str:
+    """Return the report as text, for a pipe or a file: in lines of that width, or as long as they are."""
     lines: list[str] = []
     for table in tables(found):
         lines += [table.title, "-" * len(table.title)]
-        cells = [[text for text, _ in row] for row in table.rows]
-        if any(table.columns):
-            cells.insert(0, table.columns)
-        widths = [max(len(row[place]) for row in cells) for place in range(len(table.columns))]
-        lines += [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        ]
-        lines += [f"  {text}" for text, _ in table.legend]
+        for part in _fitting(table, width) if table.whole and width is not None else [table]:
+            lines += _lines(part, width)
+        lines += [line for text, _ in table.legend for line in _wrapped(text, width, "  ", "      ")]
         lines.append("")
-    return "\n".join([*lines, *verdict(found)])
+    return "\n".join([*lines, *(line for text in verdict(found) for line in _wrapped(text, width, "", "    "))])
+
+
+def _lines(table: Table, width: int | None) -> list[str]:
+    cells = [[text for text, _ in row] for row in table.rows]
+    if any(table.columns):
+        cells.insert(0, table.columns)
+    widths = [max(len(row[place]) for row in cells) for place in range(len(table.columns))]
+    before = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    lines: list[str] = []
+    for row in cells:
+        head = "".join(text.ljust(size + 2) for text, size in zip(row[:-1], widths[:-1], strict=True))
+        lines += _wrapped(row[-1], width, head, " " * before)
+    return lines
+
+
+def _wrapped(text: str, width: int | None, first: str, later: str) -> list[str]:
+    if width is None or len(first) + len(text) <= width:
+        return [f"{first}{text}".rstrip()]
+    if len(first) > len(_BELOW) and width - len(first) < max(_LEAST, *map(len, text.split())):
+        return [first.rstrip(), *_wrapped(text, width, _BELOW, _BELOW)]
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _fitting(table: Table, width: int) -> list[Table]:
@@ -136,6 +187,7 @@ def _fitting(table: Table, width: int) -> list[Table]:
             [table.columns[at] for at in (0, *part)],
             [[row[at] for at in (0, *part)] for row in table.rows],
             table.legend,
+            table.whole,
         )
         for part in parts
     ]
@@ -148,11 +200,11 @@ def in_colour(found: Findings, console: Any) -> None:
 
     for table in tables(found):
         console.print(Text(table.title, style="bold cyan"))
-        for part in _fitting(table, console.width) if table.legend else [table]:
+        for part in _fitting(table, console.width) if table.whole else [table]:
             drawn = Drawn(show_header=any(part.columns), header_style="dim", box=None, pad_edge=False)
             for index, column in enumerate(part.columns):
                 # Words are whole; only a note, the last column of the other tables, may be broken.
-                note = index == len(part.columns) - 1 and not part.legend
+                note = index == len(part.columns) - 1 and not part.whole
                 drawn.add_column(column, no_wrap=not note, overflow="fold")
             for row in part.rows:
                 drawn.add_row(*(Text(text, style=style) for text, style in row))

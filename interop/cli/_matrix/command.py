@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import interop
+from interop.cli._arguments import nearest
 from interop.cli._matrix import cache, report, verdict
 from interop.cli._matrix.cells import DTYPES, LAYOUTS
 from interop.cli._matrix.hands import ROWS, installed
@@ -28,7 +29,7 @@ class UnknownNameError(Exception):
 def _known(given: Sequence[str] | None, known: Collection[str], what: str) -> None:
     strange = [name for name in given or () if name not in known]
     if strange:
-        msg = f"no {what} {', '.join(strange)}; there are {', '.join(known)}"
+        msg = f"no {what} {', '.join(strange)}.{nearest(strange[0], known)} There are {', '.join(known)}"
         raise UnknownNameError(msg)
 
 

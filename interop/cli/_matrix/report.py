@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from interop.cli._matrix import outcomes, verdict
 from interop.cli._matrix.cells import DTYPES, LAYOUTS, SMALL_LAYOUTS
 from interop.cli._matrix.runner import LONGEST
+from interop.cli._width import console_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from interop.cli._matrix.exceptions import Excused
     from interop.cli._matrix.results import Matrix, Pair
     from interop.cli._matrix.runner import Event
 
@@ -78,7 +80,7 @@ def show(matrix: Matrix) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = Console(width=console_width(110))
     table = Table(title="what happens to a tensor", title_justify="left", box=None, pad_edge=False)
     for heading in ("outcome", "every call by hand", "the best of each cell", "interop"):
         table.add_column(heading, justify="left" if heading == "outcome" else "right")
@@ -86,7 +88,8 @@ def show(matrix: Matrix) -> None:
         style = "red" if outcome.group == "bad" and ours else None
         table.add_row(outcome.word, f"{every:,}", f"{best:,}", f"{ours:,}", style=style)
     console.print(table)
-    console.print(_grid(matrix))
+    for part in _grids(matrix, console.width):
+        console.print(part)
     found = verdict.account(matrix)
     lines = list(grouped(found.open))
     for line in lines[:_MOST]:
@@ -96,7 +99,19 @@ def show(matrix: Matrix) -> None:
     for each in found.stale:
         console.print(f"an exception for nothing: {each}", style="red", markup=False, soft_wrap=True)
     excused = sum(map(len, found.excused.values()))
-    console.print(f"{len(found.open)} cells are not as they should be; {excused} are excepted, with reasons.")
+    looked = sum(pair.looked for pair in matrix.pairs.values())
+    console.print(f"A second judge looked at {looked:,} calls; where it finds something else, the cell is at fault.")
+    ends = ", for these reasons:" if excused else "."
+    console.print(f"{len(found.open)} cells are not as they should be; {excused} are excepted{ends}", highlight=False)
+    for each, cells in found.excused.items():
+        text = textwrap.fill(
+            _excuse(each, len(cells)),
+            console.width,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def grouped(issues: Iterable[verdict.Issue]) -> Iterator[str]:
@@ -110,18 +125,38 @@ def grouped(issues: Iterable[verdict.Issue]) -> Iterator[str]:
         yield f"{kind}: {source} to {target}: {text} ({len(cells)} cells: {dtypes}; {layouts})"
 
 
-def _grid(matrix: Matrix) -> Any:
-    """How much of each pair is zero-copy, as a table of a terminal."""
+def _excuse(each: Excused, cells: int) -> str:
+    """One exception, in words."""
+    what = "copies" if each.kind == verdict.COPIES else "refuses"
+    where = f"{_worded(each.sources)} to {_worded(each.targets)}"
+    which = [
+        f"{name} {_worded(text)}" for name, text in (("of", each.dtypes), ("laid out", each.columns)) if text != "*"
+    ]
+    return f"{what}: {' '.join([where, *which])} ({cells} cells): {each.reason}"
+
+
+def _worded(patterns: str) -> str:
+    return "any" if patterns == "*" else patterns.replace(",", ", ")
+
+
+def _grids(matrix: Matrix, width: int) -> Iterator[Any]:
+    """How much of each pair is zero-copy, in tables of a terminal, of as many columns as there is room for."""
     from rich.table import Table
 
     names, targets = matrix.names(), matrix.targets()
-    table = Table(title="zero-copy, % of cells (from, to)", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for name in targets:
-        table.add_column(name, justify="right")
-    for source in names:
-        table.add_row(source, *(_share(matrix.pairs.get((source, target))) for target in targets))
-    return table
+    first = max(map(len, names), default=0)
+    while targets:
+        taken = 1
+        while taken < len(targets) and first + sum(len(name) + 2 for name in targets[: taken + 1]) <= width:
+            taken += 1
+        table = Table(title="zero-copy, % of cells (from, to)", title_justify="left", box=None, pad_edge=False)
+        table.add_column("", no_wrap=True)
+        for name in targets[:taken]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for source in names:
+            table.add_row(source, *(_share(matrix.pairs.get((source, target))) for target in targets[:taken]))
+        yield table
+        targets = targets[taken:]
 
 
 def _share(pair: Pair | None) -> str:
@@ -169,7 +204,9 @@ def _where(matrix: Matrix) -> str:
     cells = sum(len(pair.found[pair.ways[0]]) for pair in matrix.pairs.values())
     calls = sum(len(found) for pair in matrix.pairs.values() for found in pair.found.values())
     head = f"{len(matrix.pairs)} pairs, {cells:,} cells, {calls:,} calls, in these environments:\n"
-    return "\n".join((head, *lines, ""))
+    looked = sum(pair.looked for pair in matrix.pairs.values())
+    again = [f"\nA second judge looked at {looked:,} of these calls.\n"] if looked else []
+    return "\n".join((head, *lines, *again, ""))
 
 
 def _totals(pairs: Sequence[Pair]) -> str:

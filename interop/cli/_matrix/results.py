@@ -59,6 +59,8 @@ class Pair:
         Promises of ours that weren't kept.
     uncertain
         How many of our default calls ``explain`` wasn't certain of.
+    looked
+        How many calls the second judge looked at; what it didn't find so is among the broken promises.
     """
 
     source: str
@@ -69,6 +71,7 @@ class Pair:
     found: dict[str, dict[tuple[str, str], Found]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     uncertain: int = 0
+    looked: int = 0
 
     @property
     def ours(self) -> list[str]:
@@ -94,6 +97,7 @@ class Pair:
             "ways": {way: self._rows(way) for way in self.ways},
             "broken": [[each.way, each.dtype, each.column, each.text] for each in self.broken],
             "uncertain": self.uncertain,
+            "looked": self.looked,
         }
 
     def _rows(self, way: str) -> dict[str, Any]:
@@ -134,6 +138,7 @@ class Pair:
             found,
             [Broken(*each) for each in data["broken"]],
             data["uncertain"],
+            data.get("looked", 0),  # older ones had one judge
         )
 
 

@@ -85,6 +85,7 @@ class Run:
         if letter in _ENDS and way.partition(" ")[0] == "interop":
             broken.append(event.get("why") or outcomes.OUTCOMES[letter].word)
         self.pair.broken += [Broken(way, *cell, text[:LONGEST]) for text in broken]
+        self.pair.looked += event.get("looked", False)
         if way == self.pair.ways[0] and not event.get("sure", True):
             self.pair.uncertain += 1
         self.at = None

@@ -18,6 +18,7 @@ from interop.cli._matrix.cells import Cell, cells_of
 from interop.cli._matrix.hands import hands_of_pair
 from interop.cli._matrix.judge import Bench, judge
 from interop.cli._matrix.nursery import IMPATIENCE, PATIENCE, Nursery
+from interop.cli._matrix.second import is_sampled, look, objection
 from interop.cli._matrix.ways import OURS, PROMISE, VIEW, names_for, ways_for
 
 if TYPE_CHECKING:
@@ -95,7 +96,17 @@ def work(job: Job, say: Callable[[dict[str, Any]], None], source: Hands, target:
         if nursery is not None and job.suspects_of(code, cells[place].layout):
             say({"k": index, **nursery.try_it(way, place, job.patience(code))})
         else:
-            say({"k": index, **attempted(way, cells[place])})
+            said = attempted(way, cells[place])
+            if is_sampled(index, place, cells[place].dtype, said["o"]):
+                said = again(said, look(job.source, job.target, source.make(cells[place]), calls[way]))
+            say({"k": index, **said})
+
+
+def again(said: dict[str, Any], found: str | None) -> dict[str, Any]:
+    """Add to what is said of a call what the second judge found, and how the two differ, if they do."""
+    differs = objection(found, said["o"])
+    broken = [*said.get("broken", ()), *([differs] if differs else ())]
+    return {**said, "looked": found is not None, **({"broken": broken} if broken else {})}
 
 
 def _is(number: int, *calls: Way) -> bool:

@@ -111,13 +111,14 @@ KNOWN: Final[Mapping[str, Mapping[str, Known]]] = MappingProxyType(
         "pyarrow.Array": _seen(
             "26.0.1",
             "export-refusal",
+            "export-copy-true-legacy",
             "export-dtype-refusal",
             "import-one-side-strides",
             "import-empty",
             "import-empty-null",
             import_legacy_answer="apache/arrow#51122",
         ),
-        "pyarrow.Tensor": _seen("26.0.1", import_legacy_answer="apache/arrow#51122"),
+        "pyarrow.Tensor": _seen("26.0.1", "export-copy-true-legacy", import_legacy_answer="apache/arrow#51122"),
         "tvm_ffi": _seen("0.1.15", "export-max-version-0.8", "export-stream-1", "import-no-protocol"),
         "warp": _seen(
             "1.19.0",
@@ -156,6 +157,7 @@ KNOWN: Final[Mapping[str, Mapping[str, Known]]] = MappingProxyType(
         ),
         "dpnp": _seen(
             "0.20.0",
+            "export-copy-true-legacy",
             "import-no-protocol",
             "import-byte-offset",
             endings={"export-deleter-after-exit": _CRASHES, "import-deleter-null": _CRASHES},

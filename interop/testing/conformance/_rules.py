@@ -108,6 +108,10 @@ CONSUMER_COPY: Final = _array(
     "copy",
     "True always copies; False never does, and is a BufferError (or ValueError) where a copy is needed",
 )
+CONSUMER_DEVICE: Final = _array("from_dlpack", "device", "the result is on the device that was asked for, or an error")
+PASSES_DEVICE: Final = _array(
+    "array.__dlpack__", "dl_device", "a consumer that was asked for another device passes it to the producer"
+)
 PROPAGATES: Final = _array("from_dlpack", "raises", "the errors of the producer's __dlpack__ are propagated")
 NO_PROTOCOL: Final = _array("from_dlpack", "raises", "an object without __dlpack__ is an AttributeError")
 CONSUMER_STREAM: Final = _array("array.__dlpack__", "stream", "on the host the consumer passes no stream but None")
@@ -165,10 +169,12 @@ DEVICE: Final = _header("DLTensor.device", "the capsule's device is the one that
 HOST_INDEX: Final = _header("DLDevice.device_id", "host, pinned and managed memory have device_id 0")
 SHAPE: Final = _header("DLTensor.shape", "shape and ndim are the array's")
 STRIDES: Final = _header("DLTensor.strides", "strides count elements, not bytes, and may be 0 or negative")
+ONE_SIDE: Final = _header("DLTensor.strides", "along an axis of length 1 no stride is ever taken: it may be any number")
 STRIDES_GIVEN: Final = _header("DLTensor.strides", "since version 1.2 strides aren't NULL unless ndim is 0")
 STRIDES_NULL: Final = _python("Implementation", "strides that are NULL mean C order")
 BYTE_OFFSET: Final = _header("DLTensor.byte_offset", "the first element is byte_offset bytes behind data")
 EMPTY: Final = _header("DLTensor.data", "an array of size 0 is exported like another; its data may be NULL")
+NDIM: Final = _header("DLTensor.ndim", "there may be any number of dimensions that the library's own arrays can have")
 SCALAR: Final = _header("DLTensor.ndim", "an array of no dimensions has ndim 0 and one element")
 DTYPE: Final = _header("DLDataType", "code, bits and lanes are those of the element type")
 BYTE_ORDER: Final = _header("DLDataType", "elements are in native byte order, and others are refused")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from interop.testing.conformance import _consuming, _describing, _producing
+from interop.testing.conformance import _consuming, _describing, _exchanging, _owning, _producing, _reading
 from interop.testing.conformance._check import Check, Outcome, Result, Role
 from interop.testing.conformance._execute import TIMEOUT, Ending, execute, execute_alone, execute_isolated, unused
 from interop.testing.conformance._script import reproducer_of, script_of
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 PRODUCER_CHECKS: Final = (
     *_producing.CALLS,
     *_producing.COPIES,
-    *_producing.OWNERSHIP,
+    *_owning.OWNERSHIP,
     *_describing.DEVICES,
     *_describing.LAYOUTS,
     *_describing.DTYPES,
     *_describing.OTHERS,
-    *_describing.EXCHANGE,
+    *_exchanging.EXCHANGE,
 )
 
 #: The checks of a consumer.
@@ -31,8 +31,8 @@ CONSUMER_CHECKS: Final = (
     *_consuming.CALLS,
     *_consuming.CAPSULES,
     *_consuming.VERSIONS,
-    *_consuming.TENSORS,
-    *_consuming.DTYPES,
+    *_reading.TENSORS,
+    *_reading.DTYPES,
 )
 
 #: Which checks run in a process of their own: those that libraries have died of, every one, or none.
@@ -51,6 +51,12 @@ assert hasattr(made, "__dlpack__"), f"a {type(made).__name__} has no __dlpack__"
 _TAKES_VERSION: Final = 'make(np.ones(2, "float32")).__dlpack__(max_version=(1, 3))'
 _VERSIONED: Final = f'assert "versioned" in repr({_TAKES_VERSION})'
 _INDEXES: Final = 'make(np.ones(2, "float32"))[::2]'
+#: A library may have no arrays of so many dimensions: then it needn't take any.
+_MANY: Final = 9
+_MAKES_MANY: Final = f"""
+made = make(np.ones((1,) * {_MANY}, "float32"))
+assert tuple(getattr(made, "shape", (1,) * {_MANY})) == (1,) * {_MANY}
+"""
 _ASKS_VERSION: Final = """
 asked = []
 class Producer:
@@ -63,8 +69,8 @@ assert asked[-1] is not None and tuple(asked[-1]) >= (1, 0)
 
 
 def _probed(subject: Subject, isolate: Isolation, seconds: float) -> Subject:
-    """Find out how the subject exports, whether its arrays can be sliced, and whether it asks for versions."""
-    probes = ([_MAKES, _TAKES_VERSION, _VERSIONED, _INDEXES] if subject.make else []) + (
+    """Find out how the subject exports, whether its arrays can be sliced, what they can be, and whether it asks."""
+    probes = ([_MAKES, _TAKES_VERSION, _VERSIONED, _INDEXES, _MAKES_MANY] if subject.make else []) + (
         [_ASKS_VERSION] if subject.from_dlpack else []
     )
     blank = Check(name="", role=Role.PRODUCER, rule=PRODUCER_CHECKS[0].rule, body="")
@@ -82,6 +88,8 @@ def _probed(subject: Subject, isolate: Isolation, seconds: float) -> Subject:
             raise ValueError(f"{subject.make} makes no array of a numpy array ({told[_MAKES].seen})")
         export = subject.export if right[_TAKES_VERSION] else ""
         subject = replace(subject, export=export, versioned=right[_VERSIONED], indexes=right[_INDEXES])
+        if subject.ndims is None and not right[_MAKES_MANY]:
+            subject = replace(subject, ndims=tuple(range(_MANY)))
     if subject.from_dlpack:
         subject = replace(subject, asks_version=right[_ASKS_VERSION])
     return subject

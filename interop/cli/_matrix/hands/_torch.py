@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from interop.cli._matrix.hands._base import Array, Hands, Impossible, Memory, Read
+from interop.cli._matrix.hands._base import Array, Hands, Impossible, Memory, Read, on_boundary
 from interop.testing._layouts import TORCH_LAYOUTS
 from interop.testing.strategies import TORCH_FLAVOURS
 
@@ -39,7 +39,7 @@ class Torch(Hands):
             raise Impossible(cell.dtype)
         shape = self.shape(cell.layout)
         raw: Array = np.frombuffer(values.tobytes(), _CARRIERS[dtype.itemsize]).reshape(shape)
-        carried = torch.from_numpy(raw.copy())
+        carried = torch.from_numpy(on_boundary(raw))
         if cell.layout == "unaligned":
             return _unaligned(carried, dtype)
         plain = TORCH_LAYOUTS[_BUILDERS[cell.layout]].build(carried).view(dtype)

@@ -21,14 +21,14 @@ from interop._registry.targets import target_adapter
 from interop._run.book import BOOK
 from interop._run.execute import execute
 from interop._run.opening import carried, carried_facts, carrier_of, case_of, open_source
-from interop._words import name_of
+from interop._words import name_of, with_article
 from interop.errors import (
     CopyError,
     DeviceError,
+    DTypeError,
     InteropError,
     UnsupportedError,
     call_text,
-    with_article,
     without_frames,
 )
 
@@ -240,7 +240,9 @@ def _explained(x: Any, target: Adapter, parsed: Options) -> Plan:
             plan = make_plan(case_of(carried_facts(facts, carrier), carrier, target, parsed))
     # Of a lazy array all but its strides is known.
     known = "lazy" in facts.pending and not isinstance(plan.error, CopyError)
-    if facts.certain or known or isinstance(plan.error, DeviceError):
+    # A target that lacks the element type that was asked for refuses whatever comes.
+    lacked = isinstance(plan.error, DTypeError) and parsed.dtype is not None and case.dtype.name not in case.room.dtypes
+    if facts.certain or known or lacked or isinstance(plan.error, DeviceError):
         return plan
     steps = (
         Step("export", source.name),

@@ -33,6 +33,9 @@ NAMES: Final[dict[int, str]] = {
 }
 NUMBERS: Final = {name: number for number, name in NAMES.items()}
 
+#: What frameworks call some of them.
+_KNOWN_AS: Final = {"mps": "metal", "xpu": "oneapi"}
+
 CPU, CUDA, CUDA_HOST, METAL, ROCM, ROCM_HOST, EXT_DEV, CUDA_MANAGED, ONEAPI = 1, 2, 3, 8, 10, 11, 12, 13, 14
 
 #: Memory that the host can read and write by pointer: ordinary, page-locked and managed memory.
@@ -170,7 +173,7 @@ def _parse(device: object) -> tuple[int, int] | None:
         if match is None:
             return None
         name, index = match.groups()
-        number = int(name[6:]) if name.startswith("device") else NUMBERS.get(name)
+        number = int(name[6:]) if name.startswith("device") else NUMBERS.get(_KNOWN_AS.get(name, name))
         pair = None if number is None else (number, int(index or 0))
     elif (is_a(device, tuple) or is_a(device, list)) and len(device) == 2:  # noqa: PLR2004 - a pair
         # Enums are ints too; what is kept is the number.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, cast
 
 from interop import _options
 from interop._adapters._protocol import ProtocolAdapter, Request
@@ -21,6 +22,8 @@ from interop._run.order import probe
 from interop._streams import ORDERED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from interop._contract import Facts
     from interop._devices import Device
     from interop._dtypes import DType
@@ -112,7 +115,10 @@ def _ordered_again(view: View, stream: int | None) -> object:
 
 @public()
 def framework(x: Any, /) -> str:
-    """Name the framework that a tensor belongs to, as :func:`interop.convert` takes it.
+    """Name the framework that a tensor belongs to, as :func:`interop.convert` takes it where it can be a target.
+
+    Some are sources only, such as pandas: ``interop.adapters()[name].target`` tells. What belongs to no framework that
+    has an adapter, and speaks a protocol, has the name of its type: ``'bytes'``, ``'view'``.
 
     Examples
     --------
@@ -157,8 +163,9 @@ def shares_memory(x: Any, y: Any, /) -> bool:
     -------
     bool
         Whether the ranges of addresses overlap. True may be more than the truth: two interleaved views, of the even and
-        of the odd elements, count as sharing. False is certain within one mapping: two maps of one file have addresses
-        of their own, and a write through one shows in the other.
+        of the odd elements, count as sharing, and so do arrays of bits within one byte. False is certain where the
+        addresses are known, within one mapping: polars doesn't tell where it packs booleans, and two maps of one file
+        have addresses of their own, and a write through one shows in the other.
 
     Examples
     --------
@@ -170,9 +177,21 @@ def shares_memory(x: Any, y: Any, /) -> bool:
     False
     """
     a, b = _placed(x), _placed(y)
-    if a.extent is None or b.extent is None or not same_place(a.device, b.device):
+    if 0 in a.shape or 0 in b.shape or not same_place(a.device, b.device):
         return False
-    return a.extent[0] < b.extent[1] and b.extent[0] < a.extent[1]
+    if x is y:
+        return True
+    pieces = _extents(x, a), _extents(y, b)
+    return any(low < other_high and other_low < high for (low, high), (other_low, other_high) in product(*pieces))
+
+
+def _extents(x: Any, facts: Facts) -> Iterable[tuple[int, int]]:
+    """Where the memory is: in one piece, or where its adapter says of what it decodes, or holds in chunks."""
+    if facts.extent is not None:
+        return (facts.extent,)
+    source = adapter_for(x)
+    verb = getattr(source, "extents", None)
+    return () if verb is None else cast("Iterable[tuple[int, int]]", asked(source, x, verb, x))
 
 
 def _placed(x: Any) -> Facts:

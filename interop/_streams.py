@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from interop._foreign import FOREIGN
 from interop._native import find
-from interop._words import exact_int, is_a, name_of, said, shown
+from interop._words import exact_int, is_a, name_of, said, shown, with_article
 from interop.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -122,11 +122,12 @@ def _handle(stream: Any) -> Stream:
         _, handle = stream.__cuda_stream__()
         found = Stream(int(handle), owner=stream)
     except Exception as err:
-        msg = f"the __cuda_stream__ of a {name_of(type(stream))} failed: {said(err)}"
+        msg = f"the __cuda_stream__ of {with_article(name_of(type(stream)))} failed: {said(err)}"
         raise DeviceError(msg) from err
     if not 0 < found <= HIGHEST:
         # -1 would be taken for "ordered already".
-        msg = f"the __cuda_stream__ of a {name_of(type(stream))} gives {int(found)}, which is no handle of a stream."
+        what = f"the __cuda_stream__ of {with_article(name_of(type(stream)))}"
+        msg = f"{what} gives {int(found)}, which is no handle of a stream."
         raise DeviceError(msg)
     return found
 

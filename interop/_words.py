@@ -6,7 +6,9 @@ object is asked of what type it is, and every message takes its words from here.
 
 from __future__ import annotations
 
+import re
 import reprlib
+from collections.abc import Sequence
 from typing import Any, Final, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
@@ -70,6 +72,13 @@ def short_name_of(tp: type) -> str:
     return _cut(_name_of(tp), _MOST)
 
 
+def with_article(name: str) -> str:
+    """``an IndexedSlices``, ``a Tensor``, ``a uint8``."""
+    spoken = name.lower()
+    vowel = spoken[:1] in set("aeiou") and not spoken.startswith(("uni", "uint", "us"))
+    return f"{'an' if vowel else 'a'} {name}"
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -99,3 +108,18 @@ def said(error: BaseException) -> str:
     """The type of an exception and what it says, to go on from."""
     name, text = short_name_of(type(error)), text_of(error).rstrip(".")
     return name if text == name else f"{name}: {text}"
+
+
+#: A string in code (an apostrophe in a word comes after a letter), or the object that a message is about, in a call.
+_IN_A_CALL: Final = re.compile(r"""(?<=[(\[,= ])(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<![\w.])x(?=[.\[,)])""")
+
+
+def about(text: str, held: str) -> str:
+    """What a message advises of ``x``, said of what `held` spells: of what a wrapper holds, for who has the wrapper."""
+    return _IN_A_CALL.sub(lambda found: held if found[0] == "x" else found[0], text)
+
+
+def advice(calls: Sequence[str], otherwise: str = "Encode its values as numbers first.") -> str:
+    """The sentence that names calls of which each makes a tensor, or what to do where there is none."""
+    *others, last = calls or ("",)
+    return f"Pass {', '.join(others)}{' or ' * bool(others)}{last}." if last else otherwise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop._registry.frameworks import TARGETS
 from interop._whole import check
-from interop._words import said, text_of
+from interop._words import said, text_of, with_article
 
 if TYPE_CHECKING:
     from interop._contract import Facts
@@ -100,13 +100,6 @@ def without_frames(error: InteropError) -> InteropError:
 def message(what: str, why: str, fix: str) -> str:
     """Put an error's text together: what was asked, why it can't be, what to type instead."""
     return f"{what}: {why}. {fix}"
-
-
-def with_article(name: str) -> str:
-    """``an IndexedSlices``, ``a Tensor``, ``a uint8``."""
-    spoken = name.lower()
-    vowel = spoken[:1] in set("aeiou") and not spoken.startswith(("uni", "uint", "us"))
-    return f"{'an' if vowel else 'a'} {name}"
 
 
 def describe_facts(facts: Facts, *, layout: bool = False) -> str:

@@ -117,14 +117,14 @@ UNSUPPORTED = {
     "strings": (lambda: np.array(["a", "b"]), "Encode"),
     "bytes strings": (lambda: np.array([b"a"]), "Encode"),
     "objects": (lambda: np.array([1, None], dtype=object), "astype"),
-    "datetimes": (lambda: np.array(["2020-01-01"], "M8[D]"), "view"),
-    "timedeltas": (lambda: np.array([1], "m8[s]"), "view"),
-    "structured": (lambda: np.zeros(2, [("a", "i4"), ("b", "f4")]), "field"),
+    "datetimes": (lambda: np.array(["2020-01-01"], "M8[D]"), "astype"),
+    "timedeltas": (lambda: np.array([1], "m8[s]"), "astype"),
+    "structured": (lambda: np.zeros(2, [("a", "i4"), ("b", "f4")]), "x['a']"),
     "longdouble": (lambda: np.zeros(2, "longdouble"), "astype"),
     "a float": (lambda: 3.5, "asarray"),
     "a list": (lambda: [1, 2], "asarray"),
     "None": (lambda: None, "Pass an array"),
-    "a string": (lambda: "abc", "Pass an array"),
+    "a string": (lambda: "abc", "as numbers first"),
 }
 
 

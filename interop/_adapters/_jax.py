@@ -190,6 +190,11 @@ class JaxAdapter(Drafting):
             pending=frozenset(pending),
         )
 
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where packed elements lie."""
+        start = x.unsafe_buffer_pointer()
+        return [(start, start + x.on_device_size_in_bytes())]
+
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Wait for the values, or make an array of what has been written."""
         if "written" in what:
@@ -244,7 +249,7 @@ class JaxAdapter(Drafting):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``jax.Device``."""
-        return _pair(device) if isinstance(device, jax.Device) else None
+        return _pair(device) if isinstance(device, jax.Device) and device.platform in _PLATFORMS else None
 
 
 def _describe_tracer(x: Any) -> Facts:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from interop import _layout
+from interop._adapters._numpy_advice import calls_for, refusal_text
 from interop._adapters._numpy_native import NATIVE
 from interop._adapters._shared.host import HostOnly, copy_values, empty_ndarray
 from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, HOST_ACCESSIBLE, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, find, lasting, ndarray_from_view, view_from_buffer, view_from_ndarray
-from interop._words import name_of
-from interop.errors import DTypeError, UnsupportedError, with_article
+from interop._words import advice, name_of, with_article
+from interop.errors import DTypeError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class NumpyAdapter(HostOnly):
 
     def _describe_odd(self, x: Array) -> Facts:
         """What DLPack can't express: another byte order, or strides that are no multiple of the element."""
-        dtype = self._dtype(x.dtype)
+        dtype = self._dtype(x)
         pending: set[Pending] = set()
         if not x.dtype.isnative:
             pending.add("byteorder")
@@ -97,10 +98,11 @@ class NumpyAdapter(HostOnly):
             pending=frozenset(pending),
         )
 
-    def _dtype(self, dtype: np.dtype[Any]) -> DType:
+    def _dtype(self, x: Any) -> DType:
+        dtype = x.dtype
         row = BY_NUMPY.get(dtype if dtype.isnative else dtype.newbyteorder("="))
         if row is None:
-            raise UnsupportedError(_dtype_text(dtype))
+            raise UnsupportedError(refusal_text(x))
         return dtype_of_triple(row.code, row.bits, row.lanes)
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
@@ -153,7 +155,7 @@ class ScalarAdapter(NumpyAdapter):
 
     def describe(self, x: Any, /) -> Facts:
         """Read the facts off the scalar, or off the buffer of its own memory."""
-        dtype, view = self._dtype(x.dtype), _memory_of(x)
+        dtype, view = self._dtype(x), _memory_of(x)
         return Facts(
             framework=self.name,
             dtype=dtype,
@@ -201,37 +203,10 @@ def _as_ndarray(x: Any) -> Array:
 def _subclass_text(x: Array) -> str:
     name = name_of(type(x))
     if isinstance(x, np.ma.MaskedArray):
-        fix = "Pass x.filled(value), or x.data to drop it."
+        fix = advice([*(() if x is np.ma.masked else calls_for(x, "x.filled()")), *calls_for(x, "x.data")])
         return f"{with_article(name)} has a mask, which no other library would see. {fix}"
-    fix = "Pass numpy.asarray(x) if the numbers are all."
+    fix = advice(calls_for(x, "numpy.asarray(x)"))
     return f"{with_article(name)} may mean more than its numbers (a unit, a mask). {fix}"
-
-
-_KINDS: Final = {
-    "O": "Python objects",
-    "S": "byte strings",
-    "U": "strings",
-    "T": "strings",
-    "M": "datetimes",
-    "m": "timedeltas",
-    "V": "structures or raw bytes",
-}
-
-_KIND_FIXES: Final = {
-    "O": "Pass x.astype(float), or whatever type the objects are.",
-    "M": "Pass x.view('int64'), the counts of its unit.",
-    "m": "Pass x.view('int64'), the counts of its unit.",
-    "V": "Pass one field, x['name'].",
-    "c": "Pass x.astype('complex128').",
-}
-
-
-def _dtype_text(dtype: np.dtype[Any]) -> str:
-    what = f"{_KINDS[dtype.kind]} ({dtype})" if dtype.kind in _KINDS else str(dtype)
-    fix = _KIND_FIXES.get(dtype.kind, "Pass x.astype('float64').")
-    if dtype.kind in "SUT":
-        fix = "Encode them as numbers first."
-    return f"a numpy array of {what} is no tensor that other libraries know. {fix}"
 
 
 adapter: Final = NumpyAdapter()

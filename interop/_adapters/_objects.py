@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from interop._adapters._protocol import Opener, ProtocolAdapter, opening, protocol_name
 from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._native import find
-from interop._words import is_a, name_of
-from interop.errors import UnsupportedError, with_article
+from interop._words import is_a, name_of, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

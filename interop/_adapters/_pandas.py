@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from interop._adapters._pandas_advice import calls_for, calls_for_levels, otherwise_for, table_text, words_for
 from interop._adapters._shared.pieces import InPieces, Outline
 from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._dtypes import BY_NUMPY
 from interop._native import lasting
+from interop._words import advice
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -32,41 +34,34 @@ def unwrap(x: Any) -> Any:
     """The numpy or pyarrow array that an object of pandas holds, or an error with what makes one."""
     if isinstance(x, _TABLES):
         if not _is_of_one_type(x):
-            msg = "a pandas DataFrame holds a block for each element type. Pass x.to_numpy(), or one column, x['name']."
-            raise UnsupportedError(msg)
-        return _readonly(x.to_numpy(), f"a pandas DataFrame of {x.dtypes.iloc[0]}, {x.shape},")
+            raise UnsupportedError(table_text(x))
+        return _readonly(x.to_numpy())
     if not isinstance(x, _ARRAYS):
         return x
     if isinstance(x, pd.MultiIndex):
-        msg = "a pandas MultiIndex holds tuples. Pass one of its levels, x.get_level_values(0)."
-        raise UnsupportedError(msg)
-    what = f"a pandas {type(x).__name__} of {x.dtype}, {x.shape},"
-    if isinstance(x.dtype, np.dtype):
-        return _readonly(x.to_numpy(), what)
+        raise UnsupportedError(f"a pandas MultiIndex holds tuples. {advice(calls_for_levels(x))}")
+    if isinstance(x.dtype, np.dtype) and x.dtype.kind not in "mMO":
+        return _readonly(x.to_numpy())
+    calls = calls_for(x, "x")
+    if calls != ["x"] and (calls or not isinstance(x.dtype, pd.ArrowDtype)):
+        raise UnsupportedError(f"{_what(x)} {words_for(x)}. {advice(calls, otherwise_for(x))}")
     if isinstance(x.dtype, pd.ArrowDtype):
         return _chunk(x)
-    if isinstance(x.dtype, pd.api.extensions.ExtensionDtype) and getattr(x.dtype, "numpy_dtype", None) is not None:
-        if x.isna().any():
-            raise UnsupportedError(f"{what} has nulls, which no other library would see. Pass x.fillna(0).")
-        # Without nulls pandas hands out the values themselves.
-        return _readonly(x.to_numpy(), what)
-    fixes = {
-        pd.CategoricalDtype: "holds codes of categories. Pass x.cat.codes of a Series, x.codes of an Index.",
-        pd.StringDtype: "holds strings. Encode them as numbers first.",
-        pd.SparseDtype: "is sparse. Pass x.sparse.to_dense().",
-        pd.DatetimeTZDtype: "counts units of time in a time zone. Pass x.astype('int64').",
-        pd.PeriodDtype: "counts periods. Pass x.astype('int64').",
-        pd.IntervalDtype: "holds intervals. Pass x.array.left, or x.array.right.",
-    }
-    fix = fixes.get(type(x.dtype), "is no array of numbers. Pass x.to_numpy().")
-    raise UnsupportedError(f"{what} {fix}")
+    # Without nulls pandas hands out the values themselves.
+    return _readonly(x.to_numpy())
 
 
-def _readonly(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
-    if array.dtype.kind in "mM":
-        raise UnsupportedError(f"{what} counts units of time. Pass x.astype('int64'), the counts.")
-    if array.dtype.kind == "O":
-        raise UnsupportedError(f"{what} holds Python objects. Pass x.astype('float64').")
+def _what(x: Any) -> str:
+    return f"a pandas {type(x).__name__} of {x.dtype}, {x.shape},"
+
+
+def _held(x: Any) -> tuple[str, str]:
+    if isinstance(getattr(x, "dtype", None), pd.ArrowDtype):
+        return _what(x), "pyarrow.array(x)"
+    return _what(x), "x.to_numpy()"
+
+
+def _readonly(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     view = array.view()
     # pandas 3 hands out readonly arrays; before it, a write went round its copy-on-write, or into another frame.
     view.flags.writeable = False
@@ -75,7 +70,7 @@ def _readonly(array: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
 
 def _chunk(x: Any) -> Any:
     # The protocol by which pandas gives Arrow data away without a copy.
-    chunks = x.array.__arrow_array__()
+    chunks = getattr(x, "array", x).__arrow_array__()
     chunked = chunks if hasattr(chunks, "num_chunks") else None
     if chunked is None:
         return chunks
@@ -124,4 +119,4 @@ def _show(x: Any) -> Any:
     return NotImplemented if a.dtype not in BY_NUMPY or a.flags.writeable else lasting(a)
 
 
-adapter: Final = PandasAdapter("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show})
+adapter: Final = PandasAdapter("pandas", ("pandas",), _claims, unwrap, {pd.Series: _show, pd.Index: _show}, held=_held)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from interop._adapters._polars_advice import WIDE, calls_for, calls_for_arrays, frame_text, lazy_text
 from interop._adapters._shared.pieces import InPieces, Outline, in_rows
 from interop._adapters._shared.wrappers import Wrapped, Wrapper
 from interop._dtypes import BY_NUMPY
+from interop._words import advice
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -29,13 +31,11 @@ def _claims(tp: type) -> bool:
 def unwrap(x: Any) -> Any:
     """The numpy array on the memory of a Series, or an error with what makes one."""
     if isinstance(x, pl.LazyFrame):
-        msg = "a polars LazyFrame is a query that has not run. Pass one column of x.collect()."
-        raise UnsupportedError(msg)
+        raise UnsupportedError(lazy_text(x))
     if isinstance(x, pl.DataFrame):
         array = _whole(x)
         if array is None:
-            msg = "a polars DataFrame is no one block of memory. Pass x.to_numpy(), or one column, x['name']."
-            raise UnsupportedError(msg)
+            raise UnsupportedError(frame_text(x))
         return array
     if not isinstance(x, pl.Series):
         return x
@@ -50,8 +50,8 @@ def _as_it_is(x: Any) -> Any:
     try:
         array = x.to_numpy(allow_copy=False)
     except RuntimeError as err:
-        why = "has no nulls of its own, but its arrays may have some. Pass x.explode().fill_null(0), reshaped after."
-        msg = f"a polars Series of {x.dtype}, {x.shape}, {why}"
+        why = "has nulls inside of its arrays, which no other library would see"
+        msg = f"a polars Series of {x.dtype}, {x.shape}, {why}. {advice(calls_for_arrays(x, 'x'))}"
         raise UnsupportedError(msg) from err
     # An empty one isn't readonly.
     array.flags.writeable = False
@@ -76,29 +76,27 @@ def _is_of_one_type(x: Any) -> bool:
     return len(dtypes) == 1 and dtypes <= _NAMES.keys() and not any(column.null_count() for column in x.get_columns())
 
 
-_WIDE: Final = tuple(getattr(pl, name) for name in ("Int128", "UInt128") if hasattr(pl, name))
-
-#: What a Series may hold beside numbers, and what makes numbers of it, by the question that finds it.
-_TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
-    (lambda dtype: dtype.is_temporal(), "counts units of time. Pass x.to_physical(), the counts."),
-    (lambda dtype: dtype in (pl.Categorical, pl.Enum), "holds codes of categories. Pass x.to_physical(), the codes."),
-    (lambda dtype: dtype.is_decimal(), "holds decimal numbers. Pass x.cast(polars.Float64)."),
-    (lambda dtype: dtype == pl.List, "holds lists of any length. Pass x.explode(), or x.list.to_array(width)."),
-    (lambda dtype: dtype in _WIDE, "holds integers of 128 bits. Pass x.cast(polars.Int64)."),
-    (lambda dtype: not dtype.is_numeric(), "holds no numbers. Encode its values as numbers first."),
+#: What a Series may hold beside numbers, by the question that finds it.
+_TYPE_WORDS: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
+    (lambda dtype: dtype.is_temporal(), "counts units of time"),
+    (lambda dtype: dtype in (pl.Categorical, pl.Enum), "holds codes of categories"),
+    (lambda dtype: dtype.is_decimal(), "holds decimal numbers, which float64 rounds"),
+    (lambda dtype: dtype == pl.List, "holds lists of any length"),
+    (lambda dtype: dtype == pl.Struct, "holds structures"),
+    (lambda dtype: dtype == pl.Null, "has no values"),
+    (lambda dtype: dtype in WIDE, "holds integers of 128 bits"),
+    (lambda dtype: not dtype.is_numeric(), "holds no numbers"),
 )
 
 
 def _obstacle(x: Any) -> str:
     """Why a Series is no one block of numbers, and what makes it one; empty where it is."""
     inner = _inner(x.dtype)
-    text = next((text for question, text in _TYPE_FIXES if question(inner)), "")
-    if text:
-        return text
-    if x.null_count():
-        return (
-            f"has nulls ({x.null_count()}), which no other library would see. Pass x.fill_null(0), or x.drop_nulls()."
-        )
+    words = next((words for question, words in _TYPE_WORDS if question(inner)), "")
+    if not words and x.null_count():
+        words = f"has nulls ({x.null_count()}), which no other library would see"
+    if words:
+        return f"{words}. {advice(calls_for(x, 'x'))}"
     return f"lies in {x.n_chunks()} chunks. Pass x.rechunk()." if x.n_chunks() != 1 else ""
 
 
@@ -153,7 +151,7 @@ class PolarsAdapter(Wrapper):
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one Series."""
         if _is_apart(x):
-            return Wrapped(self.name, self.modules, lambda same: same, _apart)
+            return Wrapped(self.name, self.modules, lambda same: same, _apart, self.held)
         return super().adapter_of(x, adapter_for)
 
 

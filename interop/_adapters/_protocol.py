@@ -34,8 +34,8 @@ from interop._native import (
     view_from_dlpack,
 )
 from interop._streams import LEGACY, Stream, current_stream_of
-from interop._words import exact_int, module_of, name_of, said, short_name_of
-from interop.errors import DeviceError, UnsupportedError, with_article
+from interop._words import exact_int, module_of, name_of, said, short_name_of, with_article
+from interop.errors import DeviceError, UnsupportedError
 
 if TYPE_CHECKING:
     from interop._contract import Adapter
@@ -100,8 +100,8 @@ def _from_cuda_interface(x: Any, request: Request) -> View:
     index = worker.locate(view.ptr) if view.ptr else worker.current_device(CUDA)
     if index is None:
         msg = (
-            f"the __cuda_array_interface__ of a {name_of(type(x))} points to {view.ptr:#x}, which is on no CUDA "
-            "device. Export memory of the host by __array_interface__."
+            f"the __cuda_array_interface__ of {with_article(name_of(type(x)))} points to {view.ptr:#x}, which is on no "
+            "CUDA device. Export memory of the host by __array_interface__."
         )
         raise DeviceError(msg)
     device = device_of_pair(CUDA, index)
@@ -184,10 +184,11 @@ def _dlpack_device(x: Any) -> Device | None:
         # Enums of any kind, and paddle's (1, None).
         pair = (operator.index(kind), operator.index(index or 0))
     except Exception as err:
-        msg = f"the __dlpack_device__ of a {name_of(type(x))} failed: {said(err)}. This is its bug."
+        msg = f"the __dlpack_device__ of {with_article(name_of(type(x)))} failed: {said(err)}. This is its bug."
         raise DeviceError(msg) from err
     if not is_pair(*pair):
-        msg = f"the __dlpack_device__ of a {name_of(type(x))} says {pair}, which is no device. This is its bug."
+        what = f"the __dlpack_device__ of {with_article(name_of(type(x)))}"
+        msg = f"{what} says {pair}, which is no device. This is its bug."
         raise DeviceError(msg)
     return device_of_pair(*pair)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from interop._adapters._pyarrow_advice import calls_for
 from interop._adapters._shared.host import HostLibrary, copy_values, without_odd_strides
 from interop._adapters._shared.native import HostNative
 from interop._contract import Facts, Limits, Pending
@@ -18,6 +19,7 @@ from interop._devices import CPU
 from interop._dtypes import BY_NAME
 from interop._layout import c_strides
 from interop._native import View, lasting, make_view, ndarray_from_view, view_from_ndarray
+from interop._words import advice
 from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ _BOOL8: Final[Any] = getattr(pa, "Bool8Array", ())
 #: What an array of tensors has for an element.
 _TENSOR_SCALAR: Final[Any] = getattr(pa, "FixedShapeTensorScalar", ())
 
-#: What else pyarrow has, and what makes an array of it.
+#: What else pyarrow has, and what makes an array of it; a table's columns are looked at.
 _FIXES: Final[tuple[tuple[str, str], ...]] = (
-    ("Scalar", "Pass numpy.asarray(x.as_py())."),
+    ("Scalar", ""),
     ("Buffer", "A buffer has no element type. Pass numpy.frombuffer(x, 'uint8'), or with the type that its bytes are."),
-    ("RecordBatch", "Pass one column, x['name'], or all of one type as a matrix, x.to_tensor()."),
-    ("Table", "Pass one column, x['name'].combine_chunks()."),
+    ("RecordBatch", ""),
+    ("Table", ""),
     ("SparseCOOTensor", "Pass x.to_tensor()."),
     ("SparseCSRMatrix", "Pass x.to_tensor()."),
     ("SparseCSCMatrix", "Pass x.to_tensor()."),
@@ -51,17 +53,19 @@ _FIXES: Final[tuple[tuple[str, str], ...]] = (
 )
 _OTHERS: Final = tuple((getattr(pa, name), fix) for name, fix in _FIXES if hasattr(pa, name))
 
-_OURS: Final = (pa.Array, pa.ChunkedArray, pa.Tensor, *(tp for tp, _ in _OTHERS))
+_OTHERS_TYPES: Final = tuple(tp for tp, _ in _OTHERS)
 
-#: What arrays of another type are, and what makes numbers of them, by the question that finds them.
-_TYPE_FIXES: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
-    (pa.types.is_interval, "holds several numbers in one element. Encode them as arrays of numbers first."),
-    (pa.types.is_temporal, "counts units of time. Pass x.view('int{bits}'), the counts."),
-    (pa.types.is_dictionary, "holds indices into a dictionary. Pass x.indices, or x.dictionary_decode()."),
-    (pa.types.is_decimal, "holds decimal numbers. Pass x.cast('float64')."),
-    (pa.types.is_fixed_size_list, "holds lists. Pass x.flatten(), or make it a pyarrow.FixedShapeTensorArray."),
-    (pa.types.is_nested, "is nested. Pass x.flatten(), or one field of it, x.field(0)."),
-    (pa.types.is_null, "has no values. Pass x.cast('float64').fill_null(0)."),
+_OURS: Final = (pa.Array, pa.ChunkedArray, pa.Tensor, *_OTHERS_TYPES)
+
+#: What arrays of another type are, by the question that finds them.
+_TYPE_WORDS: Final[tuple[tuple[Callable[[Any], bool], str], ...]] = (
+    (pa.types.is_interval, "holds several numbers in one element"),
+    (pa.types.is_temporal, "counts units of time"),
+    (pa.types.is_dictionary, "holds indices into a dictionary"),
+    (pa.types.is_decimal, "holds decimal numbers, which float64 rounds"),
+    (pa.types.is_fixed_size_list, "holds lists"),
+    (pa.types.is_nested, "is nested"),
+    (pa.types.is_null, "has no values"),
 )
 
 
@@ -121,7 +125,7 @@ class PyarrowAdapter(HostLibrary):
             row = BY_NAME[_NAMES[_elements(x)]]
             pending: frozenset[Pending] = frozenset({"chunked"})
             # Of tensors each chunk is looked at: there may be nulls inside of one.
-            tensors = [self.view(chunk) for chunk in x.chunks] if x.type not in _NAMES else []
+            tensors = [_view_of_tensors(x, chunk) for chunk in x.chunks] if x.type not in _NAMES else []
             shape = (len(x), *(tensors[0].shape[1:] if tensors else ()))
             facts = replace(super().describe(np.empty(0, row.numpy)), shape=shape, strides=c_strides(shape))
         elif _is_packed(x):
@@ -130,6 +134,16 @@ class PyarrowAdapter(HostLibrary):
         else:
             return super().describe(x)
         return replace(facts, ptr=None, extent=None, readonly=True, pending=pending)
+
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where the values of a chunked array lie, and the bits of booleans."""
+        chunks = x.chunks if isinstance(x, pa.ChunkedArray) else [x]
+        bits = x.type.bit_width
+        return [
+            (memory.address + chunk.offset * bits // 8, memory.address + -(-(chunk.offset + len(chunk)) * bits // 8))
+            for chunk in chunks
+            if len(chunk) and (memory := chunk.buffers()[1]) is not None
+        ]
 
     def view(self, x: Any, /) -> View:
         """Look at the buffers; counting nulls, where Arrow hasn't yet, reads a bit for each."""
@@ -208,24 +222,45 @@ def _view(x: Any) -> View:
         return _view_of_ndarray(x, x.to_numpy(), writable=x.is_mutable)
     if isinstance(x, _TENSOR_SCALAR) and x.is_valid and x.type.value_type in _NAMES:
         return _view_of_tensor(x)
+    if isinstance(x, _OTHERS_TYPES):
+        raise UnsupportedError(_other_text(x))
+    if not x.is_cpu:
+        msg = f"a pyarrow.{type(x).__name__} on a device: pass x.copy_to(pyarrow.default_cpu_memory_manager())."
+        raise UnsupportedError(msg)
+    only = x
     if isinstance(x, pa.ChunkedArray):
         if x.num_chunks != 1:
-            msg = f"a pyarrow.ChunkedArray of {x.num_chunks} chunks is not one block. Pass x.combine_chunks()."
-            raise UnsupportedError(msg)
-        x = x.chunk(0)
-    if not isinstance(x, pa.Array):
-        fix = next(fix for tp, fix in _OTHERS if isinstance(x, tp))
-        msg = f"a pyarrow.{type(x).__name__} is no tensor. {fix}"
-        raise UnsupportedError(msg)
-    _refuse_odd(x)
-    if isinstance(x, pa.FixedShapeTensorArray):
-        return _view_of_tensors(x)
-    if isinstance(x, _BOOL8):
-        return _view_of_ndarray(x, x.to_numpy(zero_copy_only=True), writable=False)
-    name = _NAMES.get(x.type)
-    if name is None:
+            raise UnsupportedError(_chunked_text(x))
+        only = x.chunk(0)
+    if isinstance(only, pa.FixedShapeTensorArray):
+        _refuse_nulls(x)
+        return _view_of_tensors(x, only)
+    name = _NAMES.get(only.type)
+    if name is None and not isinstance(only, _BOOL8) and only.type != pa.bool_():
         raise UnsupportedError(_type_text(x))
-    return _view_of_array(x, name)
+    _refuse_nulls(x)
+    if name is None:
+        return _view_of_ndarray(only, only.to_numpy(zero_copy_only=True), writable=False)
+    return _view_of_array(only, name)
+
+
+def _other_text(x: Any) -> str:
+    fix = next(fix for tp, fix in _OTHERS if isinstance(x, tp))
+    if isinstance(x, pa.Scalar):
+        fix = advice(calls_for(pa.array([x]), "pyarrow.array([x])"))
+    elif not fix:
+        fix = advice(calls_for(x), "None of its columns holds numbers: encode one as numbers first.")
+    return f"a pyarrow.{type(x).__name__} is no tensor. {fix}"
+
+
+def _chunked_text(x: Any) -> str:
+    calls = calls_for(x)
+    if x.type not in _NAMES and x.type != pa.bool_() and not isinstance(x.type, pa.FixedShapeTensorType):
+        return _type_text(x)
+    what = f"a pyarrow.ChunkedArray of {x.num_chunks} chunks, {x.type} ({len(x)},),"
+    if x.null_count:
+        return f"{what} has nulls ({x.null_count}), which no other library would see. {advice(calls)}"
+    return f"{what} is not one block. {advice(calls)}"
 
 
 def _view_of_array(x: Any, name: str) -> View:
@@ -240,15 +275,16 @@ def _view_of_ndarray(x: Any, array: Any, *, writable: bool) -> View:
     return view_from_ndarray(array).with_owner(x).with_readonly(not writable)
 
 
-def _view_of_tensors(x: Any) -> View:
-    values = x.type.value_type
+def _view_of_tensors(x: Any, only: Any) -> View:
+    """Look at an array of tensors, which is `x` or its one chunk."""
+    values = only.type.value_type
     if values not in _NAMES:
-        msg = f"a pyarrow.FixedShapeTensorArray of {values} is no tensor that other libraries know. Pass x.storage."
+        what = f"a pyarrow.FixedShapeTensorArray of {values} is no tensor that other libraries know."
+        raise UnsupportedError(f"{what} {advice(calls_for(x))}")
+    if only.storage.flatten().null_count:
+        msg = f"a pyarrow.FixedShapeTensorArray has nulls inside of its tensors. {advice(calls_for(x))}"
         raise UnsupportedError(msg)
-    if x.storage.flatten().null_count:
-        msg = "a pyarrow.FixedShapeTensorArray has nulls inside of its tensors. Pass x.storage.flatten().fill_null(0)."
-        raise UnsupportedError(msg)
-    return _view_of_ndarray(x, x.to_numpy_ndarray(), writable=False)
+    return _view_of_ndarray(only, only.to_numpy_ndarray(), writable=False)
 
 
 def _view_of_tensor(x: Any) -> View:
@@ -259,27 +295,23 @@ def _view_of_tensor(x: Any) -> View:
     return _view_of_ndarray(x, x.to_numpy(), writable=False)
 
 
-def _refuse_odd(x: Any) -> None:
-    if not getattr(x, "is_cpu", True):
-        msg = f"a pyarrow.{type(x).__name__} on a device: pass x.copy_to(pyarrow.default_cpu_memory_manager())."
-        raise UnsupportedError(msg)
-    if x.null_count and not pa.types.is_null(x.type):
+def _refuse_nulls(x: Any) -> None:
+    if x.null_count:
         msg = (
             f"a pyarrow.{type(x).__name__}, {x.type} ({len(x)},), has nulls ({x.null_count}), which no other "
-            "library would see. Pass x.fill_null(0), or x.drop_null() to leave them out."
+            f"library would see. {advice(calls_for(x))}"
         )
         raise UnsupportedError(msg)
 
 
 def _type_text(x: Any) -> str:
     what = f"a pyarrow.{type(x).__name__} of {x.type}"
-    if isinstance(x, pa.ExtensionArray):
-        return f"{what} means more than its storage. Pass x.storage if the storage is all."
-    for question, text in _TYPE_FIXES:
-        if question(x.type):
-            bits = x.type.bit_width if pa.types.is_temporal(x.type) else 0
-            return f"{what} {text.format(bits=bits)}"
-    return f"{what} is no tensor that other libraries know. Encode its values as numbers first."
+    words = next(
+        (words for question, words in _TYPE_WORDS if question(x.type)), "is no tensor that other libraries know"
+    )
+    if isinstance(x.type, pa.BaseExtensionType):
+        words = "means more than its storage"
+    return f"{what} {words}. {advice(calls_for(x))}"
 
 
 adapter: Final = PyarrowAdapter()

@@ -20,7 +20,8 @@ from interop._contract import ADAPTER_API, Facts, Limits, Pending
 from interop._devices import CPU, CUDA, Device, device_of_pair
 from interop._dtypes import BY_NUMPY, DType, dtype_of_triple
 from interop._native import View, ndarray_from_view, view_from_dlpack, view_from_ndarray
-from interop.errors import InteropError, UnsupportedError, with_article
+from interop._words import with_article
+from interop.errors import InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

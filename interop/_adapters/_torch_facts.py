@@ -16,8 +16,8 @@ from interop._changes import changed
 from interop._contract import Facts, Pending
 from interop._devices import CPU, CUDA, METAL, ONEAPI, device_of_pair
 from interop._dtypes import BY_NAME, DType, dtype_of_triple, opaque_dtype
-from interop._words import name_of, short_name_of
-from interop.errors import UnsupportedError, with_article
+from interop._words import name_of, short_name_of, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from interop._devices import Device

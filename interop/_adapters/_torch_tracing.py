@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import torch
 
 from interop._native import Guards, Switch, called_from
-from interop._words import name_of
-from interop.errors import with_article
+from interop._words import name_of, with_article
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -7,8 +7,10 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from interop._adapters._numpy_advice import calls_for
 from interop._adapters._shared.wrappers import Wrapper
 from interop._native import lasting, view_from_ndarray
+from interop._words import advice
 from interop.errors import UnsupportedError
 
 
@@ -20,8 +22,7 @@ def _claims(tp: type) -> bool:
 def unwrap(x: Any) -> Any:
     """The array that an object of xarray holds, or an error with what makes one."""
     if isinstance(x, xr.Dataset):
-        msg = "an xarray Dataset holds an array for each of its variables. Pass one of them, x['name']."
-        raise UnsupportedError(msg)
+        raise UnsupportedError(_dataset_text(x))
     if not isinstance(x, (xr.DataArray, xr.Variable)):
         return x
     what = f"an xarray {type(x).__name__} {x.shape}"
@@ -30,6 +31,24 @@ def unwrap(x: Any) -> Any:
     if _is_unread(x):
         raise UnsupportedError(f"{what} has not been read from its file yet. Pass x.load().")
     return x.data
+
+
+def _dataset_text(x: Any) -> str:
+    what = "an xarray Dataset holds an array for each of its variables."
+    found = (_calls_for(x[name], f"x[{name!r}]") for name in (*x.data_vars, *x.coords))
+    return f"{what} {advice(next(filter(None, found), []), 'None of them holds numbers.')}"
+
+
+def _calls_for(x: Any, text: str) -> list[str]:
+    if x.chunks is not None:
+        text = f"{text}.compute()"
+    if x.dtype.kind in "biufc":
+        return [text]
+    return calls_for(np.empty(0, x.dtype), f"{text}.data") if isinstance(x.dtype, np.dtype) else []
+
+
+def _held(x: Any) -> tuple[str, str]:
+    return f"an xarray {type(x).__name__} {x.shape}", "x.data"
 
 
 def _is_unread(x: Any) -> bool:
@@ -48,4 +67,4 @@ def _show(x: Any) -> Any:
     return lasting(held)
 
 
-adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, {xr.DataArray: _show})
+adapter: Final = Wrapper("xarray", ("xarray",), _claims, unwrap, {xr.DataArray: _show}, held=_held)

@@ -12,8 +12,8 @@ from interop._convert import convert
 from interop._devices import CPU, NAMES, device_of_pair
 from interop._registry.lookup import adapter_for, framework_of
 from interop._registry.targets import target_adapter
-from interop._words import name_of, said
-from interop.errors import InteropError, NotInstalledError, UnsupportedError, with_article
+from interop._words import name_of, said, with_article
+from interop.errors import InteropError, NotInstalledError, UnsupportedError
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from interop._agnostic._containers import classify, container_of
 from interop._native import LEAF, CycleError, RebuildError
-from interop._words import name_of, said
-from interop.errors import UnsupportedError, with_article
+from interop._words import name_of, said, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

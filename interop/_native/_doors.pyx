@@ -289,5 +289,7 @@ cdef str unexpected(Door door, name):
     parameters = inspect.signature(door).parameters.values()
     keywords = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
     close = get_close_matches(name, keywords, n=1)
+    if name == "force" and "detach" in keywords:
+        return f"{door.__name__}() got an unexpected keyword argument {name!r}. It is detach=True and device='cpu' here."
     hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(keywords) or 'none'}."
     return f"{door.__name__}() got an unexpected keyword argument {name!r}. {hint}"

@@ -82,7 +82,7 @@ cdef class View:
     itemsize, ndim, size, nbytes : int
         Bytes of an element, axes, elements, bytes of all elements.
     readonly : bool
-        Whether the memory may be written.
+        Whether the memory must not be written.
     contiguous : bool
         Whether the layout is C order.
     extent : tuple of int
@@ -412,7 +412,7 @@ cdef class View:
             raise BufferError(f"a buffer is host memory, and this is on {self.device}")
         format = format_of(self.tensor.dtype)
         if format is None:
-            raise BufferError(f"the buffer protocol has no format for {self.dtype}: use interop.to_numpy")
+            raise BufferError(f"the buffer protocol has no format for {self.dtype}: its bytes are view(x).bytes, and an array of it is interop.to_numpy(x)")
         if flags & PyBUF_WRITABLE and self.flags & FLAG_READ_ONLY:
             raise BufferError("the memory is readonly")
         if not in_c_order:

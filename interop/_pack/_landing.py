@@ -14,7 +14,8 @@ from interop._native import View, make_view, ndarray_from_view, view_from_ndarra
 from interop._registry import frameworks
 from interop._registry.lookup import adapter_for, describe, framework_of
 from interop._to import to_numpy
-from interop.errors import DeviceError, DTypeError, GradientError, UnsupportedError, call_text, message, with_article
+from interop._words import with_article
+from interop.errors import DeviceError, DTypeError, GradientError, UnsupportedError, call_text, message
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

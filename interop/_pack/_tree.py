@@ -19,8 +19,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from interop._pack._header import DEPTH, bad
-from interop._words import name_of, shown
-from interop.errors import UnsupportedError, with_article
+from interop._words import name_of, shown, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,13 @@ here is pure; :mod:`interop._plan.refusals` says what can't be done, :mod:`inter
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from interop import _layout
 from interop._devices import CPU, CUDA, CUDA_MANAGED, Device, device_of_pair
+from interop._options import NEAREST, parse
 from interop._streams import ORDERED
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class Case:
         Whether the target could hold the data where it is.
     there
         Where the target can live, if it can't where the result is to be.
+    rebuild
+        Makes the same conversion with other options; None where there are none.
 
     Attributes
     ----------
@@ -99,6 +103,7 @@ class Case:
         "limits",
         "moves",
         "options",
+        "rebuild",
         "same",
         "source_limits",
         "swaps",
@@ -117,8 +122,10 @@ class Case:
         limits: Limits | None,
         home: bool = True,
         there: Device | None = None,
+        rebuild: Callable[[Options], Case] | None = None,
     ) -> None:
         self.facts = facts
+        self.rebuild = rebuild
         self.options = options
         self.target = target
         self.device = device
@@ -312,10 +319,20 @@ class Case:
     @property
     def _spelled_dtype(self) -> object:
         dtype, swapped = self.options.dtype, self.options.swapped
+        if self.options.nearest:
+            return NEAREST
         if dtype is None or dtype.numpy is None or not (self.swaps or swapped):
             return None if dtype is None else dtype.name
         order = ">" if (sys.byteorder == "little") is bool(swapped) else "<"
         return _Code(f"numpy.dtype({dtype.name!r}).newbyteorder({order!r})")
+
+    def again(self, changes: Mapping[str, object]) -> Case | None:
+        """The same conversion with some options changed, as a caller spells them; None where it takes none."""
+        if self.rebuild is None:
+            return None
+        given = parse(**changes)
+        names = {*changes, *(("swapped", "nearest") if "dtype" in changes else ())}
+        return self.rebuild(replace(self.options, **{name: getattr(given, name) for name in names}))
 
     def spelled(self, **changes: object) -> dict[str, object]:
         """The caller's options as keywords, with some changed: the call that a message names."""

@@ -9,8 +9,8 @@ from interop._devices import Device
 from interop._dtypes import DType
 from interop._native import View
 from interop._registry.plugins import mute, note
-from interop._words import exact_int, exact_str, is_a, name_of, said, short_name_of, shown
-from interop.errors import InteropError, UnsupportedError, with_article
+from interop._words import exact_int, exact_str, is_a, name_of, said, short_name_of, shown, with_article
+from interop.errors import InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,12 +145,12 @@ class Checked:
         except InteropError:
             raise
         except Exception as err:
-            raise self._bug(f"its describe() of a {kind}", err) from err
+            raise self._bug(f"its describe() of {with_article(kind)}", err) from err
         flaw = _flaw(told, Facts, _FACTS)
         if flaw is None and told.strides is not None and len(told.strides) != len(told.shape):
             flaw = f"Facts with {len(told.strides)} strides for {len(told.shape)} axes"
         if flaw:
-            raise self._bug(f"its describe() of a {kind} returned {flaw}")
+            raise self._bug(f"its describe() of {with_article(kind)} returned {flaw}")
         facts: Facts = told
         return facts
 
@@ -161,7 +161,7 @@ class Checked:
         except (InteropError, MemoryError):
             raise
         except Exception as err:
-            raise self._bug(f"its export() of a {name_of(type(x))}", err) from err
+            raise self._bug(f"its export() of {with_article(name_of(type(x)))}", err) from err
         if not isinstance(view, View):
             raise self._bug(f"its export() returned {shown(view)}, no View")
         said, made = (facts.dtype.name, facts.shape), (view.dtype.name, view.shape)
@@ -178,7 +178,7 @@ class Checked:
         """An array of its own."""
         made = self._adapter.wrap(view)
         if not self.claims(type(made)):
-            raise self._bug(f"its wrap() made a {name_of(type(made))}, which it doesn't claim")
+            raise self._bug(f"its wrap() made {with_article(name_of(type(made)))}, which it doesn't claim")
         return made
 
     def empty(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], device: Device, /) -> Any:

@@ -29,6 +29,10 @@ class Row:
         For a framework that is a source only: what to call where it was named as a target.
     types_in
         The package that its array types say they are from, where that isn't the module's own.
+    known_as
+        What else people call it, or import it as: suggested where it was named so.
+    stack
+        What makes one array of a sequence of its arrays.
     entry
         For one that an installed package offers: what it says of it.
     """
@@ -39,35 +43,94 @@ class Row:
     install: str
     instead: str = ""
     types_in: str = ""
+    known_as: tuple[str, ...] = ()
+    stack: str = ""
     entry: plugins.Entry | None = None
 
 
 #: The built-in adapters. A new source is one file in ``_adapters`` and one row here; a new target has a door of its own
 #: in :mod:`interop._to` besides, and its type among the overloads of ``convert``.
 ROWS: Final = (
-    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy"),
-    Row("torch", "torch", "interop._adapters._torch:adapter", "torch"),
-    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x"),
-    Row("jax", "jax", "interop._adapters._jax:adapter", "jax", types_in="jaxlib"),
-    Row("tensorflow", "tensorflow", "interop._adapters._tensorflow:adapter", "tensorflow"),
-    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx"),
-    Row("paddle", "paddle", "interop._adapters._paddle:adapter", "paddlepaddle"),
-    Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow"),
-    Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi"),
-    Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang"),
-    Row("array_api_strict", "array_api_strict", "interop._adapters._array_api_strict:adapter", "array-api-strict"),
-    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt"),
-    Row("pandas", "pandas", "interop._adapters._pandas:adapter", "pandas", "pandas.Series(interop.to_numpy(x))"),
-    Row("polars", "polars", "interop._adapters._polars:adapter", "polars", "polars.Series(interop.to_numpy(x))"),
-    Row("xarray", "xarray", "interop._adapters._xarray:adapter", "xarray", "xarray.DataArray(interop.to_numpy(x))"),
+    Row("numpy", "numpy", "interop._adapters._numpy:adapter", "numpy", stack="numpy.stack", known_as=("np",)),
+    Row("torch", "torch", "interop._adapters._torch:adapter", "torch", stack="torch.stack", known_as=("pytorch", "pt")),
+    Row("cupy", "cupy", "interop._adapters._cupy:adapter", "cupy-cuda13x", stack="cupy.stack", known_as=("cp",)),
+    Row(
+        "jax",
+        "jax",
+        "interop._adapters._jax:adapter",
+        "jax",
+        types_in="jaxlib",
+        stack="jax.numpy.stack",
+        known_as=("jnp",),
+    ),
+    Row(
+        "tensorflow",
+        "tensorflow",
+        "interop._adapters._tensorflow:adapter",
+        "tensorflow",
+        stack="tensorflow.stack",
+        known_as=("tf",),
+    ),
+    Row("mlx", "mlx", "interop._adapters._mlx:adapter", "mlx", stack="mlx.core.stack", known_as=("mx",)),
+    Row(
+        "paddle",
+        "paddle",
+        "interop._adapters._paddle:adapter",
+        "paddlepaddle",
+        stack="paddle.stack",
+        known_as=("paddlepaddle", "pp"),
+    ),
+    Row("pyarrow", "pyarrow", "interop._adapters._pyarrow:adapter", "pyarrow", known_as=("pa", "arrow")),
+    Row("tvm_ffi", "tvm_ffi", "interop._adapters._tvm_ffi:adapter", "apache-tvm-ffi", known_as=("tvm",)),
+    Row("warp", "warp", "interop._adapters._warp:adapter", "warp-lang", known_as=("wp",)),
+    Row(
+        "array_api_strict",
+        "array_api_strict",
+        "interop._adapters._array_api_strict:adapter",
+        "array-api-strict",
+        known_as=("xp",),
+    ),
+    Row("dpnp", "dpnp", "interop._adapters._dpnp:adapter", "dpnp intel-opencl-rt", stack="dpnp.stack"),
+    Row(
+        "pandas",
+        "pandas",
+        "interop._adapters._pandas:adapter",
+        "pandas",
+        "pandas.Series(interop.to_numpy(x))",
+        known_as=("pd",),
+    ),
+    Row(
+        "polars",
+        "polars",
+        "interop._adapters._polars:adapter",
+        "polars",
+        "polars.Series(interop.to_numpy(x))",
+        known_as=("pl",),
+    ),
+    Row(
+        "xarray",
+        "xarray",
+        "interop._adapters._xarray:adapter",
+        "xarray",
+        "xarray.DataArray(interop.to_numpy(x))",
+        known_as=("xr",),
+    ),
     Row(
         "scipy",
         "scipy.sparse",
         "interop._adapters._scipy:adapter",
         "scipy",
         "scipy.sparse.csr_array(interop.to_numpy(x))",
+        known_as=("sp",),
     ),
-    Row("PIL", "PIL.Image", "interop._adapters._pillow:adapter", "pillow", "PIL.Image.fromarray(interop.to_numpy(x))"),
+    Row(
+        "PIL",
+        "PIL.Image",
+        "interop._adapters._pillow:adapter",
+        "pillow",
+        "PIL.Image.fromarray(interop.to_numpy(x))",
+        known_as=("pillow", "pil"),
+    ),
 )
 
 #: Those that can be a target, each of which has a door of its own.
@@ -86,6 +149,16 @@ def rows() -> dict[str, Row]:
 def row_of(name: str) -> Row | None:
     """The row of a framework, built-in or offered by a package; None of what was registered by hand."""
     return rows().get(name)
+
+
+def row_of_types(package: str) -> Row | None:
+    """The row of the framework whose array types say that they are from a package."""
+    return next((row for row in ROWS if package in (row.types_in or row.module.partition(".")[0], row.name)), None)
+
+
+def known_as(name: str) -> Row | None:
+    """The row of the framework that people call so, or import so."""
+    return next((row for row in ROWS if name.lower() in (row.name.lower(), *row.known_as)), None)
 
 
 def is_installed(module: str) -> bool:

@@ -22,8 +22,8 @@ from interop._native import add_readers, find, forget_recipes, forget_types
 from interop._registry import frameworks, plugins
 from interop._registry.checked import Checked, problem
 from interop._registry.unclaimed import no_tensor_text
-from interop._words import is_a, name_of, said, shown
-from interop.errors import InteropError, UnsupportedError, with_article
+from interop._words import is_a, name_of, said, shown, with_article
+from interop.errors import InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,7 +123,7 @@ def register(adapter: Adapter, /) -> None:
         msg = f"no adapter can be registered: {flaw}."
         raise UnsupportedError(msg)
     plugins.forget(adapter.name)
-    checked = Checked(adapter, f"registered, a {name_of(type(adapter))}")
+    checked = Checked(adapter, f"registered, {with_article(name_of(type(adapter)))}")
     with _lock:
         _install(checked.adapter)
         _registered.add(adapter.name)
@@ -295,7 +295,8 @@ def describe(adapter: Adapter, x: Any, *, traced: bool = False) -> Facts:
     # Any: what a third party's adapter returns is looked at, not believed.
     facts: Any = asked(adapter, x, anew, adapter.describe, x)
     if not isinstance(facts, Facts):
-        msg = f"the adapter {adapter.name!r} described a {name_of(type(x))} by {shown(facts)}, not by Facts: its bug."
+        name = with_article(name_of(type(x)))
+        msg = f"the adapter {adapter.name!r} described {name} by {shown(facts)}, not by Facts: its bug."
         raise UnsupportedError(msg)
     if facts.traced and not traced:
         raise UnsupportedError(facts.traced)

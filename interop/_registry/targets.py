@@ -96,6 +96,17 @@ def _import_framework(row: frameworks.Row) -> None:
         raise NotInstalledError(msg, name=row.module) from err
 
 
+def _hint(name: str) -> str:
+    row = frameworks.known_as(name)
+    if row is not None and row.instead:
+        return f"Did you mean {row.name!r}? It can be converted from, not to: call {row.instead}."
+    known = sorted(frameworks.rows().keys() | {adapter.name for adapter in lookup.loaded_adapters()})
+    from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
+
+    close = [row.name] if row is not None else get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
+
+
 @cache
 def _module_adapter(name: str) -> Adapter:
     """A target without an adapter: any module that has ``from_dlpack``."""
@@ -105,12 +116,7 @@ def _module_adapter(name: str) -> Adapter:
         if not isinstance(err, ModuleNotFoundError) or (err.name or "") != name.partition(".")[0]:
             msg = f"the module {name!r} can't be imported: {said(err)}. Mend that, then convert to it."
             raise NotInstalledError(msg, name=name) from err
-        known = sorted(frameworks.rows().keys() | {adapter.name for adapter in lookup.loaded_adapters()})
-        from difflib import get_close_matches  # noqa: PLC0415 - for a message that is rarely needed
-
-        close = get_close_matches(name, known, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
-        msg = f"no framework {name!r} is known, and no module of that name can be imported. {hint}"
+        msg = f"no framework {name!r} is known, and no module of that name can be imported. {_hint(name)}"
         raise NotInstalledError(msg, name=name) from err
     missing = f"the module {name!r} has no from_dlpack, so it can't be a target. Register an adapter for it."
     try:

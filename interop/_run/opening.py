@@ -18,8 +18,8 @@ from interop._plan.nearest import nearest
 from interop._plan.refusals import refusal, refuse
 from interop._registry.lookup import asked, describe, loaded_adapters
 from interop._streams import ORDERED, current_stream_of
-from interop._words import name_of
-from interop.errors import CopyError, DeviceError, call_text, describe_facts, message, with_article
+from interop._words import name_of, with_article
+from interop.errors import CopyError, DeviceError, call_text, describe_facts, message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ def case_of(facts: Facts, source: Adapter, target: Adapter, options: Options) ->
         limits=limits,
         home=limits is not None or target.limits(facts.device.type_code) is not None,
         there=None if limits is not None else _home_of(target),
+        rebuild=lambda other: case_of(facts, source, target, other),
     )
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from interop._inspect import device, dtype, framework
 from interop._pack._single import arrived, carries, home_types, sent
 from interop._registry import frameworks
-from interop._words import name_of
-from interop.errors import GradientError, UnsupportedError, with_article
+from interop._words import name_of, with_article
+from interop.errors import GradientError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from interop._inspect import dtype as dtype_of
 from interop._pack._single import carries
 from interop._registry.lookup import adapter_for_type
 from interop._to import to_torch
-from interop._words import name_of
-from interop.errors import InteropError, UnsupportedError, with_article
+from interop._words import name_of, with_article
+from interop.errors import InteropError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -59,13 +59,13 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pd.Series([1, None], dtype="Int64"), r"x\.fillna\(0\)", lambda x: x.fillna(0)),
     (pd.Series([1, None], dtype="int32[pyarrow]"), "has nulls", None),
     (pd.Series(["a"]), "as numbers first", None),
-    (pd.Series([1, 2], dtype=object), r"x\.astype\('float64'\)", lambda x: x.astype("float64")),
+    (pd.Series([1, 2], dtype=object), r"x\.to_numpy\(\)\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series(["a"], dtype="category"), r"x\.cat\.codes", lambda x: x.cat.codes),
     (pd.Series(["2020-01-01"], dtype="datetime64[s]"), r"x\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series([1], dtype="datetime64[ns, UTC]"), r"x\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series([1], dtype="timedelta64[ns]"), r"x\.astype\('int64'\)", lambda x: x.astype("int64")),
     (pd.Series(pd.arrays.SparseArray([0, 1])), r"x\.sparse\.to_dense\(\)", lambda x: x.sparse.to_dense()),
-    (pd.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\), or one column", lambda x: x["a"]),
+    (pd.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\) or x\.iloc\[:, 0\]", lambda x: x["a"]),
     (pd.MultiIndex.from_tuples([(1, 2)]), r"x\.get_level_values\(0\)", lambda x: x.get_level_values(0)),
     (pl.Series([1, None]), r"x\.fill_null\(0\)", lambda x: x.fill_null(0)),
     (pl.Series([1, None]), r"x\.drop_nulls\(\)", lambda x: x.drop_nulls()),
@@ -75,15 +75,15 @@ REFUSED: list[tuple[Any, str, Any]] = [
     (pl.Series([1], dtype=pl.Datetime), r"x\.to_physical\(\)", lambda x: x.to_physical()),
     (pl.Series([1], dtype=pl.Decimal), r"x\.cast\(polars\.Float64\)", lambda x: x.cast(pl.Float64)),
     (pl.Series([1], dtype=pl.Int128), r"x\.cast\(polars\.Int64\)", lambda x: x.cast(pl.Int64)),
-    (pl.Series([[1, 2]]), r"x\.list\.to_array\(width\)", lambda x: x.list.to_array(2)),
+    (pl.Series([[1, 2]]), r"x\.list\.to_array\(2\)", lambda x: x.list.to_array(2)),
     (
         pl.Series([[1.0, None]], dtype=pl.Array(pl.Float32, 2)),
         r"x\.explode\(\)\.fill_null\(0\)",
         lambda x: x.explode().fill_null(0),
     ),
-    (pl.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\), or one column", lambda x: x["a"]),
+    (pl.DataFrame({"a": [1], "b": [1.0]}), r"x\.to_numpy\(\) or x\['a'\]", lambda x: x["a"]),
     (pl.LazyFrame({"a": [1]}), r"x\.collect\(\)", lambda x: x.collect()["a"]),
-    (xr.Dataset({"a": ("x", [1])}), r"x\['name'\]", lambda x: x["a"]),
+    (xr.Dataset({"a": ("x", [1])}), r"x\['a'\]", lambda x: x["a"]),
     (sp.csr_array(np.eye(2)), r"x\.toarray\(\).*x\.indptr", lambda x: x.toarray()),
     (sp.coo_matrix(np.eye(2)), r"x\.toarray\(\).*x\.data", lambda x: x.data),
     (sp.lil_array(np.eye(2)), r"x\.tocoo\(\)\.data", lambda x: x.tocoo().data),
@@ -264,7 +264,7 @@ def test_chunks_of_arrays_are_joined() -> None:
     assert (plan.certain, plan.copied_bytes) == (True, 24)
     assert_identical(interop.to_numpy(x), np.array([[[1, 2], [3, 4]]] * 3, "i2"))
     holed = pl.concat([x, pl.Series([[[1, None], [3, 4]]], dtype=x.dtype)], rechunk=False)
-    assert "may have some" in refused(holed)
+    assert "inside of its arrays" in refused(holed)
     tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(12.0).reshape(3, 2, 2))
     chunked = pa.chunked_array([tensors, tensors[1:]])
     wanted = np.concatenate([tensors.to_numpy_ndarray(), tensors[1:].to_numpy_ndarray()])

@@ -13,7 +13,7 @@ from interop._adapters._shared.native import HostNative
 from interop._contract import Facts, Limits, Pending
 from interop._dtypes import BY_NUMPY
 from interop._native import View, ndarray_from_view, view_from_ndarray
-from interop._words import name_of, short_name_of, shown
+from interop._words import name_of, short_name_of, shown, with_article
 
 #: What a recipe doesn't ask again.
 _ASKED: Final = ("describe", "export", "settle", "view", "wrap")
@@ -115,7 +115,7 @@ class HostAdapter(HostLibrary):
         """Look at the memory through numpy."""
         array: Any = self.to_numpy(x)
         if not isinstance(array, np.ndarray):
-            msg = f"to_numpy() returned a {name_of(type(array))}, no ndarray"
+            msg = f"to_numpy() returned {with_article(name_of(type(array)))}, no ndarray"
             raise TypeError(msg)
         return view_from_ndarray(array)
 

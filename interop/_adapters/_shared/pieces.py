@@ -61,6 +61,12 @@ class InPieces(HostLibrary):
         """What numpy holds."""
         return host.limits(device_type)
 
+    def extents(self, x: Any, /) -> list[tuple[int, int]]:
+        """Where each piece lies; of what is packed only copies are seen."""
+        if type(x) is np.ndarray or self._outline(x).pending == "encoded":
+            return []
+        return [view_from_ndarray(piece).extent for _, piece in self._pieces(x) if piece.size]
+
     def view(self, x: Any, /) -> View:
         """Look at a copy."""
         return view_from_ndarray(x)

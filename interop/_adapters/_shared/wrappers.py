@@ -12,6 +12,8 @@ from interop._adapters._numpy import adapter as host
 from interop._adapters._protocol import ProtocolAdapter
 from interop._adapters._shared.native import HostNative
 from interop._contract import ADAPTER_API
+from interop._words import about, name_of, text_of, with_article
+from interop.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from interop._devices import Device
     from interop._dtypes import DType
     from interop._native import View
+
+
+def _held(x: Any) -> tuple[str, str]:
+    return with_article(name_of(type(x))), "numpy.asarray(x)"
 
 
 class Wrapped:
@@ -34,12 +40,22 @@ class Wrapped:
         Returns what an object wraps, or the object itself where it is no wrapper: a copy in the middle of a plan.
     inner
         The adapter of what is wrapped.
+    held
+        Says what an object is, and spells what it wraps, for messages.
     """
 
     api = ADAPTER_API
 
-    def __init__(self, name: str, modules: tuple[str, ...], unwrap: Callable[[Any], Any], inner: Adapter) -> None:
+    def __init__(
+        self,
+        name: str,
+        modules: tuple[str, ...],
+        unwrap: Callable[[Any], Any],
+        inner: Adapter,
+        held: Callable[[Any], tuple[str, str]] = _held,
+    ) -> None:
         self.name = name
+        self.held = held
         self.modules = modules
         self.unwrap = unwrap
         self.inner = inner
@@ -62,7 +78,24 @@ class Wrapped:
 
     def describe(self, x: Any, /) -> Facts:
         """The facts of what is wrapped, under the wrapper's name."""
-        return replace(self.inner.describe(self.unwrap(x)), framework=self.name)
+        facts: Facts = self._of_held(x, self.inner.describe)
+        return replace(facts, framework=self.name)
+
+    def _of_held(self, x: Any, ask: Callable[[Any], Any]) -> Any:
+        """Ask of what is wrapped; what is advised then is advised of the wrapper."""
+        inner = self.unwrap(x)
+        try:
+            return ask(inner)
+        except UnsupportedError as err:
+            if inner is x:
+                raise
+            what, spelled = self.held(x)
+            raise UnsupportedError(f"{what} holds no tensor: {about(text_of(err), spelled)}") from err
+
+    def extents(self, x: Any, /) -> Any:
+        """Where it lies, as what is wrapped: where its adapter tells."""
+        verb = getattr(self.inner, "extents", None)
+        return () if verb is None else verb(self.unwrap(x))
 
     def settle(self, x: Any, what: frozenset[str], /) -> Any:
         """Settle what is wrapped."""
@@ -143,8 +176,10 @@ class Wrapper(Wrapped):
         claims: Callable[[type], bool],
         unwrap: Callable[[Any], Any],
         shown: Mapping[type, Callable[[Any], Any]] | None = None,
+        *,
+        held: Callable[[Any], tuple[str, str]] = _held,
     ) -> None:
-        super().__init__(name, modules, unwrap, host)
+        super().__init__(name, modules, unwrap, host, held)
         self._claims = claims
         self.native = HostNative(shown or {})
 
@@ -158,4 +193,4 @@ class Wrapper(Wrapped):
 
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """The adapter of one wrapper, by what it wraps."""
-        return Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)))
+        return Wrapped(self.name, self.modules, self.unwrap, self._of_held(x, adapter_for), self.held)

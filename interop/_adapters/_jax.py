@@ -249,7 +249,8 @@ class JaxAdapter(Drafting):
 
     def native_device(self, device: object, /) -> tuple[int, int] | None:
         """Return the pair of a ``jax.Device``."""
-        return _pair(device) if isinstance(device, jax.Device) and device.platform in _PLATFORMS else None
+        known = isinstance(device, jax.Device) and getattr(device, "platform", "") in _PLATFORMS
+        return _pair(device) if known else None
 
 
 def _describe_tracer(x: Any) -> Facts:

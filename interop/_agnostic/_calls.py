@@ -15,7 +15,7 @@ from interop._agnostic._containers import classify
 from interop._agnostic._paths import path_to, walk_error
 from interop._agnostic._trees import converted, placed
 from interop._contract import SupportsDressing
-from interop._convert import convert, explain
+from interop._convert import convert
 from interop._copyto import copyto
 from interop._inspect import shares_memory
 from interop._native import LEAF, CycleError, RebuildError, Walk, implied, is_guarded
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from interop._agnostic._how import How
     from interop._contract import Adapter
     from interop._devices import Device
-    from interop._plan.plan import Plan
 
 
 #: Where nobody guards, nobody has to be told.
@@ -382,21 +381,3 @@ def arguments_of(how: How, given: tuple[Any, ...], named: Mapping[str, Any]) -> 
             yield Argument(name, name, value)
 
     return list(each())
-
-
-def plans_of(how: How, arguments: list[Argument]) -> dict[str, Plan]:
-    """What each tensor among the arguments costs, by where it is."""
-    call, plans = Call(how), {}
-    for argument in arguments:
-        if not how.looks_at(argument.parameter):
-            continue
-        for leaf in call.collected(argument, Walk(classify)):
-            own = adapter_for(leaf).name == how.target.name
-            options = call.options_of(leaf, own=own, inout=argument.parameter in how.inout)
-            plan = explain(leaf, how.framework, **options)
-            if how.grad == "bridge" and plan.ok and not plan.zero_copy:
-                # What is handed over for the time of the call alone is aliased where it can be.
-                lent = explain(leaf, how.framework, **options, copy=False)
-                plan = lent if lent.ok else plan
-            plans[path_to(argument.value, leaf, argument.label)] = plan
-    return plans

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from interop._agnostic._bridge import Bridged, check
-from interop._agnostic._calls import Call, arguments_of, plans_of
+from interop._agnostic._calls import Call, arguments_of
 from interop._agnostic._how import How, parse
 from interop._agnostic._kinds import Kinds, door_to
+from interop._agnostic._plans import plans_of
 from interop._agnostic._traced import hiding, holds, is_traced, mapped, traced_ways
 from interop._agnostic._wrappers import WRAPPERS, entered
 from interop._native import Via, call_slowly, keep_vectorcall

@@ -14,3 +14,4 @@ cdef bint host_accessible(int device_type) noexcept nogil
 cdef long process_id() noexcept nogil
 cdef bint takes_versioned(max_version) except -1
 cdef bint wants_host(const DLTensor* tensor, dl_device, bint copy) except -1
+cdef str instead_of(int device_type, stream)

@@ -18,8 +18,10 @@ from interop._native.dlpack cimport (
     DLManagedTensorVersioned,
     DLTensor,
     kDLCPU,
+    kDLCUDA,
     kDLCUDAHost,
     kDLCUDAManaged,
+    kDLROCM,
     kDLROCMHost,
 )
 
@@ -315,3 +317,18 @@ cdef bint wants_host(const DLTensor* tensor, dl_device, bint copy) except -1:
     if copy:
         raise BufferError(f"a View copies into the host's ordinary memory, not to {device_of_pair(here, tensor.device.device_id)}")
     return False
+
+
+# What DLPack disallows as the stream of a device, and what to pass instead: 0 is either default stream of CUDA, and the
+# only one of ROCm, where 1 and 2 mean nothing.
+cdef dict _NO_STREAMS = {kDLCUDA: (0,), kDLCUDAManaged: (0,), kDLROCM: (1, 2)}
+cdef dict _INSTEAD = {
+    kDLCUDA: "pass 1 for the legacy default stream, or 2 for the thread's own",
+    kDLCUDAManaged: "pass 1 for the legacy default stream, or 2 for the thread's own",
+    kDLROCM: "pass 0 for the default stream",
+}
+
+
+cdef str instead_of(int device_type, stream):
+    """What to pass instead of a stream that DLPack disallows there; None for any other."""
+    return _INSTEAD[device_type] if stream in _NO_STREAMS.get(device_type, ()) else None

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 
 from interop._native._copying cimport copy_elements
 from interop._native._guarding cimport Event, guarded, note, permit
-from interop._native._export cimport host_accessible, legacy_capsule, takes_versioned, versioned_capsule, wants_host
+from interop._native._export cimport host_accessible, instead_of, legacy_capsule, takes_versioned, versioned_capsule, wants_host
 from interop._native._formats cimport format_of, typestr_of
 from interop._native._layouts cimport c_order, follows_c, follows_f, reach
 from interop._native.dlpack cimport (
@@ -28,7 +28,6 @@ from interop._native.dlpack cimport (
     kDLCPU,
     kDLCUDA,
     kDLCUDAManaged,
-    kDLROCM,
     kDLUInt,
 )
 
@@ -39,15 +38,6 @@ from interop._dtypes import dtype_of_triple
 from interop._native._lookup import find
 from interop._words import said, shown
 from interop.errors import CopyError, DeviceError, UnsupportedError
-
-# What DLPack disallows as the stream of a device, and what to pass instead: 0 is either default stream of CUDA, and the
-# only one of ROCm, where 1 and 2 mean nothing.
-cdef dict _NO_STREAMS = {kDLCUDA: (0,), kDLCUDAManaged: (0,), kDLROCM: (1, 2)}
-cdef dict _INSTEAD = {
-    kDLCUDA: "pass 1 for the legacy default stream, or 2 for the thread's own",
-    kDLCUDAManaged: "pass 1 for the legacy default stream, or 2 for the thread's own",
-    kDLROCM: "pass 0 for the default stream",
-}
 
 cdef class _Memory:
     """A block of host memory, freed with its last reference."""
@@ -331,8 +321,8 @@ cdef class View:
             raise BufferError(f"stream={shown(stream)} is no handle of a stream") from err
         if host_accessible(here) and here != kDLCUDAManaged:
             raise BufferError(f"host memory has no streams: stream={shown(stream)}")
-        if stream is not None and here in _NO_STREAMS and stream in _NO_STREAMS[here]:
-            raise BufferError(f"stream={shown(stream)} is ambiguous on {self.device}, and DLPack disallows it: {_INSTEAD[here]}")
+        if stream is not None and (instead := instead_of(here, stream)) is not None:
+            raise BufferError(f"stream={shown(stream)} is ambiguous on {self.device}, and DLPack disallows it: {instead}")
         if isinstance(self.owner, View):
             # No capsule of it: a readonly View has no legacy one.
             return (<View> self.owner).order(stream)

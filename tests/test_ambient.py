@@ -108,8 +108,11 @@ def test_advice_about_dtypes_is_advice_that_works() -> None:
     z = torch.ones(2, dtype=torch.complex64)
     with pytest.raises(interop.DTypeError, match="dtype='complex64'"):
         interop.to_numpy(z, dtype="complex32")
-    with pytest.raises(interop.DTypeError, match="dtype='int8'"):
+    # One that loses nothing, before one that is like what was asked for.
+    with pytest.raises(interop.DTypeError, match="dtype='float64'"):
         interop.to_torch(np.ones(2), dtype="int4")
+    with pytest.raises(interop.DTypeError, match="dtype='int8'"):
+        interop.to_torch(np.ones(2, np.int8), dtype="int4")
     with pytest.raises(interop.UnsupportedError, match="complex128"):
         interop.to_torch(np.ones(2, "clongdouble"))
     assert interop.to_torch(np.ones(2, ml_dtypes.int4), dtype="int8").tolist() == [1, 1]

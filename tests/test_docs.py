@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -105,6 +106,12 @@ def names(examples: list[doctest.Example]) -> tuple[set[str], set[str]]:
     return taken, bound
 
 
+def as_a_reader_has_it() -> AbstractContextManager[object]:
+    """With jax's 64-bit types off, which other tests of this process have switched on."""
+    jax: Any = sys.modules.get("jax")
+    return nullcontext() if jax is None else jax.enable_x64(False)
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if "```pycon" in page.read_text()], ids=name_of)
 def test_the_examples_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # What an example writes, a picture for one, is written here.
@@ -128,7 +135,8 @@ def test_the_examples_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.
         else:
             ran += len(test.examples)
             lost -= bound
-        runner.run(test, out=failures.append, clear_globs=False)
+        with as_a_reader_has_it():
+            runner.run(test, out=failures.append, clear_globs=False)
         namespace = test.globs
     assert not failures, "".join(failures)
     if not ran:

@@ -99,7 +99,8 @@ def test_a_proxy_stands_for_the_object_behind_it(make: Any) -> None:
         interop.to_numpy(make(graph))
     masked = np.ma.masked_array([1.0, 2.0], mask=[True, False])
     fix = refused(make(masked))
-    assert "x.filled(value)" in fix
+    assert "Pass x.filled()" in fix
+    assert make(masked).filled().tolist() == [masked.fill_value, 2]
     assert interop.to_numpy(make(masked).filled(0)).tolist() == [0, 2]
 
 

@@ -90,12 +90,17 @@ class ObjectAdapter(ProtocolAdapter):
         return None if found is None else opening(found[0])
 
 
+def _held(x: Any) -> tuple[str, str]:
+    return with_article(name_of(type(x))), "x"
+
+
 class _Passing(Wrapper):
     """The adapter of objects that pass on the attributes of another one."""
 
     def adapter_of(self, x: Any, adapter_for: Callable[[Any], Adapter], /) -> Adapter:
         """That one's, under its framework's name to whoever asks for it."""
-        made = Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)))
+        # What is advised of the object behind works on what passes its attributes on.
+        made = Wrapped(self.name, self.modules, self.unwrap, adapter_for(self.unwrap(x)), _held)
         made.family = made.behind
         return made
 

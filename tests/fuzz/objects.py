@@ -91,7 +91,10 @@ class Arrayed:
 
 
 class Annotated(np.ndarray[Any, Any]):
-    """A subclass of numpy's arrays that may mean more."""
+    """A subclass of numpy's arrays that may mean more: it is told of every array that is made of it."""
+
+    def __array_finalize__(self, obj: Any) -> None:
+        """Nothing has to be done."""
 
 
 class Labelled(torch.Tensor):

@@ -93,8 +93,8 @@ def broken(table: ModuleType, guard: tuple[str, str], name: str) -> None:
     """Play a scenario with one of our guards taken out."""
     with table.instead(guard, table.MUTANTS[guard].make):
         count, wrong, how = many(name)
-    table._cuda._postponed.clear()
-    table._cuda._kept.clear()
+    table.cuda._postponed.clear()
+    table.cuda._kept.clear()
     torch.cuda.set_device(0)
     verdict = "shown" if wrong else "NOT SHOWN here"
     tell(scenario=name, without=guard[1], played=count, wrong=wrong, verdict=verdict, how=how)

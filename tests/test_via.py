@@ -617,3 +617,9 @@ def test_an_adapter_dresses_results_in_the_callers_class() -> None:
             made = add(x)
             assert (made.array.tolist(), made.unit) == ([2, 3, 4], "m")
         assert interop.convert_tree([x], "numpy")[0].tolist() == [0, 1, 2]
+
+
+def test_a_meta_tensor_is_told_what_makes_it_real() -> None:
+    """It can't be moved: torch can't copy out of it."""
+    with pytest.raises(interop.InteropError, match=r"torch\.empty_like\(x, device='cpu'\)"):
+        interop.via("numpy")(lambda x: x)(torch.ones(2, device="meta"))

@@ -137,7 +137,8 @@ DEVICE_TYPES: Final = {"cpu": CPU, "cuda": CUDA, "mps": METAL, "xpu": ONEAPI}
 def device_of(device: Any) -> Device:
     number = DEVICE_TYPES.get(device.type)
     if number is None:
-        msg = f"torch's device {device} has no DLPack device type. Move the tensor first: x.cpu()."
+        fix = "Make it real: torch.empty_like(x, device='cpu')." if device.type == "meta" else "Move it first: x.cpu()."
+        msg = f"torch's device {device} has no DLPack device type. {fix}"
         raise UnsupportedError(msg)
     if device.index is not None:
         return device_of_pair(number, device.index)

@@ -141,6 +141,12 @@ def _is_an_engines(path: Path) -> bool:
     return not set(ENGINES) <= set(FRAMEWORKS) and any(folder in INTEGRATIONS for folder in (path, *path.parents))
 
 
+def pytest_collection_finish() -> None:
+    """Leave out what is there before the first test when a test collects garbage: modules, and every test there is."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the examples of docstrings that use such a framework; those without a line number can't be skipped."""
     left_out = [

@@ -120,7 +120,7 @@ class _Watch(TorchDispatchMode):
     """Sees each operator before it runs."""
 
     def __init__(self, name: str, given: list[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives the constructor no types
         self.name, self.random = name, False
         self.foreign: set[str] = set()
         self._arguments = {_memory(x) for x in given}

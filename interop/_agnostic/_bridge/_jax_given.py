@@ -42,9 +42,11 @@ class _Function:
         self._made: dict[Any, Any] = {}
 
     def plan(self, likes: tuple[Like, ...]) -> tuple[Like, ...]:
+        """Shapes and types of the results, which each subclass tells."""
         raise NotImplementedError
 
     def run(self, tensors: Sequence[Any]) -> Row:
+        """The results, and what is around them, which each subclass makes."""
         raise NotImplementedError
 
     def check(self, likes: tuple[Like, ...], *, compiled: bool = False) -> None:
@@ -62,14 +64,17 @@ class _Function:
 
     def jvp(self, _ins: Chosen, _outs: Chosen, _kept: int) -> Any:
         """Refused: nobody said what the derivative's derivative is."""
-        msg = (
+        raise self._twice()
+
+    def transposed(self, _ins: Chosen, _outs: Chosen) -> Any:
+        """Refused likewise, where it isn't linear."""
+        raise self._twice()
+
+    def _twice(self) -> GradientError:
+        return GradientError(
             f"{self.name}() is differentiated twice, and its vjp= and jvp= are derivatives of the first order. Write "
             "it for a library that differentiates (torch), or take its derivative once."
         )
-        raise GradientError(msg)
-
-    def transposed(self, ins: Chosen, outs: Chosen) -> Any:
-        raise NotImplementedError
 
     def vmap(self, dims: Dims, size: int) -> _Looped:
         """A loop: the function was written for one."""
